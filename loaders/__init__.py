@@ -1,0 +1,1 @@
+"""Where models live: catalog, checkpoints, the model cache and the engines. Knows no node."""

@@ -1,0 +1,1 @@
+"""Turns requests into replies on a local model; importable without ComfyUI."""

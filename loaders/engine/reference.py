@@ -1,0 +1,214 @@
+"""The reference engine: left-padded batches through transformers' own `generate`.
+
+It is the yardstick for the fast engine and serves what that one cannot (quantized weights).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import torch
+
+from ...utils.chat import Request
+from ...utils.errors import GenerationError, Qwen3VLError
+from ...utils.sampling import Sampling, resolve
+from .meter import Meter, ignore_progress
+from .prompt import Prompt, PromptEncoder, check_fits
+from .protocol import OnProgress, Outcome
+from .replies import Draft
+from .sampling import SamplingRows, choose_tokens
+from .worker import Steps
+
+BATCH_SIZE = 8
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    index: int
+    seed: int
+    prompt: Prompt
+    sampling: Sampling
+    draft: Draft
+
+
+class ReferenceEngine:
+    """Answers requests batch by batch with `module.generate`.
+
+    Args:
+        module: a Qwen3-VL conditional-generation module on its device.
+        processor: the checkpoint's processor.
+        free_memory: called after running out of memory, before a smaller batch is tried.
+    """
+
+    def __init__(self, module: Any, processor: Any, free_memory: Callable[[], None] = lambda: None):
+        self._module = module
+        self._encoder = PromptEncoder(processor)
+        self._free_memory = free_memory
+        self._end_ids = end_token_ids(module, processor.tokenizer)
+        self._pad_id = processor.tokenizer.pad_token_id or min(self._end_ids)
+
+    def generate(
+        self, requests: Iterable[Request], on_progress: OnProgress = ignore_progress
+    ) -> Iterator[tuple[int, Outcome]]:
+        """See `Engine.generate`; replies come as their rows finish."""
+        numbered = enumerate(requests)
+        meter = Meter(on_progress)
+        while batch := list(islice(numbered, BATCH_SIZE)):
+            meter.report(())
+            jobs: list[_Job] = []
+            for index, request in batch:
+                try:
+                    jobs.append(self._job(index, request))
+                except Qwen3VLError as error:
+                    meter.finish(0)
+                    yield index, error
+            yield from self._answer(jobs, meter)
+
+    def close(self) -> None:
+        """Forget the module."""
+        self._module = None
+
+    def _job(self, index: int, request: Request) -> _Job:
+        prompt = self._encoder.encode(request)
+        context = self._module.config.text_config.max_position_embeddings
+        check_fits(prompt.length, context)
+        sampling = resolve(request.options, self._encoder.edition, request.has_vision)
+        draft = Draft(
+            self._encoder,
+            self._end_ids,
+            limit=min(sampling.max_new_tokens, context - prompt.length),
+            stop=request.options.stop,
+            prompt_tokens=prompt.length,
+            started=time.perf_counter(),
+        )
+        return _Job(index, request.seed, prompt, sampling, draft)
+
+    def _answer(self, jobs: list[_Job], meter: Meter) -> Iterator[tuple[int, Outcome]]:
+        """Outcomes of the jobs; out of memory, the unfinished ones are tried in halves."""
+        out_of_memory = False
+        try:
+            yield from self._run(jobs, meter)
+        except torch.OutOfMemoryError:
+            out_of_memory = True  # recovered below: the exception holds the tensors
+        if not out_of_memory:
+            return
+        self._free_memory()
+        left = [job for job in jobs if job.draft.stopped_by is None]
+        for job in left:
+            job.draft.token_ids.clear()
+        if len(left) == 1:
+            meter.finish(0)
+            yield left[0].index, _too_large(left[0].prompt.length)
+            return
+        half = (len(left) + 1) // 2
+        yield from self._answer(left[:half], meter)
+        yield from self._answer(left[half:], meter)
+
+    def _run(self, jobs: list[_Job], meter: Meter) -> Iterator[tuple[int, Outcome]]:
+        running = {job.index: job.draft for job in jobs}
+        if not running:
+            return
+        with Steps(lambda on_step: self._decode(jobs, on_step), self._module) as steps:
+            for finished in steps:
+                for index in finished:
+                    reply = running.pop(index).reply()
+                    meter.finish(reply.tokens)
+                    yield index, reply
+                meter.report(running.values())
+
+    @torch.inference_mode()
+    def _decode(self, jobs: list[_Job], on_step: Callable[[list[int]], None]) -> None:
+        """Run `generate` to the end of every job; `on_step` gets the indices that finished."""
+        from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList
+
+        config = GenerationConfig(
+            do_sample=False,  # the choice is made in _Chooser
+            max_new_tokens=max(job.draft.limit for job in jobs),
+            eos_token_id=sorted(self._end_ids),
+            pad_token_id=self._pad_id,
+        )
+        # generate() would fill unset fields from here, the checkpoint's own sampling included.
+        self._module.generation_config = config
+        device = self._module.get_input_embeddings().weight.device
+        inputs = left_padded([job.prompt for job in jobs], self._pad_id)
+        self._module.generate(
+            **{name: tensor.to(device) for name, tensor in inputs.items()},
+            generation_config=config,
+            logits_processor=LogitsProcessorList([_Chooser(jobs, device)]),
+            stopping_criteria=StoppingCriteriaList([_Watch(jobs, on_step)]),
+        )
+
+
+class _Chooser:
+    """A logits processor that leaves only the token our sampling takes."""
+
+    def __init__(self, jobs: list[_Job], device: torch.device):
+        self._rows = SamplingRows.of([j.sampling for j in jobs], [j.seed for j in jobs], device)
+        self._seen: torch.Tensor | None = None
+        self._step = 0
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        if self._seen is None:
+            self._seen = torch.zeros_like(scores, dtype=torch.bool)
+        else:
+            self._seen.scatter_(1, input_ids[:, -1:], True)
+        steps = torch.full_like(self._rows.seed, self._step)
+        chosen = choose_tokens(scores, self._seen, self._rows, steps)
+        self._step += 1
+        return torch.full_like(scores, float("-inf")).scatter_(1, chosen[:, None], 0.0)
+
+
+class _Watch:
+    """A stopping criterion for each row: end token, limit, stop string, repetition."""
+
+    def __init__(self, jobs: list[_Job], on_step: Callable[[list[int]], None]):
+        self._jobs = jobs
+        self._on_step = on_step
+
+    def __call__(self, input_ids: torch.Tensor, scores: Any, **_: Any) -> torch.Tensor:
+        finished = []
+        for job, token_id in zip(self._jobs, input_ids[:, -1].tolist(), strict=True):
+            if job.draft.stopped_by is None and job.draft.add(token_id):
+                finished.append(job.index)
+        self._on_step(finished)
+        done = [job.draft.stopped_by is not None for job in self._jobs]
+        return torch.tensor(done, device=input_ids.device)
+
+
+def left_padded(prompts: list[Prompt], pad_id: int) -> dict[str, torch.Tensor]:
+    """One batch of several prompts: token tensors padded on the left, pictures in row order."""
+    longest = max(prompt.length for prompt in prompts)
+    batch: dict[str, list[torch.Tensor]] = {}
+    for prompt in prompts:
+        tokens = prompt.inputs["input_ids"]
+        batch.setdefault("attention_mask", []).append(
+            _pad_left(torch.ones_like(tokens), longest, 0)
+        )
+        for name, tensor in prompt.inputs.items():
+            per_token = tensor.shape == tokens.shape
+            fill = pad_id if name == "input_ids" else 0
+            padded = _pad_left(tensor, longest, fill) if per_token else tensor
+            batch.setdefault(name, []).append(padded)
+    return {name: torch.cat(tensors) for name, tensors in batch.items()}
+
+
+def _pad_left(tensor: torch.Tensor, length: int, value: int) -> torch.Tensor:
+    return torch.nn.functional.pad(tensor, (length - tensor.shape[1], 0), value=value)
+
+
+def end_token_ids(module: Any, tokenizer: Any) -> frozenset[int]:
+    """The tokens that end a reply: the checkpoint's generation config and its tokenizer's."""
+    ids = module.generation_config.eos_token_id
+    ids = [ids] if isinstance(ids, int) else list(ids or [])
+    return frozenset([*ids, tokenizer.eos_token_id])
+
+
+def _too_large(prompt_tokens: int) -> GenerationError:
+    return GenerationError(
+        f"Out of memory for one request of {prompt_tokens} tokens.",
+        "Use smaller pictures (max_pixels), a smaller model, or free memory and try again.",
+    )

@@ -1,0 +1,79 @@
+"""Collects one reply token by token: when it is complete, why, and what it says."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+from ...utils.chat import Reply, StoppedBy
+from ...utils.parsing.thinking import split_thinking
+from ...utils.repetition import is_endless
+from .prompt import PromptEncoder
+
+# Repetition and stop strings are looked for once in so many tokens, since both cost time
+# proportional to the reply; a stop string found late is cut off all the same.
+CHECK_EVERY = 16
+
+
+@dataclass(slots=True)
+class Draft:
+    """A reply being written. `started` is a `time.perf_counter()` value."""
+
+    encoder: PromptEncoder
+    end_ids: frozenset[int]
+    limit: int
+    stop: tuple[str, ...]
+    prompt_tokens: int
+    started: float
+    token_ids: list[int] = field(default_factory=list)
+    stopped_by: StoppedBy | None = None
+    first_at: float = 0.0
+    last_at: float = 0.0
+
+    def add(self, token_id: int) -> bool:
+        """Take the next token; True when the reply is complete with it."""
+        self.last_at = time.perf_counter()
+        self.first_at = self.first_at or self.last_at
+        if token_id in self.end_ids:
+            self.stopped_by = "end"
+            return True
+        self.token_ids.append(token_id)
+        self.stopped_by = self._reason()
+        return self.stopped_by is not None
+
+    def _reason(self) -> StoppedBy | None:
+        count = len(self.token_ids)
+        at_limit = count >= self.limit
+        if (at_limit or count % CHECK_EVERY == 0) and self._stop_string_at() is not None:
+            return "stop_string"
+        if at_limit:
+            return "length"
+        return "repetition" if count % CHECK_EVERY == 0 and is_endless(self.token_ids) else None
+
+    def _stop_string_at(self) -> int | None:
+        if not self.stop:
+            return None
+        text = self.encoder.decode(self.token_ids)
+        return min((at for s in self.stop if (at := text.find(s)) >= 0), default=None)
+
+    def text(self) -> str:
+        """What is written so far."""
+        return self.encoder.decode(self.token_ids)
+
+    def reply(self) -> Reply:
+        """The finished reply, thinking apart, cut at the first stop string."""
+        text = self.text()
+        cut = self._stop_string_at()
+        stopped_by = self.stopped_by or "length"
+        if cut is not None:
+            text, stopped_by = text[:cut], "stop_string"
+        thinking, answer = split_thinking(text, self.encoder.edition == "thinking")
+        return Reply(
+            text=answer,
+            thinking=thinking,
+            stopped_by=stopped_by,
+            tokens=len(self.token_ids),
+            prompt_tokens=self.prompt_tokens,
+            seconds=self.last_at - self.started,
+            first_token_seconds=self.first_at - self.started,
+        )

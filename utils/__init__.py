@@ -1,0 +1,1 @@
+"""Pure rooms: values, prompts, parsing, pictures. No comfy, no transformers."""

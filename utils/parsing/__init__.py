@@ -1,0 +1,1 @@
+"""Model text into values; every text is hostile data until it is checked here."""

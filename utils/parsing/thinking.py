@@ -1,0 +1,20 @@
+"""Keeps what the model thought apart from what it answered."""
+
+THINK_START, THINK_END = "<think>", "</think>"
+
+
+def split_thinking(text: str, starts_thinking: bool = False) -> tuple[str, str]:
+    """Split a reply into `(thinking, answer)`, both stripped.
+
+    Args:
+        text: what the model generated.
+        starts_thinking: the prompt already opened the thinking block (Thinking editions), so a
+            text without an end mark is thinking that was cut off, and the answer is empty.
+    """
+    head, end, tail = text.partition(THINK_END)
+    if end:
+        return head.lstrip().removeprefix(THINK_START).strip(), tail.strip()
+    opened = text.lstrip().startswith(THINK_START)
+    if starts_thinking or opened:
+        return text.lstrip().removeprefix(THINK_START).strip(), ""
+    return "", text.strip()
