@@ -1,0 +1,44 @@
+"""What became of each picture of a folder run; every input is in it exactly once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+State = Literal["written", "skipped", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One picture: what happened, and for a failure also what to do."""
+
+    name: str
+    state: State
+    detail: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.state:8}{self.name}" + (f": {self.detail}" if self.detail else "")
+
+
+@dataclass(slots=True)
+class Ledger:
+    """Lines in the order the pictures were dealt with."""
+
+    lines: list[Line] = field(default_factory=list)
+
+    def add(self, name: str, state: State, detail: str = "") -> None:
+        """Enter one picture; line breaks in a detail would break the ledger's form."""
+        self.lines.append(Line(name, state, " ".join(detail.split())))
+
+    def count(self, state: State) -> int:
+        """How many pictures came to this."""
+        return sum(line.state == state for line in self.lines)
+
+    @property
+    def summary(self) -> str:
+        """The closing line."""
+        states: tuple[State, ...] = ("written", "skipped", "failed")
+        return ", ".join(f"{state} {self.count(state)}" for state in states)
+
+    def __str__(self) -> str:
+        return "\n".join([*map(str, self.lines), self.summary])

@@ -1,0 +1,160 @@
+"""Caption files beside pictures: written whole or not at all, and never over another's work."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from .errors import InputError
+
+JOURNAL_NAME = ".qwen3vl.jsonl"
+LOCK_NAME = ".qwen3vl.lock"
+# What an interrupted write leaves behind; nobody else names files so.
+_TEMP_SUFFIX = ".qwen3vl-tmp"
+
+
+def caption_path(picture: Path, source: Path, target: Path) -> Path:
+    """Where the caption of a picture below `source` goes: the same place below `target`."""
+    return (target / picture.relative_to(source)).with_suffix(".txt")
+
+
+def clashing(pictures: Iterable[Path]) -> set[Path]:
+    """Pictures that would share one caption file, such as a.jpg and a.png."""
+    by_stem: dict[str, list[Path]] = {}
+    for picture in pictures:
+        by_stem.setdefault(str(picture.with_suffix("")).casefold(), []).append(picture)
+    return {p for group in by_stem.values() if len(group) > 1 for p in group}
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file so that a crash leaves the old content or the new, never a part.
+
+    Raises:
+        OSError: nothing was changed.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + _TEMP_SUFFIX)
+    try:
+        with temporary.open("w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename durable; Windows cannot open folders and needs no such call."""
+    if os.name == "nt":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what killed runs left half written below `folder`."""
+    for leftover in folder.rglob(f"*.txt{_TEMP_SUFFIX}"):
+        leftover.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def only_writer(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock; it is given back even when the process is killed.
+
+    Raises:
+        InputError: another run is captioning this folder.
+    """
+    from filelock import FileLock, Timeout
+
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / LOCK_NAME)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise InputError(
+            f"Another run is captioning {folder}.", "Wait for it to end, or interrupt it."
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def fingerprint(*values: str | bytes) -> str:
+    """A SHA-256 over several values, in which no two lists of values look alike."""
+    digest = hashlib.sha256()
+    for value in values:
+        data = value.encode() if isinstance(value, str) else value
+        digest.update(len(data).to_bytes(8, "big"))
+        digest.update(data)
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What the journal knows of a caption: its text's hash, and what it was made from."""
+
+    caption: str
+    text_sha: str
+    made_from: str
+
+
+class Journal:
+    """Remembers which captions this pack wrote, one JSON line each, beside them."""
+
+    def __init__(self, folder: Path):
+        self._folder = folder
+        self._path = folder / JOURNAL_NAME
+        self._marks = {mark.caption: mark for mark in self._read()}
+
+    def _read(self) -> Iterator[Mark]:
+        if not self._path.exists():
+            return
+        for line in self._path.read_text(encoding="utf-8", errors="replace").splitlines():
+            # A killed run may leave its last line cut off: that caption counts as not ours.
+            with contextlib.suppress(ValueError, TypeError, KeyError):
+                entry = json.loads(line)
+                yield Mark(str(entry["caption"]), str(entry["text_sha"]), str(entry["made_from"]))
+
+    def is_ours(self, caption: Path) -> bool:
+        """Whether the file is just as this pack wrote it; edited by hand, it is the user's."""
+        mark = self._marks.get(self._name(caption))
+        return mark is not None and mark.text_sha == _text_sha(caption.read_bytes())
+
+    def made_from(self, caption: Path) -> str | None:
+        """The fingerprint of the picture and settings behind the last caption written."""
+        mark = self._marks.get(self._name(caption))
+        return mark.made_from if mark else None
+
+    def write(self, caption: Path, text: str, made_from: str) -> None:
+        """Write a caption and remember it; the journal's line goes first.
+
+        In this order a crash between the two leaves at worst a line for a caption that is not
+        there or differs, and that counts as not ours: it is never overwritten.
+        """
+        mark = Mark(self._name(caption), _text_sha(text.encode()), made_from)
+        with self._path.open("a", encoding="utf-8", newline="\n") as file:
+            entry = {"caption": mark.caption, "text_sha": mark.text_sha, "made_from": made_from}
+            file.write(json.dumps(entry, ensure_ascii=False) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        write_whole(caption, text)
+        self._marks[mark.caption] = mark
+
+    def _name(self, caption: Path) -> str:
+        return caption.relative_to(self._folder).as_posix()
+
+
+def _text_sha(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
