@@ -31,6 +31,11 @@ class LocalModel:
 
     settings: LoadSettings
 
+    @property
+    def name(self) -> str:
+        """The model's name in the loader's menu."""
+        return self.settings.model
+
     @contextmanager
     def open(self) -> Iterator[Engine]:
         """An engine with the weights in place, ours for the length of the `with` block.

@@ -54,7 +54,7 @@ def read_picture(path: Path) -> Picture:
     Raises:
         InputError: naming the file, what is wrong with it, and what to do.
     """
-    from PIL import Image, ImageOps
+    from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
         size = path.stat().st_size
@@ -72,6 +72,11 @@ def read_picture(path: Path) -> Picture:
             return Picture(_rgb(ImageOps.exif_transpose(image)))
     except InputError:
         raise
+    except UnidentifiedImageError:  # its own text repeats the whole path
+        raise InputError(
+            f"{path.name} is no {', '.join(FORMATS[:-1])} or {FORMATS[-1]} picture.",
+            "Replace or remove the file.",
+        ) from None
     # Pillow's decoders raise almost anything on a broken file, MemoryError included.
     except Exception as error:
         raise InputError(

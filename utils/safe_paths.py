@@ -12,11 +12,11 @@ _DRIVE = re.compile(r"^[A-Za-z]:")
 
 
 def inside(root: Path, relative: str) -> Path:
-    """The real path of `relative` below `root`; links are followed, then checked.
+    r"""The real path of `relative` below `root`; links are followed, then checked.
 
     Args:
         root: a folder the owner of the machine chose.
-        relative: text from a workflow, with / or \\ between names; empty means the root.
+        relative: text from a workflow, with / or \ between names; empty means the root.
 
     Raises:
         InputError: an absolute path, a drive, a `..`, a NUL, or a link that leads out.
@@ -26,7 +26,7 @@ def inside(root: Path, relative: str) -> Path:
     if "\0" in relative or ".." in names or starts_outside:
         raise _outside(root, relative)
     real_root = os.path.realpath(root)
-    real = os.path.realpath(os.path.join(real_root, *names))
+    real = os.path.realpath(Path(real_root, *names))
     if os.path.commonpath([real_root, real]) != real_root:
         raise _outside(root, relative)
     return Path(real)

@@ -7,7 +7,6 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import InputError
@@ -101,56 +100,45 @@ def fingerprint(*values: str | bytes) -> str:
     return digest.hexdigest()
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """What the journal knows of a caption: its text's hash, and what it was made from."""
-
-    caption: str
-    text_sha: str
-    made_from: str
-
-
 class Journal:
     """Remembers which captions this pack wrote, one JSON line each, beside them."""
 
     def __init__(self, folder: Path):
         self._folder = folder
         self._path = folder / JOURNAL_NAME
-        self._marks = {mark.caption: mark for mark in self._read()}
+        # (caption, hash of its text) -> what it was made from
+        self._marks: dict[tuple[str, str], str] = dict(self._read())
 
-    def _read(self) -> Iterator[Mark]:
+    def _read(self) -> Iterator[tuple[tuple[str, str], str]]:
         if not self._path.exists():
             return
         for line in self._path.read_text(encoding="utf-8", errors="replace").splitlines():
             # A killed run may leave its last line cut off: that caption counts as not ours.
             with contextlib.suppress(ValueError, TypeError, KeyError):
                 entry = json.loads(line)
-                yield Mark(str(entry["caption"]), str(entry["text_sha"]), str(entry["made_from"]))
-
-    def is_ours(self, caption: Path) -> bool:
-        """Whether the file is just as this pack wrote it; edited by hand, it is the user's."""
-        mark = self._marks.get(self._name(caption))
-        return mark is not None and mark.text_sha == _text_sha(caption.read_bytes())
+                yield (str(entry["caption"]), str(entry["text_sha"])), str(entry["made_from"])
 
     def made_from(self, caption: Path) -> str | None:
-        """The fingerprint of the picture and settings behind the last caption written."""
-        mark = self._marks.get(self._name(caption))
-        return mark.made_from if mark else None
+        """The fingerprint of the picture and settings a caption was made from.
+
+        None when it is not just as this pack wrote it: edited by hand, it is the user's.
+        """
+        return self._marks.get((self._name(caption), _text_sha(caption.read_bytes())))
 
     def write(self, caption: Path, text: str, made_from: str) -> None:
         """Write a caption and remember it; the journal's line goes first.
 
-        In this order a crash between the two leaves at worst a line for a caption that is not
-        there or differs, and that counts as not ours: it is never overwritten.
+        In this order a crash between the two leaves a line for a text that is nowhere, which
+        harms nobody; the other way round it would leave a caption that nobody owns.
         """
-        mark = Mark(self._name(caption), _text_sha(text.encode()), made_from)
+        name, text_sha = self._name(caption), _text_sha(text.encode())
+        entry = {"caption": name, "text_sha": text_sha, "made_from": made_from}
         with self._path.open("a", encoding="utf-8", newline="\n") as file:
-            entry = {"caption": mark.caption, "text_sha": mark.text_sha, "made_from": made_from}
             file.write(json.dumps(entry, ensure_ascii=False) + "\n")
             file.flush()
             os.fsync(file.fileno())
         write_whole(caption, text)
-        self._marks[mark.caption] = mark
+        self._marks[name, text_sha] = made_from
 
     def _name(self, caption: Path) -> str:
         return caption.relative_to(self._folder).as_posix()

@@ -1,0 +1,90 @@
+"""Runs requests for a node: progress on its bar, interrupts, errors that name the picture."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+
+from ..loaders import comfy_bridge
+from ..loaders.engine.protocol import OnProgress, Outcome
+from ..loaders.local import LocalModel
+from ..utils.chat import Progress, Reply, Request
+from ..utils.errors import GenerationError, Qwen3VLError
+
+# Each text goes to the browser whole, so a few times a second is enough.
+SHOW_EVERY_SECONDS = 0.3
+PREVIEW_CHARACTERS = 240
+
+
+def run(
+    model: LocalModel, requests: Iterable[Request], total: int, node_id: str | None
+) -> Iterator[tuple[int, Outcome]]:
+    """Outcomes as they finish, with the node's bar over `total` requests."""
+    with model.open() as engine:
+        yield from engine.generate(requests, watch(total, node_id))
+
+
+def answer_all(model: LocalModel, requests: Sequence[Request], node_id: str | None) -> list[Reply]:
+    """Every reply, in the order of the requests.
+
+    Raises:
+        GenerationError: the first request that could not be answered, by its number.
+    """
+    replies: dict[int, Reply] = {}
+    for index, outcome in run(model, requests, len(requests), node_id):
+        if isinstance(outcome, Qwen3VLError):
+            if len(requests) == 1:
+                raise outcome
+            problem = f"Picture {index + 1} of {len(requests)}: {outcome.problem}"
+            raise GenerationError(problem, outcome.remedy) from outcome
+        replies[index] = outcome
+    return [replies[index] for index in range(len(requests))]
+
+
+def watch(total: int, node_id: str | None) -> OnProgress:
+    """A callback that moves the node's bar and lets ComfyUI's interrupt through."""
+    bar = comfy_bridge.ProgressBar(total, node_id)
+    shown_at = 0.0
+
+    def on_progress(progress: Progress) -> None:
+        nonlocal shown_at
+        comfy_bridge.check_interrupt()
+        now = time.monotonic()
+        if now - shown_at >= SHOW_EVERY_SECONDS:
+            shown_at = now
+            bar.show(progress.finished, progress_text(progress, total))
+
+    return on_progress
+
+
+def progress_text(progress: Progress, total: int) -> str:
+    """One line on where the run stands, and below it the end of the text being written."""
+    parts = [f"{progress.finished} of {total}"] if total > 1 else []
+    if progress.tokens and progress.seconds > 0:
+        parts.append(f"{progress.tokens / progress.seconds:.0f} tokens/s")
+    if progress.finished and progress.finished < total:
+        left = progress.seconds / progress.finished * (total - progress.finished)
+        parts.append(f"about {left:.0f} s left")
+    line = ", ".join(parts)
+    text = progress.text[-PREVIEW_CHARACTERS:]
+    return f"{line}\n{text}" if text else line
+
+
+def report(replies: Sequence[Reply]) -> str:
+    """How the replies went, a line each: tokens, time, and whether they were cut off."""
+    return "\n".join(_report_line(number, reply) for number, reply in enumerate(replies, 1))
+
+
+def _report_line(number: int, reply: Reply) -> str:
+    line = (
+        f"{number}: {reply.tokens} tokens in {reply.seconds:.2f} s"
+        f" ({reply.tokens_per_second:.0f} tokens/s, first after {reply.first_token_seconds:.2f} s,"
+        f" prompt {reply.prompt_tokens})"
+    )
+    return line + CUT_OFF.get(reply.stopped_by, "")
+
+
+CUT_OFF = {
+    "length": "; cut off at max_new_tokens",
+    "repetition": "; stopped because it repeated itself without end",
+}

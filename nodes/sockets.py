@@ -1,0 +1,14 @@
+"""The pack's sockets. A published string is for ever: append only."""
+
+from comfy_api.latest import io
+
+Model = io.Custom("QWEN3VL_MODEL")
+Options = io.Custom("QWEN3VL_OPTIONS")
+Chat = io.Custom("QWEN3VL_CHAT")
+
+# Both names, so that it links to other packs' BOX and to core's BOUNDING_BOX.
+Box = io.Custom("BOX,BOUNDING_BOX")
+Point = io.Custom("POINT")
+Box3D = io.Custom("BOX3D")
+
+CATEGORY = "Qwen3-VL"
