@@ -1,0 +1,176 @@
+"""A model's answer into `Detections`, and back into the text that the model would write.
+
+Formats: Qwen3-VL cookbooks "2d_grounding", "3d_grounding" and "ocr" (`bbox_2d`, `point_2d`,
+`bbox_3d`, `text_content`), and what models make of them.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from ..errors import ParseError
+from ..geometry import Box, Detection, Detections, Point
+from ..geometry3d import AngleOrder
+from .json_text import JsonFound, UnfinishedDict, UnfinishedList, find_json
+from .shapes import COUNTS, ShapeReader, Units, to_number
+from .thinking import split_thinking
+
+# The first of these that an item has is its label.
+LABEL_KEYS = ("label", "text_content", "name", "category", "class")
+# Named with numbers behind it, but in nothing that can be read as JSON.
+_NAMED_SHAPE = re.compile(r"\b(?:bbox(?:_2d|_3d)?|point_2d)\W{0,9}\d")
+
+
+def parse_detections(
+    text: str,
+    width: int,
+    height: int,
+    units: Units = "qwen",
+    order: AngleOrder = "pitch_yaw_roll",
+) -> Detections:
+    """Every box, point and 3D box in an answer about a picture of `width` x `height` pixels.
+
+    An answer that names nothing gives no items. What was changed or left out is in `notes`.
+
+    Args:
+        text: the whole answer; thinking, sentences and fences around the JSON do not matter.
+        units: what the coordinates count: thousandths, pixels of the picture, or fractions.
+        order: which angles the last three numbers of `bbox_3d` are.
+
+    Raises:
+        ParseError: the answer names places, but none of them can be read.
+    """
+    thinking, answer = split_thinking(text)
+    found = find_json(answer)
+    reader = ShapeReader(width, height, units, order)
+    items: list[Detection] = []
+    repaired = False
+    for one in found:
+        before = reader.seen
+        items.extend(_items(one.value, reader))
+        repaired |= one.repaired and reader.seen > before
+    if not reader.seen:
+        items = list(_bare_items(found, reader))
+        repaired |= bool(items)
+    truncated = any(one.truncated for one in found) or (bool(thinking) and not answer)
+    unreadable = reader.unreadable if reader.seen else _NAMED_SHAPE.search(answer)
+    if unreadable and not items and not truncated:
+        raise _unreadable(answer, reader)
+    return Detections(width, height, tuple(items), truncated, repaired, reader.all_notes())
+
+
+def to_qwen_text(items: Iterable[Detection], order: AngleOrder = "pitch_yaw_roll") -> str:
+    """The items as Qwen3-VL writes them: a JSON list, one item a line, coordinates 0-1000."""
+    lines = []
+    for item in items:
+        if isinstance(item.shape, Box):
+            place: dict[str, Any] = {"bbox_2d": list(item.shape.to_qwen())}
+        elif isinstance(item.shape, Point):
+            place = {"point_2d": list(item.shape.to_qwen())}
+        else:
+            place = {"bbox_3d": item.shape.to_qwen(order)}
+        own = {**place, "label": item.label}
+        whole = own | {k: v for k, v in item.attributes.items() if k not in own}
+        lines.append("\t" + json.dumps(whole, ensure_ascii=False))
+    return "[\n" + ",\n".join(lines) + "\n]" if lines else "[]"
+
+
+def _items(value: Any, reader: ShapeReader) -> Iterator[Detection]:
+    """The items in a JSON value, in order; what is cut off is passed over."""
+    if isinstance(value, list):
+        for part in value:
+            yield from _items(part, reader)
+    elif isinstance(value, dict):
+        if isinstance(value, UnfinishedDict) or not any(key in COUNTS for key in value):
+            for part in value.values():
+                if isinstance(part, (list, dict)):
+                    yield from _items(part, reader)
+        else:
+            yield from _item(value, reader)
+
+
+def _item(value: dict[str, Any], reader: ShapeReader) -> Iterator[Detection]:
+    """One object that names a place; one detection for each place it names."""
+    label_key = next((key for key in LABEL_KEYS if value.get(key) is not None), None)
+    label = _label(value[label_key]) if label_key else ""
+    what = f'item "{label[:40]}"' if label else "an item without a label"
+    attributes = {}
+    for key, part in value.items():
+        if key not in COUNTS and key != label_key:
+            if _is_clean(part):
+                attributes[clean_text(key)] = _clean(part)
+            else:
+                reader.note(f"{what}: {key[:40]} left out, it is not a finite number")
+    for key in COUNTS:
+        # null or nothing is how a model says that it does not know the place.
+        if value.get(key) not in (None, [], ""):
+            for shape in reader.read(key, value[key], what):
+                yield Detection(label, shape, attributes)
+
+
+def _bare_items(found: list[JsonFound], reader: ShapeReader) -> Iterator[Detection]:
+    """Lists of 4 or 9 numbers without the names asked for, as in `{"cat": [1, 2, 3, 4]}`."""
+    for one in found:
+        for label, numbers in _number_lists("", one.value):
+            key = "bbox_3d" if len(numbers) == COUNTS["bbox_3d"] else "bbox_2d"
+            for shape in reader.read(key, numbers, f'item "{label[:40]}"'):
+                yield Detection(label, shape)
+
+
+def _number_lists(label: str, value: Any) -> Iterator[tuple[str, list[Any]]]:
+    if isinstance(value, UnfinishedList) and not any(isinstance(v, list) for v in value):
+        return
+    if isinstance(value, list):
+        if len(value) in (4, 9) and all(to_number(part) is not None for part in value):
+            yield label, value
+        else:
+            for part in value:
+                yield from _number_lists(label, part)
+    elif isinstance(value, dict):
+        for key, part in value.items():
+            yield from _number_lists(clean_text(key), part)
+
+
+def _label(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(_label(part) for part in value)
+    if isinstance(value, str):
+        return clean_text(value)
+    return json.dumps(value, ensure_ascii=False)
+
+
+def clean_text(text: str) -> str:
+    """The text without halves of surrogate pairs, which no file or socket can carry."""
+    if text.isascii():
+        return text
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _is_clean(value: Any) -> bool:
+    if isinstance(value, list):
+        return all(map(_is_clean, value))
+    if isinstance(value, dict):
+        return all(map(_is_clean, value.values()))
+    return not isinstance(value, float) or math.isfinite(value)
+
+
+def _clean(value: Any) -> Any:
+    """The value in plain lists and dicts, with text that every file can carry."""
+    if isinstance(value, list):
+        return [_clean(part) for part in value]
+    if isinstance(value, dict):
+        return {clean_text(key): _clean(part) for key, part in value.items()}
+    return clean_text(value) if isinstance(value, str) else value
+
+
+def _unreadable(answer: str, reader: ShapeReader) -> ParseError:
+    why = f" ({reader.notes[0]})" if reader.notes else ""
+    start = " ".join(answer[:200].split())
+    return ParseError(
+        f"The answer names places that cannot be read{why}; it begins: {start}",
+        "Ask again with another seed, or ask for fewer things.",
+    )
