@@ -1,0 +1,49 @@
+"""The values a lesson is made of: what is shown and which chats are held about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from PIL import Image
+
+
+@dataclass(frozen=True, slots=True)
+class Visual:
+    """A picture (one frame, no times) or a clip (an even number of frames, a time for each pair)."""
+
+    frames: tuple[Image.Image, ...]
+    pair_times: tuple[float, ...] = ()
+    wrapped: bool = False  # newer processors write one more vision start and end around a whole clip
+
+    @property
+    def is_clip(self) -> bool:
+        return bool(self.pair_times)
+
+    @property
+    def size_wh(self) -> tuple[int, int]:
+        return self.frames[0].size
+
+
+@dataclass(frozen=True, slots=True)
+class Talk:
+    """One chat of a task: (question, answer) turns; the first question follows the visuals."""
+
+    task: str
+    turns: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """Visuals with several independent chats about them."""
+
+    visuals: tuple[Visual, ...]
+    talks: tuple[Talk, ...]
+    system: str | None = None
+    tools: tuple[dict, ...] = ()
+    numbered: bool = False  # "Picture 1: " before each picture
+    lead: str = ""  # text before the visuals; the only talk then starts with an empty question
+
+
+def one(task: str, question: str, answer: str) -> Talk:
+    """A chat of a single turn."""
+    return Talk(task, ((question, answer),))

@@ -1,0 +1,188 @@
+"""Pictures of one to five coloured shapes with exact truth: names, boxes, points, places."""
+
+from __future__ import annotations
+
+import math
+import random
+from dataclasses import dataclass
+
+from PIL import Image
+
+import backgrounds
+from shapes import Box, Point, bounds, outline, paint
+from world import COLOUR_JITTER, COLOURS, MIN_CONTRAST, SHAPES, SIZES, article
+
+MAX_THINGS = 5
+_COUNT_WEIGHTS = (0.16, 0.22, 0.24, 0.20, 0.18)
+_MAX_COVERED = 0.10      # of the smaller box, by any other box
+_MIN_CENTRE_GAP = 0.035  # of the width, so that "left to right" is never a toss-up
+_TRIES = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Thing:
+    """One drawn object; `points` is its outline in pixels."""
+
+    colour: str
+    shape: str
+    size: str
+    rgb: tuple[int, int, int]
+    points: tuple[Point, ...]
+    box: Box  # (x1, y1, x2, y2) in pixels
+
+    @property
+    def name(self) -> str:
+        return f"{self.colour} {self.shape}"
+
+    @property
+    def full_name(self) -> str:
+        return f"{self.size} {self.colour} {self.shape}"
+
+    @property
+    def point(self) -> Point:
+        """Middle of the box; for every shape of this world it lies inside the object."""
+        x1, y1, x2, y2 = self.box
+        return (x1 + x2) / 2, (y1 + y2) / 2
+
+    @property
+    def area(self) -> float:
+        x1, y1, x2, y2 = self.box
+        return (x2 - x1) * (y2 - y1)
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """Things from left to right on a ground; `draw` gives the same pixels every time."""
+
+    size_wh: tuple[int, int]
+    ground: str
+    ground_colours: tuple[backgrounds.Colour, backgrounds.Colour]
+    things: tuple[Thing, ...]
+    noise_seed: int
+
+    def draw(self) -> Image.Image:
+        rng = random.Random(self.noise_seed)
+        picture = backgrounds.draw(self.ground, self.size_wh, self.ground_colours, rng)
+        for thing in sorted(self.things, key=lambda t: -t.area):
+            paint(picture, list(thing.points), thing.rgb)
+        return picture
+
+    def place(self, thing: Thing) -> str:
+        """Where the thing is, in a three by three grid."""
+        x, y = thing.point[0] / self.size_wh[0], thing.point[1] / self.size_wh[1]
+        across = "left" if x < 1 / 3 else "right" if x > 2 / 3 else ""
+        down = "top" if y < 1 / 3 else "bottom" if y > 2 / 3 else ""
+        return f"{down} {across}".strip() or "center"
+
+
+def random_size(rng: random.Random, low: int = 160, high: int = 640, step: int = 1) -> tuple[int, int]:
+    """A picture size with sides from `low` to `high` and an aspect from 1:2 to 2:1."""
+    side = math.exp(rng.uniform(math.log(low), math.log(high)))
+    stretch = math.exp(rng.uniform(-0.5, 0.5) * math.log(2))
+    fit = lambda v: min(high, max(low, round(v / step) * step))
+    return fit(side * stretch), fit(side / stretch)
+
+
+def contrast(a: tuple[int, int, int], b: tuple[int, int, int]) -> float:
+    """Euclidean distance in sRGB."""
+    return math.dist(a, b)
+
+
+def random_ground(rng: random.Random, kinds=backgrounds.KINDS) -> tuple[str, tuple]:
+    """A ground kind and its two colours."""
+    first = backgrounds.random_ground_colour(rng)
+    return rng.choice(kinds), (first, backgrounds.near(first, rng, 50))
+
+
+def visible_colours(ground_colours: tuple) -> list[str]:
+    """Colours that stand out from both ground colours."""
+    return [name for name, rgb in COLOURS.items()
+            if min(contrast(rgb, g) for g in ground_colours) > MIN_CONTRAST]
+
+
+def random_scene(rng: random.Random, size_wh: tuple[int, int], count: int | None = None,
+                 kinds=backgrounds.KINDS) -> Scene:
+    """A scene of `count` things (or a random number of them; fewer if there is no room)."""
+    ground, ground_colours = random_ground(rng, kinds)
+    colours = visible_colours(ground_colours)
+    wanted = count or rng.choices(range(1, MAX_THINGS + 1), _COUNT_WEIGHTS)[0]
+    things: list[Thing] = []
+    for _ in range(wanted):
+        thing = _place_thing(rng, size_wh, _kind(rng, colours, things), things)
+        if thing:
+            things.append(thing)
+    if not things:
+        return random_scene(rng, size_wh, count, kinds)
+    ordered = tuple(sorted(things, key=lambda t: t.point[0]))
+    return Scene(size_wh, ground, ground_colours, ordered, rng.getrandbits(32))
+
+
+def _kind(rng: random.Random, colours: list[str], things: list[Thing]) -> tuple[str, str, str]:
+    """Colour, shape and size; often sharing one of them with an earlier thing."""
+    colour, shape, size = rng.choice(colours), rng.choice(SHAPES), rng.choice(list(SIZES))
+    if things and rng.random() < 0.25:
+        shape = rng.choice(things).shape
+    if things and rng.random() < 0.25:
+        colour = rng.choice(things).colour
+    return colour, shape, size
+
+
+def jittered(rng: random.Random, colour: str) -> tuple[int, int, int]:
+    """The anchor colour, slightly off."""
+    return backgrounds.near(COLOURS[colour], rng, COLOUR_JITTER)
+
+
+def _place_thing(rng, size_wh, kind, things) -> Thing | None:
+    colour, shape, size = kind
+    width, height = size_wh
+    for attempt in range(_TRIES):
+        if attempt == _TRIES // 2:
+            size = "small"
+        side = rng.uniform(*SIZES[size]) * min(width, height)
+        degrees = rng.uniform(-10, 10)
+        half = side * 0.62
+        center = (rng.uniform(half, width - half), rng.uniform(half, height - half))
+        points = outline(shape, center, side, degrees)
+        thing = Thing(colour, shape, size, jittered(rng, colour), tuple(points), bounds(points))
+        if inside(thing.box, size_wh) and all(_apart(thing, t, width) for t in things):
+            return thing
+    return None
+
+
+def inside(box: Box, size_wh: tuple[int, int], margin: float = 1.5) -> bool:
+    """Whether a box lies in the picture."""
+    return (box[0] >= margin and box[1] >= margin
+            and box[2] <= size_wh[0] - margin and box[3] <= size_wh[1] - margin)
+
+
+def overlap(a: Box, b: Box) -> float:
+    """Shared area of two boxes."""
+    return max(0.0, min(a[2], b[2]) - max(a[0], b[0])) * max(0.0, min(a[3], b[3]) - max(a[1], b[1]))
+
+
+def iou(a: Box, b: Box) -> float:
+    """Intersection over union of two boxes."""
+    shared = overlap(a, b)
+    union = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - shared
+    return shared / union if union > 0 else 0.0
+
+
+def _apart(a: Thing, b: Thing, width: int) -> bool:
+    if abs(a.point[0] - b.point[0]) < _MIN_CENTRE_GAP * width:
+        return False
+    shared = overlap(a.box, b.box)
+    if shared <= 0:
+        return True
+    return shared <= _MAX_COVERED * min(a.area, b.area) and contrast(a.rgb, b.rgb) > MIN_CONTRAST
+
+
+def listing(names: list[str]) -> str:
+    """"a", "a and b", "a, b and c"."""
+    if len(names) < 2:
+        return "".join(names)
+    return ", ".join(names[:-1]) + " and " + names[-1]
+
+
+def name_list(things: tuple[Thing, ...]) -> str:
+    """"a red circle, a blue star and an orange heart"."""
+    return listing([article(t.name) for t in things])
