@@ -105,22 +105,27 @@ class Residence:
         on_evicted: Callable[[], None],
     ):
         from comfy.model_patcher import ModelPatcher
-        from comfy.patcher_extension import CallbacksMP
 
-        resident = _Resident(module, device, size_bytes)
-        self.patcher = ModelPatcher(
-            resident, load_device=device, offload_device=torch.device("meta"), size=size_bytes
-        )
+        residence = self
+
+        class Patcher(ModelPatcher):
+            """Tells us when ComfyUI takes the module off its device."""
+
+            def detach(self, unpatch_all: bool = True) -> Any:
+                result = super().detach(unpatch_all)
+                # ComfyUI also detaches, without unpatching, each time it loads a model again.
+                if unpatch_all:
+                    residence._listed = False
+                    on_evicted()
+                return result
 
         self._listed = False
-
-        def detached(_patcher: Any, unpatch_all: bool) -> None:
-            # ComfyUI also detaches, without unpatching, each time it loads a model again.
-            if unpatch_all:
-                self._listed = False
-                on_evicted()
-
-        self.patcher.add_callback(CallbacksMP.ON_DETACH, detached)
+        self.patcher = Patcher(
+            _Resident(module, device, size_bytes),
+            load_device=device,
+            offload_device=torch.device("meta"),
+            size=size_bytes,
+        )
 
     def claim(self, working_bytes: int) -> None:
         """Mark the module as in use now and make room for `working_bytes` beside it."""

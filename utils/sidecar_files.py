@@ -133,6 +133,7 @@ class Journal:
         """
         name, text_sha = self._name(caption), _text_sha(text.encode())
         entry = {"caption": name, "text_sha": text_sha, "made_from": made_from}
+        self._folder.mkdir(parents=True, exist_ok=True)
         with self._path.open("a", encoding="utf-8", newline="\n") as file:
             file.write(json.dumps(entry, ensure_ascii=False) + "\n")
             file.flush()

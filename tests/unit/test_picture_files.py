@@ -1,0 +1,139 @@
+"""Picture files: listed as a person would, read upright, and bad ones named."""
+
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+from qwen3vl_nodes.utils import picture_files
+from qwen3vl_nodes.utils.errors import InputError
+from qwen3vl_nodes.utils.picture_files import picture_paths, read_ahead, read_picture
+
+
+def save(path, array, **options):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(array).save(path, **options)
+    return path
+
+
+def plain(width=8, height=4, value=100):
+    return np.full((height, width, 3), value, np.uint8)
+
+
+def test_sorted_by_name_with_numbers_as_numbers(tmp_path):
+    for name in ("img10.png", "img2.png", "IMG1.png", "b/x.png", ".hidden.png", "notes.txt"):
+        save(tmp_path / name, plain()) if name.endswith("png") else (tmp_path / name).touch()
+    save(tmp_path / ".cache" / "y.png", plain())
+    names = [p.relative_to(tmp_path).as_posix() for p in picture_paths(tmp_path, recursive=True)]
+    assert names == ["b/x.png", "IMG1.png", "img2.png", "img10.png"]
+    assert len(picture_paths(tmp_path, recursive=False)) == 3
+
+
+def test_exif_rotation_is_applied(tmp_path):
+    image = Image.fromarray(plain(8, 4))
+    exif = image.getexif()
+    exif[274] = 6  # rotate by 90 degrees
+    image.save(tmp_path / "a.jpg", exif=exif)
+    assert read_picture(tmp_path / "a.jpg").size_wh == (4, 8)
+
+
+def test_sixteen_bits_are_scaled_not_cut(tmp_path):
+    grey = np.array([[0, 32768, 65535]], np.uint16)
+    pixels = read_picture(save(tmp_path / "a.png", grey)).pixels
+    assert pixels[0, :, 0].tolist() == [0, 128, 255]
+
+
+def test_alpha_is_laid_on_white(tmp_path):
+    clear = np.zeros((2, 2, 4), np.uint8)
+    assert read_picture(save(tmp_path / "a.png", clear)).pixels.min() == 255
+    palette = Image.fromarray(np.zeros((2, 2), np.uint8)).convert("P")
+    palette.save(tmp_path / "b.gif", transparency=0)
+    assert read_picture(tmp_path / "b.gif").pixels.min() == 255
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "F", "I"])
+def test_every_mode_becomes_rgb(tmp_path, mode):
+    image = Image.fromarray(plain()).convert(mode)
+    path = tmp_path / "a.tiff"
+    image.save(path)
+    pixels = read_picture(path).pixels
+    assert pixels.shape == (4, 8, 3) and pixels.dtype == np.uint8
+
+
+def test_an_animation_gives_its_first_frame(tmp_path):
+    frames = [Image.fromarray(plain(value=v)) for v in (10, 200)]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
+    assert abs(int(read_picture(tmp_path / "a.gif").pixels[0, 0, 0]) - 10) < 4
+
+
+def png_header(width, height):
+    """A PNG that promises a size and delivers no pixel."""
+    body = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    chunk = b"IHDR" + body
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + struct.pack(">I", 13)
+        + chunk
+        + struct.pack(">I", zlib.crc32(chunk))
+        + b"\0\0\0\x10IDAT"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "message"),
+    [
+        ("empty.png", b"", "has 0 bytes"),
+        ("text.jpg", b"I am no picture", "text.jpg is no PNG"),
+        ("large.png", png_header(12_000, 10_000), "12000 x 10000 pixels"),
+        ("bomb.png", png_header(60_000, 60_000), "bomb.png cannot be read"),
+        ("header.png", png_header(8, 8), "header.png cannot be read"),
+        ("page.png", b"<!DOCTYPE html><html></html>", "page.png is no PNG"),
+        ("doc.png", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n", "doc.png is no PNG"),
+    ],
+)
+def test_bad_files_are_named_with_a_remedy(tmp_path, name, data, message):
+    path = tmp_path / name
+    path.write_bytes(data)
+    with pytest.raises(InputError, match=message) as caught:
+        read_picture(path)
+    assert caught.value.remedy
+
+
+def test_a_truncated_picture_is_an_error_not_half_a_picture(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    path = save(tmp_path / "a.jpg", noise)
+    path.write_bytes(path.read_bytes()[:800])
+    with pytest.raises(InputError, match="truncated"):
+        read_picture(path)
+
+
+def test_a_huge_file_is_refused_before_it_is_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(picture_files, "MAX_FILE_BYTES", 10)
+    with pytest.raises(InputError, match="bytes"):
+        read_picture(save(tmp_path / "a.png", plain()))
+
+
+def test_a_missing_file_is_an_error_line(tmp_path):
+    with pytest.raises(InputError, match="gone.png"):
+        read_picture(tmp_path / "gone.png")
+
+
+def test_reading_ahead_keeps_the_order_and_loses_nothing(tmp_path):
+    paths = [save(tmp_path / f"{n}.png", plain(value=n)) for n in range(12)]
+    paths[5].write_bytes(b"broken")
+    results = list(read_ahead(paths))
+    assert [path for path, _ in results] == paths
+    assert isinstance(results[5][1], InputError)
+    assert [r.pixels[0, 0, 0] for n, (_, r) in enumerate(results) if n != 5] == [
+        n for n in range(12) if n != 5
+    ]
+
+
+def test_reading_ahead_stays_a_few_files_ahead(tmp_path, monkeypatch):
+    opened = []
+    monkeypatch.setattr(picture_files, "read_picture", opened.append)
+    results = read_ahead(tmp_path / str(n) for n in range(100))
+    next(results)
+    assert len(opened) <= picture_files.READ_AHEAD + 1
+    results.close()
