@@ -11,8 +11,8 @@ from pathlib import Path
 
 from ..utils.errors import LoadError
 from . import comfy_bridge
+from .architecture import MODEL_TYPES
 
-MODEL_TYPES = ("qwen3_vl", "qwen3_vl_moe")
 DEMO_NAME = "Qwen3-VL-Demo"
 DEMO_FOLDER = Path(__file__).resolve().parent.parent / "examples" / "demo_model" / "qwen3-vl-demo"
 # LLM/Qwen-VL/<name> is the deepest place that packs use.

@@ -2,34 +2,50 @@
 
 from __future__ import annotations
 
-import json
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..utils.errors import LoadError
-from .catalog import MODEL_TYPES
+from .architecture import MODEL_TYPES, Architecture, read_architecture
+from .companions import check_companions, half_downloads, refuse_half_download
+from .config_files import read_configs
+from .tensor_files import StoredTensor, check_index, read_header, weight_files
+from .tensor_names import canonical, check_tensors
 
-# Each can make some version of transformers import code from the checkpoint.
-CODE_KEYS = ("auto_map", "_attn_implementation_internal", "trust_remote_code")
-CONFIG_FILES = (
-    "config.json",
-    "generation_config.json",
-    "preprocessor_config.json",
-    "video_preprocessor_config.json",
-    "processor_config.json",
-    "tokenizer_config.json",
-)
-MAX_CONFIG_BYTES = 32 * 1024 * 1024
+CLASS_NAMES = {
+    "qwen3_vl": "Qwen3VLForConditionalGeneration",
+    "qwen3_vl_moe": "Qwen3VLMoeForConditionalGeneration",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A folder that may be built: its config's model type and the bytes of its weights."""
+    """A folder that may be built.
+
+    `config` is its config.json, `tensors` what its files hold, by Hugging Face's names;
+    `quantization` is the config's quant_method, None for plain weights.
+    """
 
     folder: Path
     model_type: str
     weight_bytes: int
+    architecture: Architecture
+    config: Mapping[str, Any]
+    tensors: Mapping[str, StoredTensor]
+    quantization: str | None = None
+
+    @property
+    def is_fp8(self) -> bool:
+        """Its weights are FP8 with block scales, which this pack can read itself."""
+        return self.quantization == "fp8"
+
+    @property
+    def parameters(self) -> int:
+        """Numbers in the model, however they are stored."""
+        return sum(map(math.prod, self.architecture.tensors().values()))
 
 
 def inspect(folder: Path) -> Checkpoint:
@@ -38,64 +54,82 @@ def inspect(folder: Path) -> Checkpoint:
     Raises:
         LoadError: naming the file and what to do about it.
     """
+    try:
+        return _inspect(folder)
+    except LoadError as error:
+        unfinished = half_downloads(folder)
+        if not unfinished:
+            raise
+        problem = f"{error.problem} A download did not finish here: {', '.join(unfinished[:3])}."
+        remedy = "Resume the download: choose a source in the loader, or repeat your command."
+        raise LoadError(problem, remedy) from None
+
+
+def _inspect(folder: Path) -> Checkpoint:
     if not folder.is_dir():
         raise LoadError(f"There is no folder {folder}.", "Choose another model in the loader.")
-    configs = {name: _read(folder / name) for name in CONFIG_FILES if (folder / name).exists()}
+    configs = read_configs(folder)
+    config = _model_config(folder, configs)
+    check_companions(folder, configs)
+    architecture = read_architecture(config, str(folder / "config.json"))
+    quantization = _quantization(config, folder)
+    files = weight_files(folder)
+    refuse_half_download(folder, files)
+    tensors = _read_tensors(files)
+    check_index(folder, tensors)
+    named = {canonical(name): tensor for name, tensor in tensors.items()}
+    check_tensors(folder, architecture, named, quantization)
+    size = sum(path.stat().st_size for path in files)
+    return Checkpoint(
+        folder, architecture.model_type, size, architecture, config, named, quantization
+    )
+
+
+def _model_config(folder: Path, configs: dict[str, dict[str, Any]]) -> dict[str, Any]:
     if "config.json" not in configs:
+        if "adapter_config.json" in configs:
+            raise LoadError(
+                f"{folder} is a LoRA adapter, not a whole checkpoint.",
+                "Choose its base model here, and the adapter in the Qwen3-VL LoRA node.",
+            )
         raise LoadError(f"{folder} has no config.json.", "Download the checkpoint again.")
-    for name, config in configs.items():
-        _refuse_code(config, folder / name)
-    model_type = configs["config.json"].get("model_type")
-    if model_type not in MODEL_TYPES:
+    config = configs["config.json"]
+    if config.get("model_type") not in MODEL_TYPES:
         raise LoadError(
-            f"{folder} holds a {model_type!r} model, not Qwen3-VL.",
+            f"{folder} holds a {config.get('model_type')!r} model, not Qwen3-VL.",
             "Choose a checkpoint whose config.json says qwen3_vl or qwen3_vl_moe.",
         )
-    _check_companions(folder)
-    weights = sorted(folder.glob("*.safetensors"))
-    if not weights:
+    classes = config.get("architectures") or []
+    right = CLASS_NAMES[config["model_type"]]
+    if classes and right not in classes:
         raise LoadError(
-            f"{folder} has no .safetensors file.",
-            "Download the checkpoint in safetensors form; other forms can run code.",
+            f"{folder} is made for {str(classes[0])[:80]}, which does not write text.",
+            f"Choose a checkpoint made for {right}.",
         )
-    return Checkpoint(folder, model_type, sum(path.stat().st_size for path in weights))
-
-
-def _check_companions(folder: Path) -> None:
-    for alternatives in (
-        ("tokenizer.json", "vocab.json"),
-        ("preprocessor_config.json", "processor_config.json"),
-    ):
-        if not any((folder / name).is_file() for name in alternatives):
-            raise LoadError(
-                f"{folder} has no {alternatives[0]}.",
-                "Download the missing file from the checkpoint's page.",
-            )
-
-
-def _read(path: Path) -> dict[str, Any]:
-    if path.stat().st_size > MAX_CONFIG_BYTES:
-        raise LoadError(f"{path} is larger than any config.", "Download the file again.")
-    try:
-        config = json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise LoadError(f"{path} is not readable JSON ({error}).", "Download it again.") from None
-    if not isinstance(config, dict):
-        raise LoadError(f"{path} is not a JSON object.", "Download the file again.")
     return config
 
 
-def _refuse_code(config: Any, path: Path) -> None:
-    """Look for code keys at every depth, without recursion: the file is hostile until checked."""
-    pending = [config]
-    while pending:
-        value = pending.pop()
-        if isinstance(value, dict):
-            if bad := sorted(set(value) & set(CODE_KEYS)):
+def _quantization(config: Mapping[str, Any], folder: Path) -> str | None:
+    stored = config.get("quantization_config")
+    if stored is None:
+        return None
+    method = stored.get("quant_method") if isinstance(stored, dict) else None
+    if not isinstance(method, str):
+        raise LoadError(
+            f"{folder / 'config.json'} has a quantization_config without quant_method.",
+            "Download the file again.",
+        )
+    return method
+
+
+def _read_tensors(files: list[Path]) -> dict[str, StoredTensor]:
+    tensors: dict[str, StoredTensor] = {}
+    for path in files:
+        for name, tensor in read_header(path).items():
+            if name in tensors:
                 raise LoadError(
-                    f"{path} has the key {bad[0]!r}, which can run foreign code.",
-                    "Use the official checkpoint, or remove the key if you trust the source.",
+                    f"{name} is in {tensors[name].path} and again in {path}.",
+                    "Download the checkpoint again: its files are not of one version.",
                 )
-            pending.extend(value.values())
-        elif isinstance(value, list):
-            pending.extend(value)
+            tensors[name] = tensor
+    return tensors

@@ -1,0 +1,140 @@
+"""Tiny checkpoints of every kind that the loader meets: MoE, untied, sharded, FP8."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from tiny_checkpoint import build_config, build_processor, write_checkpoint
+
+TINY_MOE = {
+    "num_experts": 4,
+    "num_experts_per_tok": 2,
+    "moe_intermediate_size": 24,
+    "decoder_sparse_step": 1,
+    "mlp_only_layers": [],
+}
+
+
+def write_kind(folder: Path, kind: str) -> Path:
+    """A checkpoint of one kind: dense, untied, sharded, moe, fp8 or moe-fp8."""
+    if kind in ("moe", "moe-fp8"):
+        write_moe(folder)
+    elif kind == "fp8":
+        # Not whole blocks of 128: the last scale of a row covers fewer weights.
+        rope = {"rope_type": "default", "mrope_section": [8, 4, 4]}
+        sizes = {"hidden_size": 192, "intermediate_size": 320, "head_dim": 32}
+        write_checkpoint(folder, rope_scaling=rope, **sizes)
+    else:
+        write_checkpoint(folder, tie_word_embeddings=kind != "untied")
+    if kind == "sharded":
+        shard(folder)
+    if kind.endswith("fp8"):
+        quantize_fp8(folder)
+    return folder
+
+
+def write_moe(folder: Path) -> Path:
+    """A MoE checkpoint in the official layout, experts as [experts, in, out]."""
+    from safetensors.torch import save_file
+    from transformers import Qwen3VLMoeConfig
+
+    processor = build_processor()
+    dense = build_config(processor.tokenizer, tie_word_embeddings=False).to_dict()
+    text = {**dense["text_config"], **TINY_MOE}
+    config = Qwen3VLMoeConfig(**{
+        **{k: v for k, v in dense.items() if k.endswith("token_id")},
+        "text_config": {k: v for k, v in text.items() if k != "model_type"},
+        "vision_config": {k: v for k, v in dense["vision_config"].items() if k != "model_type"},
+        "tie_word_embeddings": False,
+    })  # fmt: skip
+    config.architectures = ["Qwen3VLMoeForConditionalGeneration"]
+    config.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    generator = torch.Generator().manual_seed(0)
+    from qwen3vl_nodes.loaders.architecture import read_architecture
+
+    stored = json.loads((folder / "config.json").read_text())
+    shapes = read_architecture(stored, "config.json").tensors()
+    weights = {
+        name: 0.15 * torch.randn(shape, generator=generator) if shape[1:] else torch.ones(shape)
+        for name, shape in shapes.items()
+    }
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    return folder
+
+
+def shard(folder: Path, files: int = 3) -> Path:
+    """Spread model.safetensors over several files with an index."""
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file(folder / "model.safetensors")
+    names = sorted(weights)
+    weight_map = {}
+    for number in range(files):
+        file = f"model-{number + 1:05}-of-{files:05}.safetensors"
+        mine = names[number::files]
+        save_file({n: weights[n] for n in mine}, folder / file, metadata={"format": "pt"})
+        weight_map |= dict.fromkeys(mine, file)
+    (folder / "model.safetensors").unlink()
+    index = {"metadata": {"total_size": 1}, "weight_map": weight_map}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    return folder
+
+
+def quantize_fp8(folder: Path, block: int = 128) -> Path:
+    """Turn the language model's matrices into FP8 with block scales, as the official ones are."""
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file(folder / "model.safetensors")
+    stored = {}
+    for name, weight in weights.items():
+        inner = ".layers." in name and weight.ndim > 1 and not name.endswith("mlp.gate.weight")
+        if not inner:
+            stored[name] = weight.bfloat16()
+            continue
+        stored[name], stored[f"{name}_scale_inv"] = to_blocks(weight, block)
+    save_file(stored, folder / "model.safetensors", metadata={"format": "pt"})
+    config = json.loads((folder / "config.json").read_text())
+    config["quantization_config"] = {
+        "quant_method": "fp8",
+        "activation_scheme": "dynamic",
+        "weight_block_size": [block, block],
+        "modules_to_not_convert": ["lm_head", "model.visual"],
+    }
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+def to_blocks(weight: torch.Tensor, block: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """(FP8 weight, scales) of the last two dimensions, a loop a reader can check by eye."""
+    rows, columns = -(-weight.shape[-2] // block), -(-weight.shape[-1] // block)
+    scales = torch.empty(*weight.shape[:-2], rows, columns)
+    quantized = torch.empty(weight.shape, dtype=torch.float8_e4m3fn)
+    for row in range(rows):
+        for column in range(columns):
+            down = slice(row * block, (row + 1) * block)
+            across = slice(column * block, (column + 1) * block)
+            part = weight[..., down, across]
+            scale = part.abs().amax((-2, -1)).clamp(min=1e-6) / 448
+            scales[..., row, column] = scale
+            quantized[..., down, across] = (part / scale[..., None, None]).to(torch.float8_e4m3fn)
+    return quantized, scales
+
+
+def edit_json(path: Path, **changes) -> None:
+    """Set top-level keys of a JSON file; None removes one."""
+    value = json.loads(path.read_text())
+    for key, new in changes.items():
+        value.pop(key, None) if new is None else value.update({key: new})
+    path.write_text(json.dumps(value))
+
+
+def edit_weights(path: Path, change) -> None:
+    """Rewrite a safetensors file after `change(weights)`."""
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file(path)
+    change(weights)
+    save_file(weights, path, metadata={"format": "pt"})
