@@ -1,0 +1,186 @@
+"""The fast engine: many requests in one continuously batched generation, near the memory limit."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import torch
+
+from ...utils.chat import Request
+from ...utils.errors import GenerationError
+from ...utils.sampling import resolve
+from .capability import pick_ops
+from .jobs import Intake, Job
+from .memory import Pages, free_bytes_of
+from .meter import Meter, ignore_progress
+from .pool import PAGE_TOKENS
+from .prepare import Prepared, Preparer
+from .prompt import PromptEncoder, check_fits
+from .protocol import OnProgress, Outcome
+from .reference import end_token_ids
+from .replies import Draft
+from .run import Limits, Run
+from .step import Stepper
+from .weights import supports
+
+SLOTS = 64
+# KV memory kept from run to run, for the next question about the same picture.
+KEEP_BYTES = 2 << 30
+LARGE_DEVICE_BYTES = 30 << 30
+# When several requests come, the first pool expects answers of this length.
+EXPECTED_ANSWER = 256
+
+
+class FastEngine:
+    """Answers requests on a local, unquantized Qwen3-VL module.
+
+    The module must be on its device before `generate` is called. Whoever moves or unloads it
+    calls `drop_buffers` first; a move without that is noticed at the next run.
+
+    Args:
+        module: a module for which `weights.supports` gives None.
+        processor: the checkpoint's processor.
+        free_memory: called after running out of memory, when the engine holds nothing.
+        free_bytes: how many bytes the engine may take now; asked at the start of each run. By
+            default what the device has left.
+        slots: most requests decoded at once.
+        page_tokens: tokens in a page of the KV pool.
+        fused: False keeps to plain PyTorch operations.
+
+    Raises:
+        GenerationError: the module is not supported; says why.
+    """
+
+    def __init__(
+        self,
+        module: Any,
+        processor: Any,
+        free_memory: Callable[[], None] = lambda: None,
+        *,
+        free_bytes: Callable[[], int] | None = None,
+        slots: int = SLOTS,
+        page_tokens: int = PAGE_TOKENS,
+        fused: bool = True,
+    ):
+        if reason := supports(module):
+            raise GenerationError(
+                f"The fast engine cannot run this model: {reason}.", "Use the reference engine."
+            )
+        self._module: Any = module
+        self._encoder = PromptEncoder(processor)
+        self._free_memory = free_memory
+        self._free_bytes = free_bytes
+        self._slots, self._page_tokens, self._fused = slots, page_tokens, fused
+        self._end_ids = end_token_ids(module, processor.tokenizer)
+        self._stepper: Stepper | None = None
+        self._outcomes: Iterator[tuple[int, Outcome]] | None = None
+
+    def generate(
+        self, requests: Iterable[Request], on_progress: OnProgress = ignore_progress
+    ) -> Iterator[tuple[int, Outcome]]:
+        """See `Engine.generate`. One run at a time: a new one ends the one before."""
+        if self._outcomes is not None:
+            self._outcomes.close()  # type: ignore[attr-defined]
+        self._outcomes = outcomes = self._generate(requests, on_progress)
+        return outcomes
+
+    def drop_buffers(self) -> None:
+        """Give back KV memory and captured graphs; the engine stays usable."""
+        if self._outcomes is not None:
+            self._outcomes.close()  # type: ignore[attr-defined]
+        self._outcomes = self._stepper = None
+
+    def close(self) -> None:
+        """Give everything back and forget the module."""
+        self.drop_buffers()
+        self._module = None
+
+    @property
+    def buffer_bytes(self) -> int:
+        """Bytes of KV memory held now."""
+        pool = self._stepper.pool if self._stepper is not None else None
+        return pool.pages * pool.page_bytes if pool is not None else 0
+
+    def _generate(
+        self, requests: Iterable[Request], on_progress: OnProgress
+    ) -> Iterator[tuple[int, Outcome]]:
+        meter = Meter(on_progress)
+        intake = Intake(requests, Preparer(self._encoder, self._module.config))
+        try:
+            intake.fill()
+            meter.report(())
+            stepper = self._attached()
+            pages = self._pages(stepper, intake)
+            limits = Limits(self._slots, self._prompt_tokens(stepper.rows.device))
+            run = Run(
+                stepper, intake, self._job, pages, limits, meter, self._free_memory
+            )
+            yield from run.outcomes()
+        finally:
+            intake.close()
+            self._rest()
+
+    def _attached(self) -> Stepper:
+        device = self._module.lm_head.weight.device
+        if self._stepper is None:
+            ops = pick_ops(device) if self._fused else pick_ops(torch.device("cpu"))
+            self._stepper = Stepper(
+                self._module,
+                self._encoder.processor.image_processor,
+                ops,
+                self._slots,
+                self._page_tokens,
+            )
+        self._stepper.attach()
+        return self._stepper
+
+    def _pages(self, stepper: Stepper, intake: Intake) -> Pages:
+        device = stepper.rows.device
+        free_bytes = self._free_bytes or (lambda: free_bytes_of(device))
+        step_bytes = self._step_bytes(self._prompt_tokens(device))
+        pages = Pages(stepper, free_bytes, step_bytes, self._free_memory)
+        several = len(intake) > 1
+        first = intake.first_length() if several else 0
+        pages.expect((first + EXPECTED_ANSWER) * self._slots if several else 0)
+        return pages
+
+    def _prompt_tokens(self, device: torch.device) -> int:
+        """Tokens read in one step: enough to keep the device busy, short enough to interrupt."""
+        if device.type != "cuda":
+            return 1_024
+        total = torch.cuda.get_device_properties(device).total_memory
+        return 8_192 if total >= LARGE_DEVICE_BYTES else 2_048
+
+    def _step_bytes(self, prompt_tokens: int) -> int:
+        """About what the largest step allocates: activations of a prompt step, and logits."""
+        text, vision = self._module.config.text_config, self._module.config.vision_config
+        size = self._module.lm_head.weight.element_size()
+        per_token = 3 * text.intermediate_size + 8 * text.hidden_size
+        per_patch = 2 * vision.intermediate_size + 8 * vision.hidden_size
+        patches = 4 * prompt_tokens
+        activations = (prompt_tokens * per_token + patches * per_patch) * size
+        return activations + self._slots * text.vocab_size * 20
+
+    def _job(self, index: int, request: Request, prepared: Prepared, seconds: float) -> Job:
+        context = self._module.config.text_config.max_position_embeddings
+        check_fits(prepared.length, context)
+        sampling = resolve(request.options, self._encoder.edition, request.has_vision)
+        draft = Draft(
+            self._encoder,
+            self._end_ids,
+            limit=min(sampling.max_new_tokens, context - prepared.length),
+            stop=request.options.stop,
+            prompt_tokens=prepared.length,
+            started=time.perf_counter() - seconds,
+        )
+        return Job(index, request.seed, prepared, sampling, draft)
+
+    def _rest(self) -> None:
+        """Between runs: no weight is held, and no more KV memory than worth keeping."""
+        self._outcomes = None
+        if self._stepper is not None:
+            self._stepper.detach()
+            if self.buffer_bytes > KEEP_BYTES:
+                self._stepper.drop()

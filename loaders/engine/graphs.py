@@ -1,0 +1,78 @@
+"""Captures a decode step as a CUDA graph, one for each shape it runs in."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Hashable
+from contextlib import suppress
+
+import torch
+
+
+class StepGraphs:
+    """Graphs by key, captured at first use, with one memory pool for all of them.
+
+    A graph holds addresses: whoever moves a weight or a buffer calls `clear` first.
+    """
+
+    def __init__(self) -> None:
+        self._graphs: dict[Hashable, torch.cuda.CUDAGraph] = {}
+        self._pool: tuple[int, int] | None = None
+
+    def __len__(self) -> int:
+        return len(self._graphs)
+
+    def clear(self) -> None:
+        """Forget all graphs and give their memory back."""
+        self._graphs.clear()
+        self._pool = None
+
+    def replay(
+        self, key: Hashable, step: Callable[[], None], rehearse: Callable[[], None]
+    ) -> None:
+        """Run `step` as the graph for `key`.
+
+        Args:
+            key: everything that shapes the step.
+            step: the step on the real buffers; captured, not run, the first time.
+            rehearse: the same step on spare buffers, so that kernels are compiled and libraries
+                set up before the capture, in which neither may happen.
+        """
+        if key not in self._graphs:
+            self._graphs[key] = self._capture(step, rehearse)
+        self._graphs[key].replay()
+
+    def _capture(
+        self, step: Callable[[], None], rehearse: Callable[[], None]
+    ) -> torch.cuda.CUDAGraph:
+        main = torch.cuda.current_stream()
+        aside = torch.cuda.Stream()
+        aside.wait_stream(main)
+        collecting = gc.isenabled()
+        gc.disable()  # a tensor freed by a collection inside the capture would break it
+        try:
+            with torch.cuda.stream(aside):
+                rehearse()
+                graph = torch.cuda.CUDAGraph()
+                _record(graph, self._pool, step)
+        finally:
+            if collecting:
+                gc.enable()
+        main.wait_stream(aside)
+        self._pool = self._pool or graph.pool()
+        return graph
+
+
+def _record(
+    graph: torch.cuda.CUDAGraph, pool: tuple[int, int] | None, step: Callable[[], None]
+) -> None:
+    # Other threads prepare pictures meanwhile; what they do is no part of this capture.
+    where = {} if pool is None else {"pool": pool}
+    graph.capture_begin(**where, capture_error_mode="thread_local")
+    try:
+        step()
+    except BaseException:
+        with suppress(RuntimeError):
+            graph.capture_end()
+        raise
+    graph.capture_end()

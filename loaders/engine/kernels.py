@@ -1,0 +1,282 @@
+"""The small steps as Triton kernels: one pass over memory each, and attention over pages."""
+
+from __future__ import annotations
+
+import torch
+import triton
+import triton.language as tl
+
+from .matvec import gated_matvec, matvec
+from .ops import DecodeView, Rotary, TorchOps
+from .weights import Layer
+
+# Programs that keep a large GPU busy; the keys of a row are split until there are about so many.
+PROGRAMS = 512
+MAX_SPLITS = 32
+
+
+@triton.jit
+def _add_norm(
+    delta, hidden, weight, out, eps, width, HAS_DELTA: tl.constexpr, BLOCK: tl.constexpr
+):
+    row = tl.program_id(0).to(tl.int64) * width
+    at = tl.arange(0, BLOCK)
+    inside = at < width
+    value = tl.load(hidden + row + at, mask=inside, other=0.0).to(tl.float32)
+    if HAS_DELTA:
+        value += tl.load(delta + row + at, mask=inside, other=0.0).to(tl.float32)
+        rounded = value.to(hidden.dtype.element_ty)
+        tl.store(hidden + row + at, rounded, mask=inside)
+        value = rounded.to(tl.float32)
+    scale = tl.rsqrt(tl.sum(value * value) / width + eps)
+    normed = (value * scale).to(out.dtype.element_ty)
+    tl.store(out + row + at, normed * tl.load(weight + at, mask=inside, other=0.0), mask=inside)
+
+
+@triton.jit
+def _rotate_and_store(
+    qkv, query_norm, key_norm, cos, sin, targets, keys, values,
+    eps, head_stride, HEADS: tl.constexpr, KV_HEADS: tl.constexpr, HALF: tl.constexpr,
+    BLOCK: tl.constexpr,
+):  # fmt: skip
+    token = tl.program_id(0).to(tl.int64)
+    head = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
+    half = tl.arange(0, HALF)[None, :]
+    is_query, is_value = head < HEADS, head >= HEADS + KV_HEADS
+    exists = (head < HEADS + 2 * KV_HEADS)[:, None]
+    base = qkv + (token * (HEADS + 2 * KV_HEADS) + head[:, None]) * (2 * HALF) + half
+    first = tl.load(base, mask=exists, other=0.0).to(tl.float32)
+    second = tl.load(base + HALF, mask=exists, other=0.0).to(tl.float32)
+    squares = tl.sum(first * first, axis=1) + tl.sum(second * second, axis=1)
+    scale = tl.rsqrt(squares / (2 * HALF) + eps)[:, None]
+    dtype = qkv.dtype.element_ty
+    weight1 = tl.where(
+        is_query[:, None], tl.load(query_norm + half), tl.load(key_norm + half)
+    ).to(tl.float32)
+    weight2 = tl.where(
+        is_query[:, None], tl.load(query_norm + HALF + half), tl.load(key_norm + HALF + half)
+    ).to(tl.float32)
+    normed1 = ((first * scale).to(dtype).to(tl.float32) * weight1).to(dtype).to(tl.float32)
+    normed2 = ((second * scale).to(dtype).to(tl.float32) * weight2).to(dtype).to(tl.float32)
+    c = tl.load(cos + token * HALF + half).to(tl.float32)
+    s = tl.load(sin + token * HALF + half).to(tl.float32)
+    out1 = tl.where(is_value[:, None], first, normed1 * c - normed2 * s).to(dtype)
+    out2 = tl.where(is_value[:, None], second, normed2 * c + normed1 * s).to(dtype)
+    turned = exists & (head < HEADS + KV_HEADS)[:, None]
+    tl.store(base, out1, mask=turned)
+    tl.store(base + HALF, out2, mask=turned)
+    kv_head = tl.where(is_value, head - HEADS - KV_HEADS, head - HEADS)
+    place = kv_head[:, None].to(tl.int64) * head_stride + tl.load(targets + token) * 2 * HALF + half
+    is_key = turned & (head >= HEADS)[:, None]
+    tl.store(keys + place, out1, mask=is_key)
+    tl.store(keys + place + HALF, out2, mask=is_key)
+    to_values = exists & is_value[:, None]
+    tl.store(values + place, out1, mask=to_values)
+    tl.store(values + place + HALF, out2, mask=to_values)
+
+
+@triton.jit
+def _gated(gate_up, out, width, BLOCK: tl.constexpr):
+    row = tl.program_id(0).to(tl.int64)
+    at = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
+    inside = at < width
+    gate = tl.load(gate_up + row * 2 * width + at, mask=inside, other=0.0).to(tl.float32)
+    up = tl.load(gate_up + row * 2 * width + width + at, mask=inside, other=0.0)
+    soft = (gate / (1.0 + tl.exp(-gate))).to(out.dtype.element_ty)
+    tl.store(out + row * width + at, soft * up, mask=inside)
+
+
+@triton.jit
+def _rotate_vision(
+    qkv, cos, sin, HEADS: tl.constexpr, HALF: tl.constexpr, PAD: tl.constexpr, BLOCK: tl.constexpr
+):
+    token = tl.program_id(0).to(tl.int64)
+    head = tl.arange(0, BLOCK)
+    half = tl.arange(0, PAD)[None, :]
+    inside = (head < 2 * HEADS)[:, None] & (half < HALF)
+    base = qkv + (token * 3 * HEADS + head[:, None]) * (2 * HALF) + half
+    first = tl.load(base, mask=inside, other=0.0).to(tl.float32)
+    second = tl.load(base + HALF, mask=inside, other=0.0).to(tl.float32)
+    c = tl.load(cos + token * HALF + half, mask=half < HALF, other=0.0)
+    s = tl.load(sin + token * HALF + half, mask=half < HALF, other=0.0)
+    dtype = qkv.dtype.element_ty
+    tl.store(base, (first * c - second * s).to(dtype), mask=inside)
+    tl.store(base + HALF, (second * c + first * s).to(dtype), mask=inside)
+
+
+@triton.jit
+def _attend_split(
+    queries, keys, values, table, lengths, sums, peaks, out,
+    query_stride, head_stride, table_stride, scale,
+    HEADS: tl.constexpr, KV_HEADS: tl.constexpr, GROUP: tl.constexpr, SIZE: tl.constexpr,
+    PAGE: tl.constexpr, SPLITS: tl.constexpr,
+):  # fmt: skip
+    row, kv_head, split = tl.program_id(0), tl.program_id(1), tl.program_id(2)
+    length = tl.load(lengths + row).to(tl.int32)
+    pages = tl.cdiv(length, PAGE)
+    share = tl.cdiv(pages, SPLITS)
+    begin = split * share
+    end = tl.minimum(begin + share, pages)
+    member, size, place = tl.arange(0, GROUP), tl.arange(0, SIZE), tl.arange(0, PAGE)
+    mine = member < HEADS // KV_HEADS
+    head = kv_head * (HEADS // KV_HEADS) + member
+    query = tl.load(
+        queries + row * query_stride + head[:, None] * SIZE + size[None, :],
+        mask=mine[:, None], other=0.0,
+    )  # fmt: skip
+    peak = tl.full([GROUP], -1e30, tl.float32)
+    total = tl.zeros([GROUP], tl.float32)
+    mixed = tl.zeros([GROUP, SIZE], tl.float32)
+    for index in range(begin, end):
+        page = tl.load(table + row * table_stride + index)
+        first = kv_head.to(tl.int64) * head_stride + page * (PAGE * SIZE)
+        at = first + place[:, None] * SIZE + size[None, :]
+        seen = index * PAGE + place < length
+        key = tl.load(keys + at, mask=seen[:, None], other=0.0)
+        score = tl.dot(query, tl.trans(key), input_precision="ieee") * scale
+        score = tl.where(seen[None, :], score, -1e30)
+        higher = tl.maximum(peak, tl.max(score, axis=1))
+        weight = tl.where(seen[None, :], tl.exp(score - higher[:, None]), 0.0)
+        shrink = tl.exp(peak - higher)
+        total = total * shrink + tl.sum(weight, axis=1)
+        value = tl.load(values + at, mask=seen[:, None], other=0.0)
+        mixed = mixed * shrink[:, None] + tl.dot(
+            weight.to(value.dtype), value, input_precision="ieee"
+        )
+        peak = higher
+    to = row * HEADS + head
+    if SPLITS == 1:
+        mixed = mixed / total[:, None]
+        tl.store(
+            out + to[:, None] * SIZE + size[None, :], mixed.to(out.dtype.element_ty),
+            mask=mine[:, None],
+        )  # fmt: skip
+    else:
+        part = to * SPLITS + split
+        tl.store(sums + part[:, None] * SIZE + size[None, :], mixed, mask=mine[:, None])
+        tl.store(peaks + part * 2, peak, mask=mine)
+        tl.store(peaks + part * 2 + 1, total, mask=mine)
+
+
+@triton.jit
+def _attend_merge(sums, peaks, out, SIZE: tl.constexpr, SPLITS: tl.constexpr):
+    head = tl.program_id(0)
+    split, size = tl.arange(0, SPLITS), tl.arange(0, SIZE)
+    part = head * SPLITS + split
+    peak, total = tl.load(peaks + part * 2), tl.load(peaks + part * 2 + 1)
+    share = tl.exp(peak - tl.max(peak, axis=0))
+    mixed = tl.load(sums + part[:, None] * SIZE + size[None, :]) * share[:, None]
+    value = tl.sum(mixed, axis=0) / tl.sum(total * share, axis=0)
+    tl.store(out + head * SIZE + size, value.to(out.dtype.element_ty))
+
+
+class TritonOps(TorchOps):
+    """`TorchOps` on one NVIDIA GPU; head size of the language model a power of two."""
+
+    narrow_rows = 4
+    needs_page_count = False
+
+    def add_norm(
+        self,
+        delta: torch.Tensor | None,
+        hidden: torch.Tensor,
+        weight: torch.Tensor,
+        eps: float,
+    ) -> torch.Tensor:
+        """See `TorchOps.add_norm`."""
+        rows, width = hidden.shape
+        out = torch.empty_like(hidden)
+        block = triton.next_power_of_2(width)
+        _add_norm[(rows,)](
+            delta, hidden, weight, out, eps, width, delta is not None, block,
+            num_warps=8 if block > 2048 else 4,
+        )  # fmt: skip
+        return out
+
+    def rotate_and_store(
+        self,
+        qkv: torch.Tensor,
+        layer: Layer,
+        eps: float,
+        rotary: Rotary,
+        keys: torch.Tensor,
+        values: torch.Tensor,
+        targets: torch.Tensor,
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """See `TorchOps.rotate_and_store`; queries and keys are changed in place."""
+        kv_heads, places, size = keys.shape
+        packed = qkv.view(qkv.shape[0], -1, size)
+        every = packed.shape[1]
+        heads = every - 2 * kv_heads
+        # Few tokens: more programs. Many: fewer, larger ones.
+        block = 8 if len(qkv) <= 64 else triton.next_power_of_2(every)
+        _rotate_and_store[(len(qkv), triton.cdiv(every, block))](
+            qkv, layer.q_norm, layer.k_norm, *rotary, targets, keys, values, eps,
+            places * size, heads, kv_heads, size // 2, block, num_warps=1 if block == 8 else 4,
+        )  # fmt: skip
+        return tuple(packed.split((heads, kv_heads, kv_heads), dim=1))  # type: ignore[return-value]
+
+    def gated(self, gate_up: torch.Tensor) -> torch.Tensor:
+        """See `TorchOps.gated`."""
+        rows, width = gate_up.shape[0], gate_up.shape[1] // 2
+        out = gate_up.new_empty(rows, width)
+        _gated[(rows, triton.cdiv(width, 1024))](gate_up, out, width, 1024)
+        return out
+
+    def rotate_vision(self, qkv: torch.Tensor, heads: int, rotary: Rotary) -> torch.Tensor:
+        """See `TorchOps.rotate_vision`; in place."""
+        packed = qkv.view(qkv.shape[0], 3, heads, -1)
+        half = packed.shape[3] // 2
+        _rotate_vision[(len(qkv),)](
+            qkv, *rotary, heads, half, triton.next_power_of_2(half),
+            triton.next_power_of_2(2 * heads),
+        )  # fmt: skip
+        return packed
+
+    def decode_attention(
+        self,
+        queries: torch.Tensor,
+        keys: torch.Tensor,
+        values: torch.Tensor,
+        view: DecodeView,
+    ) -> torch.Tensor:
+        """See `TorchOps.decode_attention`; pages are read where they lie."""
+        batch, heads, size = queries.shape
+        kv_heads = keys.shape[0]
+        out = queries.new_empty(batch, heads * size)
+        splits = splits_for(batch * kv_heads)
+        sums = peaks = out
+        if splits > 1:
+            sums = torch.empty(batch, heads, splits, size, device=out.device)
+            peaks = torch.empty(batch, heads, splits, 2, device=out.device)
+        _attend_split[(batch, kv_heads, splits)](
+            queries, keys, values, view.table, view.lengths, sums, peaks, out,
+            queries.stride(0), keys.stride(0), view.table.stride(0), size**-0.5,
+            heads, kv_heads, max(16, triton.next_power_of_2(heads // kv_heads)), size,
+            view.page_tokens, splits, num_warps=4, num_stages=3,
+        )  # fmt: skip
+        if splits > 1:
+            _attend_merge[(batch * heads,)](sums, peaks, out, size, splits)
+        return out
+
+    def norm_linear(
+        self, hidden: torch.Tensor, norm: torch.Tensor, eps: float, weight: torch.Tensor
+    ) -> torch.Tensor:
+        """Matrix times the RMS norm of a few rows."""
+        return matvec(hidden, weight, norm=norm, eps=eps)
+
+    def linear_add(self, inputs: torch.Tensor, weight: torch.Tensor, hidden: torch.Tensor) -> None:
+        """Add matrix times a few rows to `hidden`."""
+        matvec(inputs, weight, add_to=hidden)
+
+    def norm_gated(
+        self, hidden: torch.Tensor, norm: torch.Tensor, eps: float, gate_up: torch.Tensor
+    ) -> torch.Tensor:
+        """silu(gate) * up of the RMS norm of a few rows."""
+        return gated_matvec(hidden, gate_up, norm, eps)
+
+
+def splits_for(programs: int) -> int:
+    """Into how many pieces the keys of each (row, KV head) are cut; a power of two."""
+    wanted = max(1, PROGRAMS // programs)
+    return min(MAX_SPLITS, 1 << (wanted.bit_length() - 1))
