@@ -16,11 +16,12 @@ from ..errors import ParseError
 from ..geometry import Box, Detection, Detections, Point
 from ..geometry3d import AngleOrder
 from .json_text import JsonFound, UnfinishedDict, UnfinishedList, find_json
-from .shapes import COUNTS, ShapeReader, Units, to_number
-from .thinking import split_thinking
+from .shapes import COUNTS, FOREIGN_KEYS, ShapeReader, Units, to_number
+from .thinking import THINK_END, split_thinking
 
 # The first of these that an item has is its label.
 LABEL_KEYS = ("label", "text_content", "name", "category", "class")
+_PLACE_KEYS = (*COUNTS, *FOREIGN_KEYS)
 # Named with numbers behind it, but in nothing that can be read as JSON.
 _NAMED_SHAPE = re.compile(r"\b(?:bbox(?:_2d|_3d)?|point_2d)\W{0,9}\d")
 
@@ -56,7 +57,8 @@ def parse_detections(
     if not reader.seen:
         items = list(_bare_items(found, reader))
         repaired |= bool(items)
-    truncated = any(one.truncated for one in found) or (bool(thinking) and not answer)
+    cut_in_thinking = bool(thinking) and THINK_END not in text
+    truncated = cut_in_thinking or any(one.truncated for one in found)
     unreadable = reader.unreadable if reader.seen else _NAMED_SHAPE.search(answer)
     if unreadable and not items and not truncated:
         raise _unreadable(answer, reader)
@@ -75,7 +77,9 @@ def to_qwen_text(items: Iterable[Detection], order: AngleOrder = "pitch_yaw_roll
             place = {"bbox_3d": item.shape.to_qwen(order)}
         own = {**place, "label": item.label}
         whole = own | {k: v for k, v in item.attributes.items() if k not in own}
-        lines.append("\t" + json.dumps(whole, ensure_ascii=False))
+        line = json.dumps(whole, ensure_ascii=False)
+        # The one mark that a reader of answers looks for before it reads JSON.
+        lines.append("\t" + line.replace(THINK_END, THINK_END.replace("/", "\\/")))
     return "[\n" + ",\n".join(lines) + "\n]" if lines else "[]"
 
 
@@ -85,7 +89,7 @@ def _items(value: Any, reader: ShapeReader) -> Iterator[Detection]:
         for part in value:
             yield from _items(part, reader)
     elif isinstance(value, dict):
-        if isinstance(value, UnfinishedDict) or not any(key in COUNTS for key in value):
+        if isinstance(value, UnfinishedDict) or not any(key in _PLACE_KEYS for key in value):
             for part in value.values():
                 if isinstance(part, (list, dict)):
                     yield from _items(part, reader)
@@ -100,12 +104,12 @@ def _item(value: dict[str, Any], reader: ShapeReader) -> Iterator[Detection]:
     what = f'item "{label[:40]}"' if label else "an item without a label"
     attributes = {}
     for key, part in value.items():
-        if key not in COUNTS and key != label_key:
+        if key not in _PLACE_KEYS and key != label_key:
             if _is_clean(part):
                 attributes[clean_text(key)] = _clean(part)
             else:
                 reader.note(f"{what}: {key[:40]} left out, it is not a finite number")
-    for key in COUNTS:
+    for key in _PLACE_KEYS:
         # null or nothing is how a model says that it does not know the place.
         if value.get(key) not in (None, [], ""):
             for shape in reader.read(key, value[key], what):
@@ -132,6 +136,8 @@ def _number_lists(label: str, value: Any) -> Iterator[tuple[str, list[Any]]]:
                 yield from _number_lists(label, part)
     elif isinstance(value, dict):
         for key, part in value.items():
+            if key in _PLACE_KEYS:  # of an item that was cut off
+                continue
             yield from _number_lists(clean_text(key), part)
 
 
@@ -140,7 +146,7 @@ def _label(value: Any) -> str:
         return ", ".join(_label(part) for part in value)
     if isinstance(value, str):
         return clean_text(value)
-    return json.dumps(value, ensure_ascii=False)
+    return clean_text(json.dumps(value, ensure_ascii=False))
 
 
 def clean_text(text: str) -> str:

@@ -17,7 +17,17 @@ Units = Literal["qwen", "pixels", "fractions"]
 UNITS: tuple[Units, ...] = ("qwen", "pixels", "fractions")
 
 # How many numbers make a shape, by the name the answer gives it.
-COUNTS = {"bbox_2d": 4, "bbox": 4, "point_2d": 2, "point": 2, "bbox_3d": 9}
+COUNTS = {
+    "bbox_2d": 4,
+    "bbox": 4,
+    "bounding_box": 4,
+    "box": 4,
+    "point_2d": 2,
+    "point": 2,
+    "bbox_3d": 9,
+}
+# Gemini's name, and its numbers go y, x, y, x: read as ours they would be a wrong place.
+FOREIGN_KEYS = ("box_2d",)
 MAX_NOTES = 50
 _FIELDS = {4: ("x1", "y1", "x2", "y2"), 2: ("x", "y")}
 _LONGEST_LIST_TEXT = 500
@@ -45,11 +55,15 @@ class ShapeReader:
         """The shapes written under `key`: one, several if it is a list of lists, or none.
 
         Args:
-            key: a key of `COUNTS`.
+            key: a key of `COUNTS` or `FOREIGN_KEYS`.
             value: whatever the answer has there.
             what: names the item in a note, e.g. `item 3 "cat"`.
         """
         self.seen += 1
+        if key in FOREIGN_KEYS:
+            self.unreadable += 1
+            self.note(f"{what}: left out, {key} is another model's format with y before x")
+            return []
         groups = _groups(value, COUNTS[key])
         if not groups:
             self.unreadable += 1

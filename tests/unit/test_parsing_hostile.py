@@ -1,0 +1,119 @@
+"""Hostile and random text: a checked value or a typed error, in time."""
+
+import contextlib
+import json
+import math
+import random
+import time
+
+import pytest
+from qwen3vl_nodes.utils.errors import ParseError
+from qwen3vl_nodes.utils.parsing import json_text, lenient_json
+from qwen3vl_nodes.utils.parsing.detections import parse_detections
+from qwen3vl_nodes.utils.parsing.json_text import find_json
+from unit.golden_answers import golden_rows
+from unit.hostile_texts import fuzzed, slow_texts
+
+SIZE = 200_000
+# 1 s per MB is the promise; five times that leaves room for a busy machine and still fails
+# on anything that grows with the square of the length.
+SECONDS_PER_MB = 5.0
+# bench/bench_parser.py runs 100,000.
+FUZZED = 20_000
+TEXTS = slow_texts(SIZE)
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_time_grows_with_the_length_only(name: str):
+    text = TEXTS[name]
+    started = time.process_time()
+    with contextlib.suppress(ParseError):
+        parse_detections(text, 640, 480)
+    assert time.process_time() - started < max(0.5, SECONDS_PER_MB * len(text) / 1e6)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 100_000,
+        '{"a":' * 100_000,
+        "[{" * 50_000,
+        "[" * 100_000 + "]" * 100_000,
+        '{"a":' * 100_000 + "1" + "}" * 100_000,
+        "Here: " + "[" * 100_000,
+        "```json\n" + "[" * 100_000 + "]" * 100_000 + "\n```",
+        '{"x": "]]]]", "y": ' + '["]]]]]]", ' * 70 + "]" * 70 + "}",
+        "[" * (lenient_json.MAX_DEPTH + 1) + "]" * (lenient_json.MAX_DEPTH + 1),
+    ],
+    ids=lambda text: text[:12] + str(len(text)),
+)
+def test_deep_nesting_is_refused(text: str, monkeypatch: pytest.MonkeyPatch):
+    def no_json(*_: object, **__: object) -> None:
+        raise AssertionError("deep text reached json")
+
+    monkeypatch.setattr(json_text.json, "loads", no_json)
+    with pytest.raises(ParseError, match="nested"):
+        parse_detections(text, 640, 480)
+
+
+def test_nesting_up_to_the_bound_is_read():
+    depth = lenient_json.MAX_DEPTH - 2
+    text = "[" * depth + '{"bbox_2d": [1, 2, 3, 4], "label": "cat"}' + "]" * depth
+    assert len(parse_detections(text, 640, 480).items) == 1
+
+
+def test_brackets_in_strings_are_no_nesting():
+    text = json.dumps([{"bbox_2d": [1, 2, 3, 4], "label": "[{" * 500}])
+    assert len(parse_detections(text, 640, 480).items) == 1
+
+
+def test_more_pieces_than_any_answer_are_refused():
+    with pytest.raises(ParseError, match="longer than any model"):
+        find_json("x [" + "1 2," * lenient_json.MAX_PIECES)
+    with pytest.raises(ParseError, match="longer than any model"):
+        find_json("x " + "[] " * (json_text.MAX_VALUES + 1))
+
+
+def test_thousands_of_digits_are_no_coordinate():
+    digits = "9" * 100_000
+    with pytest.raises(ParseError):
+        parse_detections(f'[{{"bbox_2d": [1, 2, {digits}, 4], "label": "a"}}]', 640, 480)
+
+
+def test_an_answer_of_the_largest_size_is_read():
+    item = '{"bbox_2d": [1, 2, 30, 40], "label": "cat"}'
+    found = parse_detections("[" + ",".join([item] * 10_000) + "]", 640, 480)
+    assert len(found.items) == 10_000
+
+
+def test_notes_are_bounded():
+    item = '{"bbox_2d": [1, 2, 30, 4000], "label": "cat"}'
+    found = parse_detections("[" + ",".join([item] * 1000) + "]", 640, 480)
+    assert len(found.notes) < 60
+    assert "950 more" in " ".join(found.notes)
+
+
+def test_fuzzed_texts_give_a_value_or_a_typed_error():
+    answers = [row.text for row in golden_rows() if row.text]
+    outcomes = {"value": 0, "error": 0}
+    for text in fuzzed(FUZZED, seed=5, answers=answers):
+        try:
+            found = parse_detections(text, 640, 480)
+        except ParseError:
+            outcomes["error"] += 1
+            continue
+        outcomes["value"] += 1
+        for item in found.items:
+            item.label.encode("utf-8")
+            json.dumps(dict(item.attributes), allow_nan=False).encode("utf-8")
+            assert not hasattr(item.shape, "xyxy") or all(map(math.isfinite, item.shape.xyxy))
+    assert sum(outcomes.values()) == FUZZED
+    assert min(outcomes.values()) > 0
+
+
+def test_random_unicode_never_crashes():
+    dice = random.Random(8)
+    for _ in range(3000):
+        codes = [dice.randrange(0x11_0000) for _ in range(dice.randint(0, 60))]
+        with contextlib.suppress(ParseError):
+            parse_detections("[{" + "".join(map(chr, codes)), 640, 480)
