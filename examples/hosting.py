@@ -110,7 +110,7 @@ class Server:
 
     def _arguments(self) -> list[str]:
         packs = self._folder / "custom_nodes"
-        for folder in (packs, self._input, self._output):
+        for folder in (packs, self._input, self._output, self._folder / "user"):
             folder.mkdir(parents=True, exist_ok=True)
         name = f"qwen3vl_under_test_{os.getpid()}"
         link = packs / name

@@ -1,0 +1,5 @@
+"""The server's nodes are compared with ours, so this process needs a host too."""
+
+import hosting
+
+hosting.ensure_host()
