@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 from .settings import LoadSettings
 
@@ -19,14 +19,17 @@ class Loaded(Protocol):
         ...
 
 
+L = TypeVar("L", bound=Loaded)
+
+
 @dataclass(slots=True)
-class _Entry:
-    loaded: Loaded
+class _Entry(Generic[L]):
+    loaded: L
     users: int = 0
     evicted: bool = False
 
 
-class ModelCache:
+class ModelCache(Generic[L]):
     """Loaded models by their settings; safe from several threads.
 
     An entry is closed only when nobody uses it: evicting one in use marks it, and its last
@@ -36,10 +39,10 @@ class ModelCache:
     def __init__(self) -> None:
         # Reentrant: making room for a new model may evict another one of this cache.
         self._lock = threading.RLock()
-        self._entries: dict[LoadSettings, _Entry] = {}
+        self._entries: dict[LoadSettings, _Entry[L]] = {}
 
     @contextmanager
-    def lease(self, settings: LoadSettings, load: Callable[[], Loaded]) -> Iterator[Loaded]:
+    def lease(self, settings: LoadSettings, load: Callable[[], L]) -> Iterator[L]:
         """Use the model for these settings, loading it first where it is not there.
 
         Other settings of the same model make way when nobody uses them: whoever changes a
@@ -82,4 +85,4 @@ class ModelCache:
             return tuple(self._entries)
 
 
-MODEL_CACHE = ModelCache()
+MODEL_CACHE: ModelCache[Any] = ModelCache()

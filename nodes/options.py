@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from comfy_api.latest import io
 
 from ..utils.chat import OPTION_RANGES, GenerationOptions
@@ -92,7 +94,7 @@ class Qwen3VLOptions(io.ComfyNode):
         stop: str,
     ) -> io.NodeOutput:
         """Put the fields into one value; 0 leaves a field to the official setting."""
-        chosen: dict[str, float | int | None] = {}
+        chosen: dict[str, Any] = {}
         if sampling == "greedy":
             # No penalty either: the likeliest token is meant literally.
             chosen = {"temperature": 0.0, "presence_penalty": 0.0, "repetition_penalty": 1.0}

@@ -45,7 +45,7 @@ class ReferenceEngine:
     """
 
     def __init__(self, module: Any, processor: Any, free_memory: Callable[[], None] = lambda: None):
-        self._module = module
+        self._module: Any = module
         self._encoder = PromptEncoder(processor)
         self._free_memory = free_memory
         self._end_ids = end_token_ids(module, processor.tokenizer)

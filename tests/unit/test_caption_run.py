@@ -164,6 +164,7 @@ while True:
 """
     for milliseconds in (0, 1, 2, 3, 5, 8, 13, 21, 34, 55):
         writer = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+        assert writer.stdout
         writer.stdout.readline()
         while not (tmp_path / "a.txt").exists():
             pass
