@@ -13,6 +13,8 @@ from qwen3vl_nodes.loaders.engine.prompt import PromptEncoder
 from qwen3vl_nodes.utils.chat import Clip, GenerationOptions, Message, Picture, Request
 from tiny_checkpoint import build_model, build_processor
 
+# Products this small only lose by a second thread, and lose much beside other work.
+torch.set_num_threads(1)
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 

@@ -1,0 +1,199 @@
+"""Measures engines on random weights of the published shapes; one JSON line each.
+
+    python tests/bench/engine.py --size 2B --batch 1 32 64 --contender generate-1 fast --json out
+
+Keys: ttft_s, seconds from the file on disk to the first token of the first picture;
+decode_tok_s and ms_step, of the median step with every row running; limit_fraction, that step
+against reading weights and KV once at 3.0 TB/s; captions_s, pictures a second from disk to text;
+peak_gb; warmup_s, the first small run. Medians of `--repeat` runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+import numpy as np
+import torch
+from qwen3vl_pack import load_pack
+
+load_pack()
+
+from qwen3vl_nodes.loaders.engine.fast import FastEngine
+from qwen3vl_nodes.loaders.engine.prompt import PromptEncoder
+from qwen3vl_nodes.loaders.engine.reference import left_padded
+from qwen3vl_nodes.utils.chat import GenerationOptions, Message, Picture, Request
+from shapes import decoded, limit_seconds, make, write_pictures
+
+QUESTION = "Describe this picture in detail."
+Times = list[tuple[float, int]]  # (seconds since the start, tokens so far)
+
+
+def requests(paths: list[Path], lengths: list[int], sampled: bool) -> Iterator[Request]:
+    """One request a picture, with exactly so many tokens wanted."""
+    for pixels, length in zip(decoded(paths), lengths, strict=True):
+        greedy = {} if sampled else {"temperature": 0.0, "presence_penalty": 0.0}
+        options = GenerationOptions(max_new_tokens=length, **greedy)
+        yield Request((Message("user", (Picture(pixels), QUESTION)),), options)
+
+
+class Fast:
+    """The fast engine with `batch` slots."""
+
+    def __init__(self, module: Any, processor: Any, batch: int):
+        self.engine = FastEngine(module, processor, slots=batch)
+        self.engine._end_ids = frozenset()  # exactly as many tokens as wanted
+
+    def run(self, made: Iterator[Request], lengths: list[int]) -> Times:
+        """Answer all; the times of every step."""
+        times, began = [], time.perf_counter()
+        self.engine._stepper and self.engine._stepper.prefix and _forget(self.engine)
+        for _ in self.engine.generate(
+            made, lambda p: times.append((time.perf_counter() - began, p.tokens))
+        ):
+            pass
+        return [*times, (time.perf_counter() - began, sum(lengths))]
+
+    def close(self) -> None:
+        """Give memory back."""
+        self.engine.close()
+
+
+def _forget(engine: FastEngine) -> None:
+    """Every run reads its pictures anew."""
+    while engine._stepper.prefix.evict():  # type: ignore[union-attr]
+        pass
+
+
+class Generate:
+    """`transformers.generate` on left-padded batches."""
+
+    def __init__(self, module: Any, processor: Any, batch: int):
+        self.module, self.batch = module, batch
+        self.encoder = PromptEncoder(processor)
+        self.module.generation_config.eos_token_id = None
+        self.module.generation_config.pad_token_id = processor.tokenizer.pad_token_id
+
+    @torch.inference_mode()
+    def run(self, made: Iterator[Request], lengths: list[int]) -> Times:
+        """Answer all, batch by batch, each to its longest; the times of every step."""
+        times, began, done = [], time.perf_counter(), 0
+        device = self.module.lm_head.weight.device
+        for start in range(0, len(lengths), self.batch):
+            group = lengths[start : start + self.batch]
+            prompts = [self.encoder.encode(next(made)) for _ in group]
+            steps = []
+
+            def watch(ids: Any, scores: Any, steps: list[int] = steps, **_: Any) -> Any:
+                steps.append(1)
+                _ = ids[0, -1].item()
+                times.append((time.perf_counter() - began, done + len(steps) * len(group)))
+                return torch.zeros(ids.shape[0], dtype=torch.bool, device=ids.device)
+
+            inputs = left_padded(prompts, self.module.generation_config.pad_token_id)
+            self.module.generate(
+                **{name: tensor.to(device) for name, tensor in inputs.items()},
+                do_sample=False,
+                max_new_tokens=max(group),
+                stopping_criteria=[watch],
+            )
+            done += len(group) * max(group)
+        return [*times, (time.perf_counter() - began, done)]
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def measure(contender: Any, batch: int, args: Any, paths: list[Path], module: Any) -> dict:
+    """One JSON line."""
+    rng = np.random.default_rng(11)
+    lengths = rng.integers(16, 401, len(paths)).tolist() if args.mixed else [args.new] * len(paths)
+    cuda = module.lm_head.weight.device.type == "cuda"
+    if cuda:
+        torch.cuda.reset_peak_memory_stats()
+    began = time.perf_counter()
+    contender.run(requests(paths[:batch], [4] * batch, args.sampled), [4] * batch)
+    warmup = time.perf_counter() - began
+    contender.run(requests(paths[:batch], [4] * batch, args.sampled), [4] * batch)
+    runs = [
+        contender.run(requests(paths[: len(lengths)], lengths, args.sampled), lengths)
+        for _ in range(args.repeat)
+    ]
+    wave = contender.run(
+        requests(paths[:batch], [args.new] * batch, args.sampled), [args.new] * batch
+    )
+    step = _step(wave, batch)
+    tokens = (1024 if args.size != "demo" else 16) + 20 + args.new / 2
+    element = module.lm_head.weight.element_size()
+    limit = limit_seconds(module.config, batch, tokens, element)
+    return {
+        "ttft_s": round(float(np.median([_first(run) for run in [wave, *runs]])), 4),
+        "decode_tok_s": round(batch / step, 1),
+        "ms_step": round(step * 1e3, 3),
+        "limit_fraction": round(limit / step, 3),
+        "captions_s": round(len(lengths) / float(np.median([run[-1][0] for run in runs])), 2),
+        "peak_gb": round(torch.cuda.max_memory_allocated() / 2**30, 2) if cuda else 0.0,
+        "warmup_s": round(warmup, 2),
+    }
+
+
+def _first(run: Times) -> float:
+    return next(seconds for seconds, tokens in run if tokens > 0)
+
+
+def _step(run: Times, batch: int) -> float:
+    """Median seconds between turns in which every row got a token."""
+    pairs = zip(run, run[1:-1], strict=False)
+    steps = [later[0] - now[0] for now, later in pairs if later[1] - now[1] == batch]
+    return float(np.median(steps[2:] or steps or [float("nan")]))
+
+
+def main() -> None:
+    """Parse, build, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--size", choices=("2B", "4B", "8B", "demo"), default="demo")
+    parser.add_argument("--batch", type=int, nargs="+", default=[1])
+    names = ("generate-1", "generate-batch", "fast")
+    parser.add_argument("--contender", nargs="+", choices=names, default=["fast"])
+    parser.add_argument("--set", choices=("A", "B"), default="A")
+    parser.add_argument("--new", type=int, default=128)
+    parser.add_argument("--mixed", action="store_true", help="16 to 400 tokens, seeded")
+    parser.add_argument("--sampled", action="store_true", help="the official sampling")
+    parser.add_argument("--waves", type=float, default=2, help="pictures for each row")
+    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args()
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    module, processor = make(args.size, device)
+    with tempfile.TemporaryDirectory() as folder:
+        most = int(max(args.batch) * args.waves)
+        paths = write_pictures(Path(folder), most, args.set, args.size == "demo")
+        for name in args.contender:
+            for batch in [1] if name == "generate-1" else args.batch:
+                kind = Fast if name == "fast" else Generate
+                contender = kind(module, processor, batch)
+                mine = paths[: max(1, int(batch * args.waves))]
+                found = measure(contender, batch, args, mine, module)
+                contender.close()
+                _report(args, {"contender": name, "batch": batch} | found)
+
+
+def _report(args: Any, found: dict) -> None:
+    line = json.dumps({"size": args.size, "set": args.set} | found)
+    print(line, flush=True)
+    if args.json:
+        with args.json.open("a") as file:
+            file.write(line + "\n")
+
+
+if __name__ == "__main__":
+    main()

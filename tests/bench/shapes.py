@@ -1,0 +1,140 @@
+"""Models of the published shapes with random weights, and pictures, for measuring speed."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tiny_checkpoint import PLAIN, SPECIAL, TEMPLATE, build_config, build_model, build_processor
+
+VOCABULARY = 151_936
+# layers, hidden, heads, kv heads, intermediate, tied; vision depth, hidden, intermediate, levels
+SHAPES = {
+    "2B": (28, 2048, 16, 8, 6144, True, 24, 1024, 4096, [5, 11, 17]),
+    "4B": (36, 2560, 32, 8, 9728, True, 24, 1024, 4096, [5, 11, 17]),
+    "8B": (36, 4096, 32, 8, 12288, False, 27, 1152, 4304, [8, 16, 24]),
+}
+MEMORY_RATE = 3.0e12  # bytes a second, a large copy measured on the H100
+
+
+def make_tokenizer() -> Any:
+    """Byte tokens, fillers up to the real number of ids, and the special tokens at their ids."""
+    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+    from transformers import Qwen2TokenizerFast
+
+    words = sorted(pre_tokenizers.ByteLevel.alphabet())
+    words += [f"w{i}" for i in range(151_643 - len(words))]
+    core = Tokenizer(models.BPE(vocab={word: i for i, word in enumerate(words)}, merges=[]))
+    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    core.decoder = decoders.ByteLevel()
+    core.add_special_tokens([AddedToken(text, special=True) for text in SPECIAL])
+    core.add_tokens([AddedToken(text, special=False) for text in PLAIN])
+    tokenizer = Qwen2TokenizerFast(
+        tokenizer_object=core,
+        eos_token="<|im_end|>",  # noqa: S106 - a token of text, not a secret
+        pad_token="<|endoftext|>",  # noqa: S106
+    )
+    tokenizer.chat_template = TEMPLATE.replace("THINK", "")
+    return tokenizer
+
+
+def make(size: str, device: torch.device) -> tuple[Any, Any]:
+    """(module, processor) of a published size in bf16, or the tiny fp32 one for `demo`."""
+    processor = build_processor()
+    if size == "demo":
+        return build_model(processor.tokenizer).to(device), processor
+    processor.tokenizer = make_tokenizer()
+    for part in (processor.image_processor, processor.video_processor):
+        part.size = {"shortest_edge": 65_536, "longest_edge": 16_777_216}
+    processor.image_token_id = processor.tokenizer.convert_tokens_to_ids("<|image_pad|>")
+    processor.video_token_id = processor.tokenizer.convert_tokens_to_ids("<|video_pad|>")
+    return _random(_config(size, processor.tokenizer), device), processor
+
+
+def _config(size: str, tokenizer: Any) -> Any:
+    layers, hidden, heads, kv_heads, wide, tied, depth, eye, eye_wide, levels = SHAPES[size]
+    rope = {"rope_type": "default", "mrope_section": [24, 20, 20], "mrope_interleaved": True}
+    config = build_config(
+        tokenizer,
+        vocab_size=VOCABULARY, hidden_size=hidden, intermediate_size=wide,
+        num_hidden_layers=layers, num_attention_heads=heads, num_key_value_heads=kv_heads,
+        head_dim=128, max_position_embeddings=262_144, rope_theta=5e6,
+        rope_scaling=rope, tie_word_embeddings=tied,
+    )  # fmt: skip
+    text = config.to_dict()
+    vision = text["vision_config"] | {
+        "depth": depth, "hidden_size": eye, "intermediate_size": eye_wide, "num_heads": 16,
+        "num_position_embeddings": 2304, "out_hidden_size": hidden,
+        "deepstack_visual_indexes": levels,
+    }  # fmt: skip
+    return type(config)(**(text | {"vision_config": vision}))
+
+
+def _random(config: Any, device: torch.device) -> Any:
+    from transformers import Qwen3VLForConditionalGeneration
+
+    torch.manual_seed(0)
+    torch.set_default_dtype(torch.bfloat16)
+    try:
+        with torch.device(device):
+            model = Qwen3VLForConditionalGeneration(config).eval()
+    finally:
+        torch.set_default_dtype(torch.float32)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.ndim > 1:
+                parameter.normal_(0.0, 0.02)
+    model.set_attn_implementation("sdpa")
+    return model
+
+
+def limit_seconds(config: Any, batch: int, tokens: float, element: int) -> float:
+    """The least time of a decode step: weights once and `tokens` cached tokens a row."""
+    text = config.text_config
+    size, heads, kv_heads = text.head_dim, text.num_attention_heads, text.num_key_value_heads
+    layer = text.hidden_size * (2 * heads + 2 * kv_heads) * size
+    layer += 3 * text.hidden_size * text.intermediate_size
+    weights = text.num_hidden_layers * layer + text.vocab_size * text.hidden_size
+    cached = 2 * text.num_hidden_layers * kv_heads * size * tokens * batch
+    return (weights + cached) * element / MEMORY_RATE
+
+
+def write_pictures(folder: Path, count: int, which: str, small: bool) -> list[Path]:
+    """Seeded noisy JPEGs: set A all of one size, set B of mixed ones."""
+    from PIL import Image
+
+    rng = np.random.default_rng(7)
+    paths = []
+    for number in range(count):
+        sides = rng.integers(512, 1537, 2) if which == "B" else np.array([1024, 1024])
+        width, height = (sides // 8 if small else sides).tolist()
+        coarse = rng.integers(0, 256, (height // 16 + 1, width // 16 + 1, 3), dtype=np.uint8)
+        base = np.asarray(Image.fromarray(coarse).resize((width, height), Image.BICUBIC))
+        noise = rng.normal(0, 8, base.shape)
+        path = folder / f"{which}{number:03d}.jpg"
+        pixels = np.clip(base + noise, 0, 255).astype(np.uint8)
+        Image.fromarray(pixels).save(path, quality=90)
+        paths.append(path)
+    return paths
+
+
+def decoded(paths: list[Path]) -> Iterator[np.ndarray]:
+    """Pixels of the files in order, decoded a few ahead in threads."""
+    with ThreadPoolExecutor(8) as threads:
+        ahead = [threads.submit(_decode, path) for path in paths[:24]]
+        for number in range(len(paths)):
+            if number + 24 < len(paths):
+                ahead.append(threads.submit(_decode, paths[number + 24]))
+            yield ahead[number].result()
+            ahead[number] = None  # type: ignore[call-overload]
+
+
+def _decode(path: Path) -> np.ndarray:
+    from PIL import Image
+
+    return np.array(Image.open(io.BytesIO(path.read_bytes())).convert("RGB"))

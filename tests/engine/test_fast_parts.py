@@ -1,0 +1,262 @@
+"""Parts of the fast engine on their own: features, positions, pages, joined weights, kernels."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from fast_kit import DEVICE, ask, clip, picture, tiny
+from qwen3vl_nodes.loaders.engine import weights
+from qwen3vl_nodes.loaders.engine.capability import pick_ops
+from qwen3vl_nodes.loaders.engine.ops import DecodeView, TorchOps
+from qwen3vl_nodes.loaders.engine.pool import PagePool
+from qwen3vl_nodes.loaders.engine.prefix import PrefixCache, common
+from qwen3vl_nodes.loaders.engine.prepare import Preparer
+from qwen3vl_nodes.loaders.engine.prompt import PromptEncoder
+from qwen3vl_nodes.loaders.engine.vision import VisionTower
+
+REQUESTS = [
+    ask("hello"),
+    ask("a", picture(64, 96), "b", picture(160, 64), picture(64, 64), "?"),
+    ask(clip(), "what?", picture(96, 64)),
+]
+
+
+@pytest.mark.parametrize("number", range(len(REQUESTS)))
+def test_ids_and_positions_are_the_processors_and_the_models(number):
+    encoder, model = PromptEncoder(tiny().processor), tiny().model
+    prepared = Preparer(encoder, model.config)(REQUESTS[number])
+    inputs = encoder.encode(REQUESTS[number]).inputs
+    assert prepared.ids.tolist() == inputs["input_ids"][0].tolist()
+    wanted = ("input_ids", "mm_token_type_ids", "image_grid_thw", "video_grid_thw")
+    known = {k: v for k, v in inputs.items() if k in wanted}
+    if "mm_token_type_ids" not in model.model.get_rope_index.__code__.co_varnames:
+        known.pop("mm_token_type_ids", None)
+    elif "mm_token_type_ids" not in known:
+        known["mm_token_type_ids"] = torch.zeros_like(inputs["input_ids"])
+    positions, delta = model.model.get_rope_index(**known)
+    assert np.array_equal(prepared.positions, positions[:, 0].numpy())
+    assert prepared.next_position - prepared.length == int(delta)
+
+
+@torch.inference_mode()
+def test_features_are_the_stock_models():
+    encoder, model = PromptEncoder(tiny().processor), tiny().model
+    request = ask(picture(64, 96), picture(160, 64), picture(64, 64, 2), picture(96, 224))
+    prepared = Preparer(encoder, model.config)(request)
+    tower = VisionTower(model.model.visual, tiny().processor.image_processor, pick_ops(DEVICE))
+    turns = []
+    mine = torch.cat(tower(prepared.visuals, lambda: turns.append(1)), dim=1)
+    assert len(turns) == len(model.model.visual.blocks)
+    inputs = encoder.encode(request).inputs
+    out = model.model.get_image_features(
+        inputs["pixel_values"].to(DEVICE), inputs["image_grid_thw"].to(DEVICE)
+    )
+    whole, levels = out[:2] if isinstance(out, tuple) else (out.pooler_output, None)
+    levels = out.deepstack_features if levels is None else levels
+    levels = [torch.cat(x) if isinstance(x, (list, tuple)) else x for x in levels]
+    stock = torch.stack([torch.cat(tuple(whole)), *levels])
+    torch.testing.assert_close(mine, stock, rtol=1e-4, atol=1e-4)
+
+
+@torch.inference_mode()
+def test_many_pictures_are_read_in_several_passes(monkeypatch):
+    encoder, model = PromptEncoder(tiny().processor), tiny().model
+    prepared = Preparer(encoder, model.config)(ask(*[picture(64, 96, i) for i in range(5)]))
+    tower = VisionTower(model.model.visual, tiny().processor.image_processor, TorchOps())
+    at_once = tower(prepared.visuals)
+    for name in ("PASS_PATCHES", "PASS_PATCHES_CPU"):
+        monkeypatch.setattr(f"qwen3vl_nodes.loaders.engine.vision.{name}", 50)
+    for one, other in zip(tower(prepared.visuals), at_once, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+
+
+def small_pool(pages=8):
+    pool = PagePool(1, 2, 4, torch.float32, torch.device("cpu"), page_tokens=4)
+    pool.grow(pages)
+    return pool
+
+
+def test_pages_are_counted_and_kept_when_the_pool_grows():
+    pool = small_pool(4)
+    assert pool.free_pages == 3  # one is scratch
+    mine = pool.allocate(2)
+    assert mine == [1, 2] and pool.allocate(2) is None
+    pool.keys[0][:, 4:12] = 7.0
+    pool.retain(mine)
+    pool.release(mine)
+    assert pool.free_pages == 1
+    pool.grow(6)
+    assert pool.free_pages == 3 and (pool.keys[0][:, 4:12] == 7.0).all()
+    pool.release(mine)
+    assert sorted(pool.allocate(5) or []) == [1, 2, 3, 4, 5]
+
+
+def content(*ids):
+    return np.array([[i, 0] for i in ids], dtype=np.int64).reshape(-1, 2)
+
+
+def test_prefixes_are_found_by_content_and_bounded():
+    pool = small_pool()
+    prefix = PrefixCache(pool, max_entries=2)
+    pages = pool.allocate(2) or []
+    key = prefix.add(content(1, 2, 3, 4, 5), pages)
+    pool.release(pages)
+    assert pool.free_pages == 5
+    assert prefix.longest(content(1, 2, 3, 4, 9)) == (4, pages[:1])
+    assert prefix.longest(content(1, 2, 3, 4, 5, 6)) == (5, pages)
+    assert prefix.longest(content(8)) == (0, [])
+    prefix.add(content(7), pool.allocate(1) or [])
+    prefix.longest(content(1))  # used now, so the other one goes first
+    prefix.add(content(8), pool.allocate(1) or [])
+    assert prefix.longest(content(7)) == (0, []) and prefix.longest(content(1))[0] == 1
+    prefix.forget(key)
+    assert pool.free_pages == 5
+    prefix.forget(key)
+    assert prefix.evict() and not prefix.evict()
+
+
+def test_common_beginning():
+    assert common(content(1, 2, 3), content(1, 2, 4, 5)) == 2
+    assert common(content(1, 2), content(1, 2, 4)) == 2
+    assert common(content(), content(1)) == 0
+    assert common(content(5), np.array([[5, 1]])) == 0
+
+
+def test_joined_weights_stay_the_modules_own():
+    from torch import nn
+
+    torch.manual_seed(0)
+    parts = [nn.Linear(6, n, bias=False) for n in (4, 2, 2)]
+    before = [part.weight.detach().clone() for part in parts]
+    (whole,) = weights._matrix(parts, join=True)
+    assert torch.equal(whole, torch.cat(before))
+    again = weights._matrix(parts, join=True)[0]
+    assert again.data_ptr() == whole.data_ptr() == parts[0].weight.data_ptr()
+    parts[1].weight.data = parts[1].weight.data.clone()  # as a move of the module does
+    rejoined = weights._matrix(parts, join=True)[0]
+    assert torch.equal(rejoined, torch.cat(before))
+    assert rejoined.data_ptr() == parts[0].weight.data_ptr()
+    assert len(weights._matrix(parts, join=False)) == 3
+
+
+@torch.inference_mode()
+def check_kernels(device: torch.device, dtype: torch.dtype) -> None:
+    """Each Triton kernel against plain PyTorch, on odd sizes too."""
+    from qwen3vl_nodes.loaders.engine.kernels import TritonOps
+
+    def random(*shape, grow=1.0):
+        return (torch.randn(*shape) * grow).to(device, dtype)
+
+    def same(one, other):
+        loose = 2e-5 if dtype == torch.float32 else 3e-2
+        torch.testing.assert_close(one, other, rtol=loose, atol=loose)
+
+    torch.manual_seed(0)
+    plain, fused = TorchOps(), TritonOps()
+    for width in (96, 2048):
+        delta, hidden, weight = random(3, width), random(3, width), random(width)
+        one, other = hidden.clone(), hidden.clone()
+        same(fused.add_norm(delta, one, weight, 1e-6), plain.add_norm(delta, other, weight, 1e-6))
+        same(one, other)
+        same(fused.add_norm(None, one, weight, 1e-6), plain.add_norm(None, other, weight, 1e-6))
+    for tokens, heads, kv_heads, size in ((3, 4, 2, 16), (70, 16, 8, 128)):
+        qkv = random(tokens, (heads + 2 * kv_heads) * size)
+        layer = SimpleNamespace(q_norm=random(size), k_norm=random(size))
+        rotary = (random(tokens, size // 2), random(tokens, size // 2))
+        targets = torch.randperm(160)[:tokens].to(device)
+        buffers = [torch.zeros(kv_heads, 160, size, device=device, dtype=dtype) for _ in range(4)]
+        one = plain.rotate_and_store(qkv.clone(), layer, 1e-6, rotary, *buffers[:2], targets)
+        other = fused.rotate_and_store(qkv.clone(), layer, 1e-6, rotary, *buffers[2:], targets)
+        for a, b in zip((*one, *buffers[:2]), (*other, *buffers[2:]), strict=True):
+            same(b, a)
+    gate_up = random(5, 2 * 300)
+    same(fused.gated(gate_up), plain.gated(gate_up))
+    for size in (18, 64):
+        qkv = random(5, 3 * 4 * size)
+        angles = torch.randn(5, size // 2, device=device)
+        rotary = (angles.cos(), angles.sin())
+        same(
+            fused.rotate_vision(qkv.clone(), 4, rotary), plain.rotate_vision(qkv.clone(), 4, rotary)
+        )
+    check_attention(plain, fused, random, same)
+    check_matvec(plain, fused, random, same)
+
+
+def check_attention(plain, fused, random, same):
+    for heads, kv_heads, size, page in ((4, 2, 16, 16), (32, 8, 128, 64)):
+        sample = random(1)
+        pool = PagePool(1, kv_heads, size, sample.dtype, sample.device, page)
+        pool.grow(20)
+        pool.keys[0].copy_(random(*pool.keys[0].shape))
+        pool.values[0].copy_(random(*pool.values[0].shape))
+        for batch in (1, 3, 40):
+            lengths = torch.randint(1, 4 * page, (batch,)).to(sample.device)
+            table = torch.randint(0, 20, (batch, 6)).to(sample.device)
+            queries = random(batch, heads, size)
+            buffers = (queries, pool.keys[0], pool.values[0])
+            one = plain.decode_attention(*buffers, DecodeView(pool, table, lengths, 4))
+            other = fused.decode_attention(*buffers, DecodeView(pool, table, lengths, None))
+            same(other, one)
+
+
+def check_matvec(plain, fused, random, same):
+    for rows in (1, 2, 4):
+        for width, outputs in ((96, 50), (1024, 64)):
+            inputs, norm = random(rows, width), random(width)
+            weight = random(outputs, width, grow=width**-0.5)
+            normed = torch.nn.functional.rms_norm(inputs, (width,), norm, 1e-6)
+            product = normed @ weight.T
+            same(fused.norm_linear(inputs, norm, 1e-6, weight), product)
+            same(fused.norm_gated(inputs, norm, 1e-6, weight), plain.gated(product))
+            hidden = random(rows, outputs)
+            wanted = hidden + inputs @ weight.T
+            fused.linear_add(inputs, weight, hidden)
+            same(hidden, wanted)
+
+
+@pytest.mark.skipif(DEVICE.type != "cuda", reason="needs a GPU")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_kernels_on_the_gpu(dtype):
+    pytest.importorskip("triton")
+    check_kernels(DEVICE, dtype)
+
+
+
+
+@pytest.mark.skipif(DEVICE.type == "cuda", reason="they run for real")
+def test_kernels_interpreted_on_the_cpu():
+    pytest.importorskip("triton")
+    tests = Path(__file__).resolve().parent.parent
+    code = (
+        f"import sys; sys.path[:0] = [{str(tests)!r}, {str(tests / 'engine')!r}]\n"
+        "from qwen3vl_pack import load_pack; load_pack()\n"
+        "import test_fast_parts as parts, torch\n"
+        "parts.allow_loops()\n"
+        "parts.check_kernels(torch.device('cpu'), torch.float32)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "TRITON_INTERPRET": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+def allow_loops() -> None:
+    """Newer numpy refuses the one-element arrays that Triton's interpreter loops over."""
+    import triton.runtime.interpreter as interpreter
+
+    patch = interpreter._patch_lang_tensor
+
+    def patched(tensor, scope):
+        patch(tensor, scope)
+        scope.set_attr(tensor, "__index__", lambda self: int(self.handle.data.item()))
+
+    interpreter._patch_lang_tensor = patched
