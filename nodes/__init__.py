@@ -3,7 +3,25 @@
 from comfy_api.latest import ComfyExtension, io
 
 from .ask import Qwen3VLAsk, Qwen3VLCaption
+from .box_adapters import (
+    Qwen3VLBoxesToMask,
+    Qwen3VLBoxesToSAM2,
+    Qwen3VLBoxesToSEGS,
+    Qwen3VLCoordinatesToPoints,
+    Qwen3VLCropBoxes,
+    Qwen3VLPointsToCoordinates,
+)
+from .box_choosing import (
+    Qwen3VLFilterBoxes,
+    Qwen3VLMergeBoxes,
+    Qwen3VLPickBox,
+    Qwen3VLScaleBoxes,
+    Qwen3VLSelectBoxes,
+)
+from .detections import Qwen3VLBoxesToText, Qwen3VLDrawDetections, Qwen3VLParseDetections
 from .folder import Qwen3VLCaptionFolder
+from .ground import Qwen3VLDetect, Qwen3VLPoint
+from .ground_3d import Qwen3VLDetect3D
 from .load import Qwen3VLLoader
 from .options import Qwen3VLOptions
 
@@ -13,6 +31,23 @@ NODES: list[type[io.ComfyNode]] = [
     Qwen3VLCaption,
     Qwen3VLAsk,
     Qwen3VLCaptionFolder,
+    Qwen3VLDetect,
+    Qwen3VLPoint,
+    Qwen3VLDetect3D,
+    Qwen3VLParseDetections,
+    Qwen3VLDrawDetections,
+    Qwen3VLSelectBoxes,
+    Qwen3VLPickBox,
+    Qwen3VLFilterBoxes,
+    Qwen3VLMergeBoxes,
+    Qwen3VLScaleBoxes,
+    Qwen3VLCropBoxes,
+    Qwen3VLBoxesToMask,
+    Qwen3VLBoxesToSAM2,
+    Qwen3VLBoxesToSEGS,
+    Qwen3VLBoxesToText,
+    Qwen3VLPointsToCoordinates,
+    Qwen3VLCoordinatesToPoints,
 ]
 
 

@@ -10,5 +10,9 @@ Chat = io.Custom("QWEN3VL_CHAT")
 Box = io.Custom("BOX,BOUNDING_BOX")
 Point = io.Custom("POINT")
 Box3D = io.Custom("BOX3D")
+# Of other packs: xyxy lists of the SAM2 nodes, segments of the Impact Pack.
+Sam2Boxes = io.Custom("BBOX")
+Segs = io.Custom("SEGS")
 
 CATEGORY = "Qwen3-VL"
+BOXES_CATEGORY = "Qwen3-VL/boxes"

@@ -13,6 +13,7 @@ from typing import Any
 
 from .errors import InputError, ParseError
 from .geometry import Box, Detection, Detections, Point
+from .geometry3d import Box3D
 from .parsing.detections import clean_text
 from .parsing.json_text import find_json
 from .parsing.shapes import to_number
@@ -81,6 +82,19 @@ def from_point_value(value: Any, sizes_wh: Sequence[SizeWH]) -> list[Detections]
     return [_read_points(f, w, h) for f, (w, h) in zip(frames, sizes_wh, strict=True)]
 
 
+def from_box_3d_value(value: Any, sizes_wh: Sequence[SizeWH]) -> list[Detections]:
+    """A BOX3D value as `Detections`, one for each image of `sizes_wh`.
+
+    Raises:
+        InputError: not such a value, an impossible box, or lists for another number of images.
+    """
+    frames = _matched(_frames(value, ()), len(sizes_wh))
+    return [
+        Detections(*size_wh, tuple(_box_3d_item(part) for part in frame))
+        for frame, size_wh in zip(frames, sizes_wh, strict=True)
+    ]
+
+
 def from_coordinates(text: str, width: int, height: int) -> Detections:
     """Points from a coordinates STRING in pixels: `[{"x": 1, "y": 2}]` or `[[1, 2]]`.
 
@@ -108,6 +122,23 @@ def box_frames(value: Any) -> list[list[Mapping[str, Any]]]:
         InputError: a part has no x, y, width and height.
     """
     return _frames(value, _BOX_KEYS)
+
+
+def point_frames(value: Any) -> list[list[Mapping[str, Any]]]:
+    """A POINT value as one list of dicts for each image.
+
+    Raises:
+        InputError: a part has no x and y.
+    """
+    return _frames(value, _POINT_KEYS)
+
+
+def point_extent_wh(frames: Sequence[Sequence[Mapping[str, Any]]]) -> SizeWH:
+    """The smallest picture that holds every point: for nodes that need no picture."""
+    points = [point for frame in frames for point in frame]
+    width = max((_number(point, "x") for point in points), default=0)
+    height = max((_number(point, "y") for point in points), default=0)
+    return max(1, int(width) + 1), max(1, int(height) + 1)
 
 
 def extent_wh(frames: Sequence[Sequence[Mapping[str, Any]]]) -> SizeWH:
@@ -165,6 +196,14 @@ def _point_item(part: Mapping[str, Any], width: int, height: int) -> Detection:
     return Detection(_label(part), point, _rest(part, _POINT_KEYS))
 
 
+def _box_3d_item(part: Mapping[str, Any]) -> Detection:
+    numbers = part.get("bbox_3d")
+    if not isinstance(numbers, (list, tuple)) or any(to_number(n) is None for n in numbers):
+        raise _wrong_value(part, ("bbox_3d",))
+    box = Box3D.from_qwen([to_number(n) or 0.0 for n in numbers])
+    return Detection(_label(part), box, _rest(part, ("bbox_3d",)))
+
+
 def _with_words(place: dict[str, Any], item: Detection) -> dict[str, Any]:
     whole = {**place, "label": item.label}
     return whole | {key: part for key, part in item.attributes.items() if key not in whole}
@@ -185,7 +224,7 @@ def _number(part: Mapping[str, Any], key: str) -> float:
 
 def _wrong_value(value: Any, keys: Sequence[str]) -> InputError:
     return InputError(
-        f"{str(value)[:80]!r} is not what this socket carries: {', '.join(keys)} in pixels.",
+        f"{str(value)[:80]!r} is not what this socket carries: {', '.join(keys) or 'dicts'}.",
         "Connect the output of a detecting node.",
     )
 
