@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from .box_overlap import KeptBoxes
 from .errors import InputError
 from .geometry import Box, Detection, Detections, Shape
 
@@ -111,20 +112,18 @@ def merged(first: Detections, second: Detections, max_iou: float = 1.0) -> Detec
     )
 
 
-def _distinct(items: Iterable[Detection], max_iou: float, same_label: bool) -> Iterable[Detection]:
-    kept: list[Detection] = []
+def _distinct(items: Sequence[Detection], max_iou: float, same_label: bool) -> list[Detection]:
+    if max_iou >= 1:
+        return list(items)
+    kept, boxes = [], KeptBoxes(len(items))
     for item in items:
-        if max_iou >= 1 or not any(_overlap(item, k, same_label) > max_iou for k in kept):
-            kept.append(item)
+        if isinstance(item.shape, Box):
+            label = item.label if same_label else None
+            if (boxes.overlaps(item.shape, label)[0] > max_iou).any():
+                continue
+            boxes.add(item.shape, item.label)
+        kept.append(item)
     return kept
-
-
-def _overlap(one: Detection, other: Detection, same_label: bool) -> float:
-    if same_label and one.label != other.label:
-        return 0.0
-    if isinstance(one.shape, Box) and isinstance(other.shape, Box):
-        return one.shape.iou(other.shape)
-    return 0.0
 
 
 def _area(shape: Shape) -> float:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
+
+from .box_overlap import KeptBoxes
 from .chat import Picture
 from .geometry import Box, Detection, Detections
 
@@ -30,26 +33,37 @@ def cut_out(picture: Picture, tile: Box) -> Picture:
 
 
 def put_together(
-    whole: Detections, tiles: Sequence[Box], parts: Iterable[Detections]
+    whole: Detections, tiles: Sequence[Box], parts: Sequence[Detections]
 ) -> Detections:
     """What was found in the whole picture and in its tiles, each thing once.
 
     Deterministic: the picture as a whole comes first, then the tiles in order; of two boxes of
     one thing and one label the larger stays, in the earlier one's place.
     """
-    found = [item for item in whole.items if isinstance(item.shape, Box)]
-    others = [item for item in whole.items if not isinstance(item.shape, Box)]
+    found = list(whole.items)
+    room = len(found) + sum(len(part.items) for part in parts)
+    kept = KeptBoxes(room)
+    # Where in `found` each kept box stands; points and 3D boxes stand between them.
+    places = [place for place, item in enumerate(found) if isinstance(item.shape, Box)]
+    for item, box in whole.boxes:
+        kept.add(box, item.label)
     truncated, repaired, notes = whole.truncated, whole.repaired, list(whole.notes)
     for number, (tile, part) in enumerate(zip(tiles, parts, strict=True), 1):
         pixels = tile.to_pixels(whole.width, whole.height)
         for item, box in part.boxes:
             moved = _moved(box, pixels, whole.width, whole.height)
-            _add(found, replace(item, shape=moved))
+            same = _same_thing(kept, moved, item.label)
+            if same is None:
+                kept.add(moved, item.label)
+                places.append(len(found))
+                found.append(replace(item, shape=moved))
+            elif moved.area > _area(found[places[same]]):
+                kept.replace(same, moved)
+                found[places[same]] = replace(item, shape=moved)
         truncated |= part.truncated
         repaired |= part.repaired
         notes.extend(f"tile {number}: {note}" for note in part.notes)
-    items = (*found, *others)
-    return Detections(whole.width, whole.height, items, truncated, repaired, tuple(notes))
+    return Detections(whole.width, whole.height, tuple(found), truncated, repaired, tuple(notes))
 
 
 def _spans(count: int) -> list[tuple[float, float]]:
@@ -73,21 +87,11 @@ def _moved(box: Box, tile: tuple[int, int, int, int], width: int, height: int) -
     )
 
 
-def _add(found: list[Detection], new: Detection) -> None:
-    for place, old in enumerate(found):
-        if old.label == new.label and _same_thing(old, new):
-            if _area(new) > _area(old):
-                found[place] = new
-            return
-    found.append(new)
-
-
-def _same_thing(one: Detection, other: Detection) -> bool:
-    if not isinstance(one.shape, Box) or not isinstance(other.shape, Box):
-        return False
-    smaller = min(one.shape.area, other.shape.area)
-    inside = one.shape.intersection(other.shape) / smaller if smaller > 0 else 0.0
-    return one.shape.iou(other.shape) > SAME_IOU or inside > PART_INSIDE
+def _same_thing(kept: KeptBoxes, box: Box, label: str) -> int | None:
+    """The first kept box of the same thing."""
+    iou, inside = kept.overlaps(box, label)
+    same = np.flatnonzero((iou > SAME_IOU) | (inside > PART_INSIDE))
+    return int(same[0]) if same.size else None
 
 
 def _area(item: Detection) -> float:

@@ -1,9 +1,12 @@
 """Selecting, filtering, merging, and looking tile by tile."""
 
+import time
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from qwen3vl_nodes.utils.box_overlap import KeptBoxes
 from qwen3vl_nodes.utils.box_selection import (
     ORDERS,
     BoxLimits,
@@ -172,3 +175,26 @@ def test_putting_together_is_deterministic_and_idempotent(things):
     again = put_together(Detections(1000, 1000), tiles, [Detections(1000, 1000, tuple(boxes))])
     assert once == again
     assert len(put_together(once, tiles, [once]).items) == len(once.items)
+
+
+def test_thousands_of_boxes_are_compared_in_time():
+    """An answer of the longest length holds about this many."""
+    steps = [n / 8_000 for n in range(4_000)]
+    many = Detections(1000, 1000, tuple(item("cat", s, s, s + 0.4, s + 0.4) for s in steps))
+    started = time.process_time()
+    assert 1 < len(without_duplicates(many, 0.5).items) < 20
+    assert len(without_duplicates(many, 0.99999).items) == 4_000
+    put_together(many, [Box(0, 0, 1, 1)], [many])
+    assert time.process_time() - started < 8
+
+
+@given(st.lists(st.tuples(*[st.floats(0, 1)] * 4), min_size=1, max_size=20))
+def test_comparing_all_at_once_is_comparing_each(corners):
+    boxes = [Box(min(a, c), min(b, d), max(a, c), max(b, d)) for a, b, c, d in corners]
+    kept = KeptBoxes(len(boxes))
+    for box in boxes:
+        iou, inside = kept.overlaps(box)
+        earlier = boxes[: kept.count]
+        assert iou.tolist() == pytest.approx([box.iou(other) for other in earlier], abs=1e-9)
+        assert all(0 <= part <= 1 + 1e-9 for part in inside)
+        kept.add(box, "cat")
