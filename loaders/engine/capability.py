@@ -19,7 +19,7 @@ def pick_ops(device: torch.device) -> TorchOps:
     if device.type != "cuda" or torch.version.hip or os.environ.get("TRITON_INTERPRET") == "1":
         return TorchOps()
     try:
-        from .kernels import TritonOps
+        from .triton_ops import TritonOps
     except ImportError:
         log.info("Triton is not installed; the fast engine runs without fused kernels.")
         return TorchOps()

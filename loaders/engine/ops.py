@@ -1,28 +1,74 @@
 """The small steps between matrix products, in plain PyTorch: any device, any dtype.
 
-`kernels.TritonOps` has the same methods with fewer passes over memory.
+`triton_ops.TritonOps` has the same methods with fewer passes over memory.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
+from torch import nn
 from torch.nn import functional
+
+from .rows import Field, sampling_rows
+from .sampling import choose_tokens, penalized
 
 if TYPE_CHECKING:
     from .pool import PagePool
+    from .rows import Rows
+    from .text import TextModel
     from .weights import Layer
 
 Rotary = tuple[torch.Tensor, torch.Tensor]  # cos and sin, each [T, head_dim / 2]
 
 
-class TorchOps:
-    """Stateless; `narrow_rows` is the most rows its fused matrix-vector steps take (none)."""
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """Embedded tokens [B, C], their rotation, places in the pool [B], cached tokens with them."""
 
-    narrow_rows = 0
+    hidden: torch.Tensor
+    rotary: Rotary
+    targets: torch.Tensor
+    lengths: torch.Tensor
+
+
+class TorchOps:
+    """Stateless; `narrow_rows` are the counts its fused matrix-vector steps take (none)."""
+
+    narrow_rows: tuple[int, ...] = ()
     # Whether decode attention needs to be told how many pages the longest row has.
     needs_page_count = True
+
+    def begin(self, text: TextModel, rows: Rows, batch: int, page_tokens: int) -> Begun:
+        """What a decode step of the first `batch` rows starts from."""
+        ints = rows.ints[:batch]
+        length = ints[:, Field.LENGTH]
+        page = rows.table[:batch].gather(1, (length // page_tokens)[:, None])[:, 0]
+        return Begun(
+            hidden=text.embed(ints[:, Field.TOKEN]),
+            rotary=text.rotary(length + ints[:, Field.SHIFT]),
+            targets=page * page_tokens + length % page_tokens,
+            lengths=length + 1,
+        )
+
+    def choose(self, rows: Rows, logits: torch.Tensor, greedy: bool) -> torch.Tensor:
+        """Draw the next token of the first rows from `logits` [B, V]; see `choose_tokens`."""
+        batch = logits.shape[0]
+        ints, seen = rows.ints[:batch], rows.seen[:batch]
+        settings = sampling_rows(ints, rows.floats[:batch])
+        if greedy:
+            return penalized(logits.float(), seen, settings).argmax(dim=-1)
+        return choose_tokens(logits, seen, settings, ints[:, Field.STEP])
+
+    def advance(self, rows: Rows, tokens: torch.Tensor) -> None:
+        """Write the drawn tokens [B] into the first rows and step them on."""
+        ints = rows.ints[: len(tokens)]
+        ints[:, Field.TOKEN] = tokens
+        ints[:, Field.LENGTH] += ints[:, Field.ACTIVE]
+        ints[:, Field.STEP] += ints[:, Field.ACTIVE]
+        rows.seen[: len(tokens)].scatter_(1, tokens[:, None], True)
 
     def add_norm(
         self,
@@ -72,6 +118,18 @@ class TorchOps:
         """silu(gate) * up of [T, 2 * I], gate first."""
         gate, up = gate_up.chunk(2, dim=-1)
         return functional.silu(gate) * up
+
+    def add_layer_norm(
+        self, delta: torch.Tensor | None, hidden: torch.Tensor, norm: nn.LayerNorm
+    ) -> torch.Tensor:
+        """Add `delta` to `hidden` [N, C] in place, and return the layer norm of the sum."""
+        if delta is not None:
+            hidden += delta
+        return norm(hidden)
+
+    def vision_mlp(self, mlp: nn.Module, normed: torch.Tensor) -> torch.Tensor:
+        """The block's own two layers."""
+        return mlp(normed)
 
     def rotate_vision(self, qkv: torch.Tensor, heads: int, rotary: Rotary) -> torch.Tensor:
         """Rotate queries and keys of a vision block's `qkv` [N, 3 * C]; [N, 3, heads, D]."""

@@ -103,14 +103,6 @@ class Rows:
             tensor[target] = tensor[source]
         self.leave([source])
 
-    def advance(self, batch: int, tokens: torch.Tensor) -> None:
-        """Take the tokens [batch] drawn by a decode step of the first `batch` rows."""
-        ints = self.ints[:batch]
-        ints[:, Field.TOKEN] = tokens
-        ints[:, Field.LENGTH] += ints[:, Field.ACTIVE]
-        ints[:, Field.STEP] += ints[:, Field.ACTIVE]
-        self.seen[:batch].scatter_(1, tokens[:, None], True)
-
 
 def sampling_rows(ints: torch.Tensor, floats: torch.Tensor) -> SamplingRows:
     """The sampling settings of these rows, as views."""

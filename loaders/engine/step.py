@@ -16,8 +16,7 @@ from .jobs import Job
 from .ops import DecodeView, TorchOps
 from .pool import PAGE_TOKENS, PagePool
 from .prefix import PrefixCache
-from .rows import Field, Rows, sampling_rows
-from .sampling import choose_tokens, penalized
+from .rows import Field, Rows
 from .text import Deepstack, TextModel
 from .vision import VisionTower
 from .weights import fingerprint, has_experts
@@ -232,25 +231,16 @@ class Stepper:
         return Rows(batch, self.rows.seen.shape[1], columns, self.rows.device)
 
     def _decode(self, rows: Rows, batch: int, pages: int | None, greedy: bool) -> None:
-        pool, ints = self.pool, rows.ints[:batch]
-        length = ints[:, Field.LENGTH]
-        column = length // pool.page_tokens
-        page = rows.table[:batch].gather(1, column[:, None])[:, 0]
-        view = DecodeView(pool, rows.table[:batch], length + 1, pages)
+        pool, ops = self.pool, self._ops
+        begun = ops.begin(self.text, rows, batch, pool.page_tokens)
+        view = DecodeView(pool, rows.table[:batch], begun.lengths, pages)
         hidden = self.text.run(
-            self.text.embed(ints[:, Field.TOKEN]),
-            self.text.rotary(length + ints[:, Field.SHIFT]),
+            begun.hidden,
+            begun.rotary,
             pool,
-            page * pool.page_tokens + length % pool.page_tokens,
-            lambda layer, queries, *_: self._ops.decode_attention(
+            begun.targets,
+            lambda layer, queries, *_: ops.decode_attention(
                 queries, pool.keys[layer], pool.values[layer], view
             ),
         )
-        logits = self.text.logits(hidden)
-        settings = sampling_rows(ints, rows.floats[:batch])
-        seen = rows.seen[:batch]
-        if greedy:
-            tokens = penalized(logits.float(), seen, settings).argmax(dim=-1)
-        else:
-            tokens = choose_tokens(logits, seen, settings, ints[:, Field.STEP])
-        rows.advance(batch, tokens)
+        ops.advance(rows, ops.choose(rows, self.text.logits(hidden), greedy))

@@ -37,9 +37,9 @@ class TextModel:
         self.final_norm = text.norm.weight.detach()
         self.eps = float(text.config.rms_norm_eps)
         rotary = text.rotary_emb
-        self._inv_freq = rotary.inv_freq.float()
-        self._scaling = float(rotary.attention_scaling)
-        self._axis = _axes(len(self._inv_freq), rotary.mrope_section).to(self._inv_freq.device)
+        self.inv_freq = rotary.inv_freq.float()
+        self.scaling = float(rotary.attention_scaling)
+        self._axis = _axes(len(self.inv_freq), rotary.mrope_section).to(self.inv_freq.device)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -49,10 +49,10 @@ class TextModel:
     def rotary(self, positions: torch.Tensor) -> Rotary:
         """cos and sin [T, D / 2] for positions int64 [3, T], or [T] where the axes agree."""
         if positions.ndim == 2:
-            angles = positions.float().index_select(0, self._axis).T * self._inv_freq
+            angles = positions.float().index_select(0, self._axis).T * self.inv_freq
         else:
-            angles = positions.float()[:, None] * self._inv_freq
-        cos, sin = angles.cos() * self._scaling, angles.sin() * self._scaling
+            angles = positions.float()[:, None] * self.inv_freq
+        cos, sin = angles.cos() * self.scaling, angles.sin() * self.scaling
         return cos.to(self.dtype), sin.to(self.dtype)
 
     def embed(self, ids: torch.Tensor) -> torch.Tensor:
@@ -80,7 +80,7 @@ class TextModel:
             deepstack: visual features for the first layers.
             tick: called before each layer; what it raises passes through.
         """
-        if hidden.shape[0] <= self.ops.narrow_rows and deepstack is None and self._dense:
+        if hidden.shape[0] in self.ops.narrow_rows and deepstack is None and self._dense:
             return self._run_narrow(hidden, rotary, pool, targets, attend)
         delta = None
         for index, layer in enumerate(self.layers):
@@ -131,7 +131,7 @@ class TextModel:
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """[T, C] before the final norm to [T, vocabulary]."""
-        if hidden.shape[0] <= self.ops.narrow_rows:
+        if hidden.shape[0] in self.ops.narrow_rows:
             ops: Any = self.ops
             return ops.norm_linear(hidden, self.final_norm, self.eps, self.head)
         normed = self.ops.add_norm(None, hidden, self.final_norm, self.eps)

@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from .attention import flash, flash_works, upload
-from .ops import Rotary, TorchOps
+from .attention import upload
+from .ops import TorchOps
 from .prepare import Visual
+from .vision_attention import PictureAttention
 
 # Patches in one pass (a picture of 1024 x 1024 has 4,096): enough to fill a large GPU, and a
 # bound on memory and on the time until an interrupt is seen.
@@ -58,7 +59,9 @@ class VisionTower:
         self._grids: OrderedDict[tuple[int, int], _Grid] = OrderedDict()
         attention = visual.blocks[0].attn
         self._heads = int(attention.num_heads)
-        self._flash = flash_works(self._device, self._dtype, attention.dim // self._heads)
+        self._attend = PictureAttention(
+            self._device, self._dtype, self._heads, attention.dim // self._heads
+        )
 
     def __call__(
         self, visuals: Sequence[Visual], tick: Callable[[], None] = lambda: None
@@ -75,45 +78,36 @@ class VisionTower:
         return features + self._pass(group, tick) if group else features
 
     def _pass(self, visuals: list[Visual], tick: Callable[[], None]) -> list[torch.Tensor]:
+        order = self._attend.order([_patches(visual) for visual in visuals])
+        packed = self._packed([visuals[i] for i in order], tick)
+        parts = packed.split([visuals[i].tokens for i in order], dim=1)
+        return [part for _, part in sorted(zip(order, parts, strict=True), key=lambda x: x[0])]
+
+    def _packed(self, visuals: list[Visual], tick: Callable[[], None]) -> torch.Tensor:
+        """[1 + deepstack levels, tokens of all pictures, C]."""
         grids = [self._grid(visual.grid_hw) for visual in visuals]
-        counts = [_patches(visual) for visual in visuals]
         pixels = torch.cat([self._values(visual) for visual in visuals])
         hidden = functional.linear(pixels, self._weight, self._bias)
         hidden += torch.cat([grid.embedding for grid in grids])
         rotary = (torch.cat([g.cos for g in grids]), torch.cat([g.sin for g in grids]))
-        borders = upload(np.concatenate(([0], np.cumsum(counts))).astype(np.int32), self._device)
-        levels = []
-        tower = self._visual
+        lengths = [_patches(visual) for visual in visuals]
+        stretches = self._attend.plan(lengths)
+        tower, ops, delta, levels = self._visual, self._ops, None, []
         for index, block in enumerate(tower.blocks):
             tick()
-            mixed = self._attend(block.attn, block.norm1(hidden), rotary, counts, borders)
-            hidden = hidden + mixed
-            hidden = hidden + block.mlp(block.norm2(hidden))
+            normed = ops.add_layer_norm(delta, hidden, block.norm1)
+            qkv = ops.rotate_vision(block.attn.qkv(normed), self._heads, rotary)
+            delta = block.attn.proj(self._attend(qkv, stretches, lengths))
+            normed = ops.add_layer_norm(delta, hidden, block.norm2)
+            delta = ops.vision_mlp(block.mlp, normed)
             if index in tower.deepstack_visual_indexes:
+                hidden += delta
+                delta = None
                 level = tower.deepstack_visual_indexes.index(index)
                 levels.append(tower.deepstack_merger_list[level](hidden))
-        packed = torch.stack([tower.merger(hidden), *levels])
-        return list(packed.split([visual.tokens for visual in visuals], dim=1))
-
-    def _attend(
-        self,
-        attention: Any,
-        normed: torch.Tensor,
-        rotary: Rotary,
-        counts: list[int],
-        borders: torch.Tensor,
-    ) -> torch.Tensor:
-        qkv = self._ops.rotate_vision(attention.qkv(normed), self._heads, rotary)
-        queries, keys, values = qkv.unbind(1)
-        if self._flash:
-            longest = max(counts)
-            mixed = flash(
-                queries, keys, values, (borders, borders), (longest, longest), causal=False
-            )
-        else:
-            parts = [t.split(counts) for t in (queries, keys, values)]
-            mixed = torch.cat([_one(*picture) for picture in zip(*parts, strict=True)])
-        return attention.proj(mixed.reshape(normed.shape))
+        if delta is not None:
+            hidden += delta
+        return torch.stack([tower.merger(hidden), *levels])
 
     def _values(self, visual: Visual) -> torch.Tensor:
         """The picture's patches [n, values], normalized as the processor does it."""
@@ -144,12 +138,6 @@ class VisionTower:
 
 def _patches(visual: Visual) -> int:
     return visual.grid_hw[0] * visual.grid_hw[1]
-
-
-def _one(queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
-    """Full attention inside one picture, [n, heads, D]."""
-    heads_first = (t.transpose(0, 1)[None] for t in (queries, keys, values))
-    return functional.scaled_dot_product_attention(*heads_first)[0].transpose(0, 1)
 
 
 def _merge_order(grid_hw: tuple[int, int], merge: int) -> tuple[np.ndarray, np.ndarray]:

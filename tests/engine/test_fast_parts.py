@@ -17,7 +17,11 @@ from qwen3vl_nodes.loaders.engine.pool import PagePool
 from qwen3vl_nodes.loaders.engine.prefix import PrefixCache, common
 from qwen3vl_nodes.loaders.engine.prepare import Preparer
 from qwen3vl_nodes.loaders.engine.prompt import PromptEncoder
+from qwen3vl_nodes.loaders.engine.rows import Rows
+from qwen3vl_nodes.loaders.engine.text import TextModel
 from qwen3vl_nodes.loaders.engine.vision import VisionTower
+from qwen3vl_nodes.utils.sampling import Sampling
+from torch import nn
 
 REQUESTS = [
     ask("hello"),
@@ -147,7 +151,7 @@ def test_joined_weights_stay_the_modules_own():
 @torch.inference_mode()
 def check_kernels(device: torch.device, dtype: torch.dtype) -> None:
     """Each Triton kernel against plain PyTorch, on odd sizes too."""
-    from qwen3vl_nodes.loaders.engine.kernels import TritonOps
+    from qwen3vl_nodes.loaders.engine.triton_ops import TritonOps
 
     def random(*shape, grow=1.0):
         return (torch.randn(*shape) * grow).to(device, dtype)
@@ -158,13 +162,14 @@ def check_kernels(device: torch.device, dtype: torch.dtype) -> None:
 
     torch.manual_seed(0)
     plain, fused = TorchOps(), TritonOps()
+    large = device.type == "cuda"  # the interpreter takes seconds for what a GPU does at once
     for width in (96, 2048):
         delta, hidden, weight = random(3, width), random(3, width), random(width)
         one, other = hidden.clone(), hidden.clone()
         same(fused.add_norm(delta, one, weight, 1e-6), plain.add_norm(delta, other, weight, 1e-6))
         same(one, other)
         same(fused.add_norm(None, one, weight, 1e-6), plain.add_norm(None, other, weight, 1e-6))
-    for tokens, heads, kv_heads, size in ((3, 4, 2, 16), (70, 16, 8, 128)):
+    for tokens, heads, kv_heads, size in ((3, 4, 2, 16), (70, 16, 8, 128) if large else (66, 4, 2, 16)):
         qkv = random(tokens, (heads + 2 * kv_heads) * size)
         layer = SimpleNamespace(q_norm=random(size), k_norm=random(size))
         rotary = (random(tokens, size // 2), random(tokens, size // 2))
@@ -183,18 +188,57 @@ def check_kernels(device: torch.device, dtype: torch.dtype) -> None:
         same(
             fused.rotate_vision(qkv.clone(), 4, rotary), plain.rotate_vision(qkv.clone(), 4, rotary)
         )
-    check_attention(plain, fused, random, same)
+        norm = nn.LayerNorm(size * 12, eps=1e-6).to(device, dtype)
+        norm.weight.copy_(random(size * 12))
+        norm.bias.copy_(random(size * 12))
+        delta = random(5, size * 12)
+        one, other = qkv.clone(), qkv.clone()
+        same(fused.add_layer_norm(delta, one, norm), plain.add_layer_norm(delta, other, norm))
+        same(one, other)
+        same(fused.add_layer_norm(None, one, norm), plain.add_layer_norm(None, other, norm))
+    check_attention(plain, fused, random, same, large)
     check_matvec(plain, fused, random, same)
+    check_ends(plain, fused, random, same)
 
 
-def check_attention(plain, fused, random, same):
-    for heads, kv_heads, size, page in ((4, 2, 16, 16), (32, 8, 128, 64)):
+def check_ends(plain, fused, random, same):
+    """What a decode step starts from, and the token drawn."""
+    sample = random(1)
+    text = TextModel.__new__(TextModel)
+    text.embedding, text.scaling = random(300, 48), 1.5
+    text.inv_freq = torch.rand(8).to(sample.device)
+    pairs = []
+    for ops in (plain, fused):
+        torch.manual_seed(1)
+        rows = Rows(8, 300, 20, sample.device)
+        rows.table.copy_(torch.randint(0, 9, (8, 20)))
+        for row in range(6):
+            hot = Sampling(9, 0.0 if row == 2 else 0.4 * row, 0.9, 3 * row + 1, 1.3, 0.7)
+            rows.prepare(row, hot, seed=row * 99, tokens=[1, 2, row], shift=-3)
+        rows.start(list(range(6)), [5, 17, 3, 64, 70, 33], torch.randn(6, 300).to(sample.device))
+        found = []
+        for _ in range(3):
+            begun = ops.begin(text, rows, 8, 16)
+            found += [begun.hidden, *begun.rotary, begun.targets, begun.lengths]
+            logits = torch.randn(8, 300).to(sample)
+            found.append(ops.choose(rows, logits, True)[:6])
+            tokens = ops.choose(rows, logits, False)
+            found.append(tokens[:6])
+            ops.advance(rows, tokens)
+        pairs.append([*found, rows.ints[:6], rows.seen[:6].float()])
+    for one, other in zip(*pairs, strict=True):
+        same(other, one)
+
+
+def check_attention(plain, fused, random, same, large):
+    wide = (32, 8, 128, 64) if large else (8, 1, 16, 32)
+    for heads, kv_heads, size, page in ((4, 2, 16, 16), wide):
         sample = random(1)
         pool = PagePool(1, kv_heads, size, sample.dtype, sample.device, page)
         pool.grow(20)
         pool.keys[0].copy_(random(*pool.keys[0].shape))
         pool.values[0].copy_(random(*pool.values[0].shape))
-        for batch in (1, 3, 40):
+        for batch in (1, 3, 40 if large else 9):
             lengths = torch.randint(1, 4 * page, (batch,)).to(sample.device)
             table = torch.randint(0, 20, (batch, 6)).to(sample.device)
             queries = random(batch, heads, size)

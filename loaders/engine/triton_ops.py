@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import torch
 import triton
 import triton.language as tl
+from torch import nn
 
+from . import draw
 from .matvec import gated_matvec, matvec
-from .ops import DecodeView, Rotary, TorchOps
+from .ops import Begun, DecodeView, Rotary, TorchOps
+from .paged_attention import paged_attention
 from .weights import Layer
 
-# Programs that keep a large GPU busy; the keys of a row are split until there are about so many.
-PROGRAMS = 512
-MAX_SPLITS = 32
+if TYPE_CHECKING:
+    from .rows import Rows
+    from .text import TextModel
+
+# What transformers calls the tanh form of GELU, the only one that cuBLAS can append.
+TANH_GELU = ("GELUTanh", "PytorchGELUTanh")
 
 
 @triton.jit
@@ -31,6 +39,28 @@ def _add_norm(
     scale = tl.rsqrt(tl.sum(value * value) / width + eps)
     normed = (value * scale).to(out.dtype.element_ty)
     tl.store(out + row + at, normed * tl.load(weight + at, mask=inside, other=0.0), mask=inside)
+
+
+@triton.jit
+def _add_layer_norm(
+    delta, hidden, weight, bias, out, eps, width, HAS_DELTA: tl.constexpr, BLOCK: tl.constexpr
+):
+    row = tl.program_id(0).to(tl.int64) * width
+    at = tl.arange(0, BLOCK)
+    inside = at < width
+    value = tl.load(hidden + row + at, mask=inside, other=0.0).to(tl.float32)
+    if HAS_DELTA:
+        value += tl.load(delta + row + at, mask=inside, other=0.0).to(tl.float32)
+        rounded = value.to(hidden.dtype.element_ty)
+        tl.store(hidden + row + at, rounded, mask=inside)
+        value = rounded.to(tl.float32)
+    centred = tl.where(inside, value - tl.sum(value) / width, 0.0)
+    scale = tl.rsqrt(tl.sum(centred * centred) / width + eps)
+    gain = tl.load(weight + at, mask=inside, other=0.0).to(tl.float32)
+    shift = tl.load(bias + at, mask=inside, other=0.0).to(tl.float32)
+    tl.store(
+        out + row + at, (centred * scale * gain + shift).to(out.dtype.element_ty), mask=inside
+    )
 
 
 @triton.jit
@@ -104,77 +134,23 @@ def _rotate_vision(
     tl.store(base + HALF, (second * c + first * s).to(dtype), mask=inside)
 
 
-@triton.jit
-def _attend_split(
-    queries, keys, values, table, lengths, sums, peaks, out,
-    query_stride, head_stride, table_stride, scale,
-    HEADS: tl.constexpr, KV_HEADS: tl.constexpr, GROUP: tl.constexpr, SIZE: tl.constexpr,
-    PAGE: tl.constexpr, SPLITS: tl.constexpr,
-):  # fmt: skip
-    row, kv_head, split = tl.program_id(0), tl.program_id(1), tl.program_id(2)
-    length = tl.load(lengths + row).to(tl.int32)
-    pages = tl.cdiv(length, PAGE)
-    share = tl.cdiv(pages, SPLITS)
-    begin = split * share
-    end = tl.minimum(begin + share, pages)
-    member, size, place = tl.arange(0, GROUP), tl.arange(0, SIZE), tl.arange(0, PAGE)
-    mine = member < HEADS // KV_HEADS
-    head = kv_head * (HEADS // KV_HEADS) + member
-    query = tl.load(
-        queries + row * query_stride + head[:, None] * SIZE + size[None, :],
-        mask=mine[:, None], other=0.0,
-    )  # fmt: skip
-    peak = tl.full([GROUP], -1e30, tl.float32)
-    total = tl.zeros([GROUP], tl.float32)
-    mixed = tl.zeros([GROUP, SIZE], tl.float32)
-    for index in range(begin, end):
-        page = tl.load(table + row * table_stride + index)
-        first = kv_head.to(tl.int64) * head_stride + page * (PAGE * SIZE)
-        at = first + place[:, None] * SIZE + size[None, :]
-        seen = index * PAGE + place < length
-        key = tl.load(keys + at, mask=seen[:, None], other=0.0)
-        score = tl.dot(query, tl.trans(key), input_precision="ieee") * scale
-        score = tl.where(seen[None, :], score, -1e30)
-        higher = tl.maximum(peak, tl.max(score, axis=1))
-        weight = tl.where(seen[None, :], tl.exp(score - higher[:, None]), 0.0)
-        shrink = tl.exp(peak - higher)
-        total = total * shrink + tl.sum(weight, axis=1)
-        value = tl.load(values + at, mask=seen[:, None], other=0.0)
-        mixed = mixed * shrink[:, None] + tl.dot(
-            weight.to(value.dtype), value, input_precision="ieee"
-        )
-        peak = higher
-    to = row * HEADS + head
-    if SPLITS == 1:
-        mixed = mixed / total[:, None]
-        tl.store(
-            out + to[:, None] * SIZE + size[None, :], mixed.to(out.dtype.element_ty),
-            mask=mine[:, None],
-        )  # fmt: skip
-    else:
-        part = to * SPLITS + split
-        tl.store(sums + part[:, None] * SIZE + size[None, :], mixed, mask=mine[:, None])
-        tl.store(peaks + part * 2, peak, mask=mine)
-        tl.store(peaks + part * 2 + 1, total, mask=mine)
-
-
-@triton.jit
-def _attend_merge(sums, peaks, out, SIZE: tl.constexpr, SPLITS: tl.constexpr):
-    head = tl.program_id(0)
-    split, size = tl.arange(0, SPLITS), tl.arange(0, SIZE)
-    part = head * SPLITS + split
-    peak, total = tl.load(peaks + part * 2), tl.load(peaks + part * 2 + 1)
-    share = tl.exp(peak - tl.max(peak, axis=0))
-    mixed = tl.load(sums + part[:, None] * SIZE + size[None, :]) * share[:, None]
-    value = tl.sum(mixed, axis=0) / tl.sum(total * share, axis=0)
-    tl.store(out + head * SIZE + size, value.to(out.dtype.element_ty))
-
-
 class TritonOps(TorchOps):
     """`TorchOps` on one NVIDIA GPU; head size of the language model a power of two."""
 
-    narrow_rows = 4
+    narrow_rows = (1, 2, 4)
     needs_page_count = False
+
+    def begin(self, text: TextModel, rows: Rows, batch: int, page_tokens: int) -> Begun:
+        """See `TorchOps.begin`."""
+        return draw.begin(text, rows, batch, page_tokens)
+
+    def choose(self, rows: Rows, logits: torch.Tensor, greedy: bool) -> torch.Tensor:
+        """See `TorchOps.choose`."""
+        return draw.choose(rows, logits, greedy)
+
+    def advance(self, rows: Rows, tokens: torch.Tensor) -> None:
+        """See `TorchOps.advance`."""
+        draw.advance(rows, tokens)
 
     def add_norm(
         self,
@@ -223,6 +199,26 @@ class TritonOps(TorchOps):
         _gated[(rows, triton.cdiv(width, 1024))](gate_up, out, width, 1024)
         return out
 
+    def add_layer_norm(
+        self, delta: torch.Tensor | None, hidden: torch.Tensor, norm: nn.LayerNorm
+    ) -> torch.Tensor:
+        """See `TorchOps.add_layer_norm`."""
+        rows, width = hidden.shape
+        out = torch.empty_like(hidden)
+        _add_layer_norm[(rows,)](
+            delta, hidden, norm.weight, norm.bias, out, norm.eps, width, delta is not None,
+            triton.next_power_of_2(width),
+        )  # fmt: skip
+        return out
+
+    def vision_mlp(self, mlp: Any, normed: torch.Tensor) -> torch.Tensor:
+        """See `TorchOps.vision_mlp`; the activation is part of the first product."""
+        if type(mlp.act_fn).__name__ not in TANH_GELU or normed.dtype == torch.float32:
+            return mlp(normed)
+        first = mlp.linear_fc1
+        wide = torch._addmm_activation(first.bias, normed, first.weight.T, use_gelu=True)
+        return mlp.linear_fc2(wide)
+
     def rotate_vision(self, qkv: torch.Tensor, heads: int, rotary: Rotary) -> torch.Tensor:
         """See `TorchOps.rotate_vision`; in place."""
         packed = qkv.view(qkv.shape[0], 3, heads, -1)
@@ -241,23 +237,7 @@ class TritonOps(TorchOps):
         view: DecodeView,
     ) -> torch.Tensor:
         """See `TorchOps.decode_attention`; pages are read where they lie."""
-        batch, heads, size = queries.shape
-        kv_heads = keys.shape[0]
-        out = queries.new_empty(batch, heads * size)
-        splits = splits_for(batch * kv_heads)
-        sums = peaks = out
-        if splits > 1:
-            sums = torch.empty(batch, heads, splits, size, device=out.device)
-            peaks = torch.empty(batch, heads, splits, 2, device=out.device)
-        _attend_split[(batch, kv_heads, splits)](
-            queries, keys, values, view.table, view.lengths, sums, peaks, out,
-            queries.stride(0), keys.stride(0), view.table.stride(0), size**-0.5,
-            heads, kv_heads, max(16, triton.next_power_of_2(heads // kv_heads)), size,
-            view.page_tokens, splits, num_warps=4, num_stages=3,
-        )  # fmt: skip
-        if splits > 1:
-            _attend_merge[(batch * heads,)](sums, peaks, out, size, splits)
-        return out
+        return paged_attention(queries, keys, values, view)
 
     def norm_linear(
         self, hidden: torch.Tensor, norm: torch.Tensor, eps: float, weight: torch.Tensor
@@ -274,9 +254,3 @@ class TritonOps(TorchOps):
     ) -> torch.Tensor:
         """silu(gate) * up of the RMS norm of a few rows."""
         return gated_matvec(hidden, gate_up, norm, eps)
-
-
-def splits_for(programs: int) -> int:
-    """Into how many pieces the keys of each (row, KV head) are cut; a power of two."""
-    wanted = max(1, PROGRAMS // programs)
-    return min(MAX_SPLITS, 1 << (wanted.bit_length() - 1))
