@@ -12,7 +12,7 @@ from ..utils.images import pictures_from_tensor
 from ..utils.tasks import Task, tasks_in
 from . import sockets
 from .asking import EACH, MAX_SEED, TOGETHER, requests_for
-from .running import answer_all, report
+from .running import answer_all, node_id_of, report
 
 # In place of a preset: the user's own words alone. Stored in workflows.
 CUSTOM = "Custom prompt"
@@ -137,7 +137,7 @@ class Qwen3VLCaption(io.ComfyNode):
             task=task,
             seed=seed,
         )
-        return answer_output(answer_all(model, requests, cls.hidden.unique_id))
+        return answer_output(answer_all(model, requests, node_id_of(cls)))
 
 
 class Qwen3VLAsk(io.ComfyNode):
@@ -192,4 +192,4 @@ class Qwen3VLAsk(io.ComfyNode):
             options=options,
             seed=seed,
         )
-        return answer_output(answer_all(model, requests, cls.hidden.unique_id))
+        return answer_output(answer_all(model, requests, node_id_of(cls)))

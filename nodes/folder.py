@@ -20,7 +20,7 @@ from ..utils.sidecar_files import fingerprint, only_writer, sweep
 from . import sockets
 from .ask import caption_prompt, preset_inputs
 from .asking import MAX_SEED, requests_for
-from .running import CUT_OFF, run
+from .running import CUT_OFF, node_id_of, run
 
 # Stored in workflows: append only.
 SKIP, OVERWRITE = "skip existing", "overwrite own"
@@ -111,7 +111,7 @@ class Qwen3VLCaptionFolder(io.ComfyNode):
             asked: list[Path] = []
             requests = _requests(files, pictures, asked, request_for)
             if pictures:  # nothing to do needs no model
-                for index, outcome in run(model, requests, len(pictures), cls.hidden.unique_id):
+                for index, outcome in run(model, requests, len(pictures), node_id_of(cls)):
                     _enter(files, asked[index], outcome)
         ledger = str(files.ledger)
         return io.NodeOutput(ledger, ui={"text": [ledger]})

@@ -21,7 +21,7 @@ from . import sockets
 from .ask import seed_input
 from .asking import requests_for
 from .grounding import found_report, overlay, read_replies, shown, unreadable_input
-from .running import answer_all
+from .running import answer_all, node_id_of
 
 # Stored in workflows: append only.
 CATEGORIES, DESCRIPTION = "categories, comma between", "a description"
@@ -141,7 +141,7 @@ class Qwen3VLDetect(io.ComfyNode):
         tiles = tiles_of(TILES[look_again], TILES[look_again]) if TILES[look_again] else []
         asked = [*pictures, *(cut_out(p, tile) for p in pictures for tile in tiles)]
         requests = requests_for(asked, words, options=options, task=chosen, seed=seed)
-        replies = answer_all(model, requests, cls.hidden.unique_id)
+        replies = answer_all(model, requests, node_id_of(cls))
         read = read_replies(replies, asked, unreadable)
         parts = iter(read[len(pictures) :])
         found = [
@@ -214,7 +214,7 @@ class Qwen3VLPoint(io.ComfyNode):
         pictures = pictures_from_tensor(image)
         words = chosen.fill(things=find)
         requests = requests_for(pictures, words, options=options, task=chosen, seed=seed)
-        replies = answer_all(model, requests, cls.hidden.unique_id)
+        replies = answer_all(model, requests, node_id_of(cls))
         answers = [reply.text for reply in replies]
         found = read_replies(replies, pictures, unreadable)
         how, drawn = found_report(found, replies), overlay(pictures, found)

@@ -24,7 +24,7 @@ from .grounding import (
     shown,
     unreadable_input,
 )
-from .running import answer_all
+from .running import answer_all, node_id_of
 
 
 class Qwen3VLDetect3D(io.ComfyNode):
@@ -86,7 +86,7 @@ class Qwen3VLDetect3D(io.ComfyNode):
         chosen = task("ground_3d")
         words = chosen.fill(things=find)
         requests = requests_for(pictures, words, options=options, task=chosen, seed=seed)
-        replies = answer_all(model, requests, cls.hidden.unique_id)
+        replies = answer_all(model, requests, node_id_of(cls))
         answers = [reply.text for reply in replies]
         found = read_replies(replies, pictures, unreadable, angle_order)
         how, drawn = found_report(found, replies), overlay(pictures, found, camera)

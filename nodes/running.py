@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Sequence
 
+from comfy_api.latest import io
+
 from ..loaders import comfy_bridge
 from ..loaders.engine.protocol import OnProgress, Outcome
 from ..loaders.local import LocalModel
@@ -14,6 +16,11 @@ from ..utils.errors import GenerationError, Qwen3VLError
 # Each text goes to the browser whole, so a few times a second is enough.
 SHOW_EVERY_SECONDS = 0.3
 PREVIEW_CHARACTERS = 240
+
+
+def node_id_of(node: type[io.ComfyNode]) -> str | None:
+    """The running node's id in its workflow; None on a host that runs nodes without one."""
+    return node.hidden.unique_id if node.hidden else None
 
 
 def run(
