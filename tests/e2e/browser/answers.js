@@ -1,0 +1,106 @@
+// Opens an example in a real browser, runs it, and reports what the node shows, as JSON.
+// Usage: node answers.js <server's address> <path of chromium> <folder for screenshots>
+
+const { chromium } = require("playwright-core");
+const path = require("node:path");
+
+const [url, executablePath, folder] = process.argv.slice(2);
+const HOSTILE = ['<img src=x onerror="window.hacked = 1">', "", "one\ntwo"];
+const ARGS = [
+  "--no-sandbox",
+  "--disable-gpu",
+  "--disable-quic",
+  "--no-first-run",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+];
+
+/** What the page knows: run inside it. */
+function look() {
+  const node = app.graph.nodes.find(({ type }) => type === "Qwen3VLCaptionFolder");
+  const box = node.widgets.find(({ name }) => name === "qwen3vl_answer");
+  const place = box.element.getBoundingClientRect();
+  return {
+    shown: [...box.element.querySelectorAll("main > *")].map((part) => part.textContent),
+    report: box.element.querySelector("footer").textContent,
+    visible: place.width > 50 && place.height > 50,
+    saved: node.serialize().widgets_values,
+    widgets: node.widgets.map(({ name }) => name),
+    hacked: window.hacked ?? null,
+  };
+}
+
+async function ready(page) {
+  await page.waitForFunction(() => {
+    const ours = window.LiteGraph?.registered_node_types.Qwen3VLCaptionFolder;
+    return ours && window.app?.vueAppReady && app.extensionManager;
+  });
+  await page.waitForTimeout(1500);
+}
+
+async function open(page, vueNodes) {
+  await page.goto(url);
+  await ready(page);
+  const set = (on) => app.extensionManager.setting.set("Comfy.VueNodes.Enabled", on);
+  await page.evaluate(set, vueNodes);
+  await page.reload();
+  await ready(page);
+}
+
+async function load(page) {
+  await page.evaluate(async () => {
+    // ComfyUI lists the templates of disabled packs too, but serves only those of loaded ones.
+    const packs = Object.keys(await (await fetch("/workflow_templates")).json());
+    const paths = packs.map((pack) => `/api/workflow_templates/${pack}/caption_folder.json`);
+    const answers = await Promise.all(paths.map((path) => fetch(path)));
+    const graph = await answers.find(({ ok }) => ok).json();
+    await app.loadGraphData(graph, true, true, "caption_folder");
+    const values = { Qwen3VLLoader: { model: "Tiny" }, Qwen3VLCaptionFolder: { folder: "pics" } };
+    for (const node of app.graph.nodes) {
+      for (const [name, value] of Object.entries(values[node.type] ?? {})) {
+        node.widgets.find((widget) => widget.name === name).value = value;
+      }
+    }
+  });
+  await page.waitForTimeout(1000);
+}
+
+async function run(page) {
+  await page.evaluate(() => app.queuePrompt(0, 1));
+  const done = () => {
+    const node = app.graph.nodes.find(({ type }) => type === "Qwen3VLCaptionFolder");
+    const box = node.widgets.find(({ name }) => name === "qwen3vl_answer");
+    return /written \d+/.test(box.element.textContent);
+  };
+  await page.waitForFunction(done, null, { timeout: 120_000 });
+  await page.waitForTimeout(500);
+}
+
+async function visit(page, vueNodes) {
+  const shot = (name) => path.join(folder, `${name}_${vueNodes ? "vue" : "canvas"}.png`);
+  await open(page, vueNodes);
+  await load(page);
+  const seen = { before: await page.evaluate(look) };
+  await run(page);
+  seen.after = await page.evaluate(look);
+  await page.screenshot({ path: shot("caption_folder") });
+  await page.evaluate((text) => {
+    const node = app.graph.nodes.find(({ type }) => type === "Qwen3VLCaptionFolder");
+    node.onExecuted({ text, report: ["a line"] });
+  }, HOSTILE);
+  await page.waitForTimeout(500);
+  seen.hostile = await page.evaluate(look);
+  return seen;
+}
+
+(async () => {
+  const options = { executablePath, args: ARGS, viewport: { width: 1400, height: 1000 } };
+  const profile = path.join(folder, "profile");
+  const context = await chromium.launchPersistentContext(profile, options);
+  const page = await context.newPage();
+  page.setDefaultTimeout(120_000);
+  const seen = { canvas: await visit(page, false), vue: await visit(page, true) };
+  await context.close();
+  console.log(JSON.stringify(seen));
+})();

@@ -1,0 +1,88 @@
+"""The answers in the nodes, as a browser shows them, in both of ComfyUI's renderers."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import hosting
+import pytest
+from PIL import Image
+from tiny_checkpoint import write_checkpoint
+
+COMFYUI = hosting.find_comfyui()
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+SCRIPT = Path(__file__).parent / "browser" / "answers.js"
+
+
+def has_playwright():
+    """Node finds playwright-core: in node_modules of the checkout, or on NODE_PATH."""
+    if shutil.which("node") is None:
+        return False
+    question = ["node", "-e", "require.resolve('playwright-core')"]
+    found = subprocess.run(question, cwd=SCRIPT.parent, capture_output=True, check=False)
+    return found.returncode == 0
+
+
+pytestmark = [
+    pytest.mark.server,
+    pytest.mark.skipif(COMFYUI is None, reason="needs a ComfyUI checkout; set COMFYUI_PATH"),
+    pytest.mark.skipif(
+        CHROMIUM is None or not has_playwright(), reason="needs chromium, node and playwright-core"
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def seen(tmp_path_factory):
+    """What the browser saw: {renderer: {before, after, hostile}}."""
+    folder = tmp_path_factory.mktemp("browser")
+    write_checkpoint(folder / "models" / "Tiny")
+    pics = folder / "input" / "pics"
+    pics.mkdir(parents=True)
+    for n in range(3):
+        Image.new("RGB", (64, 64), (80 * n, 0, 0)).save(pics / f"p{n}.png")
+    (pics / "broken.png").write_bytes(b"no picture")
+    with hosting.Server(COMFYUI, folder, models=folder / "models") as server:
+        command = ["node", str(SCRIPT), server.url, CHROMIUM, str(folder)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+by_renderer = pytest.mark.parametrize("renderer", ["canvas", "vue"])
+
+
+@by_renderer
+def test_the_box_is_there_before_the_first_run(seen, renderer):
+    before = seen[renderer]["before"]
+    assert before["visible"]
+    assert before["shown"] == ["The result appears here after a run."]
+
+
+@by_renderer
+def test_the_ledger_is_shown_after_the_run(seen, renderer):
+    after = seen[renderer]["after"]
+    text = "\n".join([*after["shown"], after["report"]])
+    assert after["visible"]
+    assert "failed  broken.png" in text
+    assert "failed 1" in text
+
+
+@by_renderer
+def test_nothing_of_it_is_saved_and_no_progress_line_stays(seen, renderer):
+    before, after = seen[renderer]["before"], seen[renderer]["after"]
+    assert after["saved"] == before["saved"]
+    assert after["widgets"] == before["widgets"]
+    assert after["widgets"][-1] == "qwen3vl_answer"
+
+
+@by_renderer
+def test_an_answer_is_text_and_never_html(seen, renderer):
+    hostile = seen[renderer]["hostile"]
+    assert hostile["hacked"] is None
+    assert hostile["shown"] == [
+        "1 / 3", '<img src=x onerror="window.hacked = 1">', "2 / 3", "(no text)", "3 / 3",
+        "one\ntwo",
+    ]  # fmt: skip
+    assert hostile["report"] == "a line"
