@@ -70,6 +70,14 @@ def test_a_wireframe_is_where_the_camera_sees_it():
     assert (pixels[110:290, 110:290] == GREY).all()
 
 
+def test_lines_to_billions_of_pixels_cross_the_picture_where_they_should():
+    camera = Camera(400, 400, 200, 200)
+    wide = Detection("wide", Box3D(0, 0, 0.002, 9e4, 0.001, 0, 0, 0, 0))
+    pixels = drawn(grey(400, 400), wide, camera=camera, labels=False)
+    assert (pixels[[100, 300]] == color_of("wide")).all()
+    assert (pixels[110:290] == GREY).all()
+
+
 @pytest.mark.parametrize(
     "box",
     [
@@ -147,9 +155,10 @@ def test_labels_are_cleaned_and_shortened(label: str, clean: str):
 
 
 def test_a_label_of_a_million_characters_takes_no_time():
-    started = time.perf_counter()
-    drawn(grey(320, 240), Detection("x\x00" * 500_000, Box(0, 0.5, 1, 1)))
-    assert time.perf_counter() - started < 1
+    label = "x\x00" * 5_000_000
+    started = time.process_time()
+    drawn(grey(320, 240), Detection(label, Box(0, 0.5, 1, 1)))
+    assert time.process_time() - started < 1
 
 
 @pytest.mark.parametrize("label", ["\x00\x01", "\ud800", "\U0010ffff", "\u202e"])

@@ -30,7 +30,6 @@ COUNTS = {
 FOREIGN_KEYS = ("box_2d",)
 MAX_NOTES = 50
 _FIELDS = {4: ("x1", "y1", "x2", "y2"), 2: ("x", "y")}
-_LONGEST_LIST_TEXT = 500
 
 
 @dataclass(slots=True)
@@ -164,8 +163,6 @@ def to_number(value: Any) -> float | None:
 
 def _list_in_text(text: str) -> Any:
     """`"[1, 2, 3, 4]"` and `"1, 2, 3, 4"` as lists."""
-    if len(text) > _LONGEST_LIST_TEXT:
-        return None
     inner = text.strip().removeprefix("[").removesuffix("]")
     return inner.replace(",", " ").split()
 
