@@ -18,7 +18,7 @@ class StandIn:
     def __init__(self):
         self.pictures = {}
         self.captions = {}
-        self.prompt = None
+        self.prompt = {}
         self.refusal = None
         self.error = None
         self.hangs_up = False
