@@ -1,3 +1,4 @@
+# ruff: noqa: N803 - compile-time parameters of kernels are written in capitals
 """The two ends of a decode step as Triton kernels: what it starts from, and the token drawn."""
 
 from __future__ import annotations

@@ -114,9 +114,7 @@ class FastEngine:
             stepper = self._attached()
             pages = self._pages(stepper, intake)
             limits = Limits(self._slots, self._prompt_tokens(stepper.rows.device))
-            run = Run(
-                stepper, intake, self._job, pages, limits, meter, self._free_memory
-            )
+            run = Run(stepper, intake, self._job, pages, limits, meter, self._free_memory)
             yield from run.outcomes()
         finally:
             intake.close()

@@ -27,9 +27,7 @@ class StepGraphs:
         self._graphs.clear()
         self._pool = None
 
-    def replay(
-        self, key: Hashable, step: Callable[[], None], rehearse: Callable[[], None]
-    ) -> None:
+    def replay(self, key: Hashable, step: Callable[[], None], rehearse: Callable[[], None]) -> None:
         """Run `step` as the graph for `key`.
 
         Args:

@@ -25,7 +25,8 @@ READ_AHEAD = 16
 @dataclass(slots=True, eq=False)
 class Job:
     """One request in work. `cached` counts its tokens whose keys are in the pool (or will be,
-    by a step already launched), `launched` its tokens drawn or being drawn."""
+    by a step already launched), `launched` its tokens drawn or being drawn.
+    """
 
     index: int
     seed: int
@@ -44,7 +45,8 @@ class Job:
     @property
     def length(self) -> int:
         """Tokens to be read before the next one can be drawn; more than the prompt after a
-        restart."""
+        restart.
+        """
         return self.prepared.length + len(self.draft.token_ids)
 
     def tokens(self, start: int, end: int) -> tuple[np.ndarray, np.ndarray]:
@@ -84,10 +86,9 @@ class Intake:
     def __len__(self) -> int:
         return len(self._ahead)
 
-    def fill(self, most: int = READ_AHEAD) -> None:
-        """Read up to `most` requests; whatever the caller's iterable raises passes through."""
-        while most > 0 and not self.exhausted and len(self._ahead) < READ_AHEAD:
-            most -= 1
+    def fill(self) -> None:
+        """Read ahead; whatever the caller's iterable raises passes through."""
+        while not self.exhausted and len(self._ahead) < READ_AHEAD:
             try:
                 index, request = next(self._numbered)
             except StopIteration:

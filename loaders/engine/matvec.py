@@ -1,3 +1,4 @@
+# ruff: noqa: N803 - compile-time parameters of kernels are written in capitals
 """Matrix times a few rows, at the speed at which the matrix can be read."""
 
 from __future__ import annotations
@@ -26,9 +27,7 @@ def _matvec(
             value = tl.load(inputs + row[:, None] * width + at[None, :]).to(tl.float32)
         else:
             inside = at < width
-            matrix = tl.load(
-                line + at[None, :], mask=exists[:, None] & inside[None, :], other=0.0
-            )
+            matrix = tl.load(line + at[None, :], mask=exists[:, None] & inside[None, :], other=0.0)
             value = tl.load(
                 inputs + row[:, None] * width + at[None, :], mask=inside[None, :], other=0.0
             ).to(tl.float32)

@@ -1,3 +1,4 @@
+# ruff: noqa: N803 - compile-time parameters of kernels are written in capitals
 """Attention of one new token a row over the pages where its keys and values lie."""
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ...utils.chat import Clip, Request
+from ...utils.errors import GenerationError
 from .prompt import PromptEncoder, render, sized_visuals
 
 
@@ -101,12 +102,15 @@ class Preparer:
 
     def _place(self, ids: np.ndarray, pieces: list[_Piece]) -> tuple[Visual, ...]:
         runs = self._runs(ids)
-        visuals = tuple(
+        if [end - start for start, end in runs] != [self._tokens(p.grid_hw) for p in pieces]:
+            raise GenerationError(
+                "The chat template does not place one run of tokens for each picture.",
+                "Use the template that came with the checkpoint.",
+            )
+        return tuple(
             Visual(piece.data, piece.grid_hw, start, end - start)
             for piece, (start, end) in zip(pieces, runs, strict=True)
         )
-        assert all(v.tokens == self._tokens(v.grid_hw) for v in visuals), "placeholders misplaced"
-        return visuals
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -126,9 +130,7 @@ def _split(inputs: dict[str, Any], pixels: str, grids: str) -> Any:
             at += height * width
 
 
-def place_tokens(
-    length: int, visuals: tuple[Visual, ...], merge: int
-) -> tuple[np.ndarray, int]:
+def place_tokens(length: int, visuals: tuple[Visual, ...], merge: int) -> tuple[np.ndarray, int]:
     """Positions int64 [3, length] (time, row, column) and the next free one.
 
     Text counts up on all axes. A picture stands at one moment, its tokens at their rows and

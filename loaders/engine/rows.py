@@ -10,8 +10,8 @@ import torch
 
 from ...utils.sampling import Sampling
 from .attention import upload
-from .sampling import SamplingRows, choose_tokens, fold_seed
 from .pool import SCRATCH_PAGE
+from .sampling import SamplingRows, choose_tokens, fold_seed
 
 
 class Field(IntEnum):
@@ -37,9 +37,7 @@ class Rows:
         self.ints = torch.zeros(count, len(Field), dtype=torch.int64, device=device)
         self.floats = torch.ones(count, 4, dtype=torch.float32, device=device)
         self.seen = torch.zeros(count, vocabulary, dtype=torch.bool, device=device)
-        self.table = torch.full(
-            (count, columns), SCRATCH_PAGE, dtype=torch.int64, device=device
-        )
+        self.table = torch.full((count, columns), SCRATCH_PAGE, dtype=torch.int64, device=device)
 
     def reset(self) -> None:
         """Make every row idle."""
@@ -81,9 +79,7 @@ class Rows:
         pairs = upload(np.asarray([rows, lengths], dtype=np.int64), self.device)
         index, length = pairs[0], pairs[1]
         ints, floats, seen = self.ints[index], self.floats[index], self.seen[index]
-        tokens = choose_tokens(
-            logits, seen, sampling_rows(ints, floats), ints[:, Field.STEP]
-        )
+        tokens = choose_tokens(logits, seen, sampling_rows(ints, floats), ints[:, Field.STEP])
         ints[:, Field.TOKEN], ints[:, Field.LENGTH] = tokens, length
         ints[:, Field.STEP] += 1
         ints[:, Field.ACTIVE] = 1

@@ -49,7 +49,8 @@ class TextModel:
     def rotary(self, positions: torch.Tensor) -> Rotary:
         """cos and sin [T, D / 2] for positions int64 [3, T], or [T] where the axes agree."""
         if positions.ndim == 2:
-            angles = positions.float().index_select(0, self._axis).T * self.inv_freq
+            # Contiguous, because kernels read the angles row by row.
+            angles = positions.float().index_select(0, self._axis).T.contiguous() * self.inv_freq
         else:
             angles = positions.float()[:, None] * self.inv_freq
         cos, sin = angles.cos() * self.scaling, angles.sin() * self.scaling
@@ -88,9 +89,7 @@ class TextModel:
             normed = self.ops.add_norm(delta, hidden, layer.input_norm, self.eps)
             qkv = self.ops.linear(normed, layer.qkv)
             keys, values = pool.keys[index], pool.values[index]
-            heads = self.ops.rotate_and_store(
-                qkv, layer, self.eps, rotary, keys, values, targets
-            )
+            heads = self.ops.rotate_and_store(qkv, layer, self.eps, rotary, keys, values, targets)
             delta = functional.linear(attend(index, *heads), layer.out)
             normed = self.ops.add_norm(delta, hidden, layer.post_norm, self.eps)
             delta = self._mlp(layer, normed)
@@ -106,9 +105,7 @@ class TextModel:
         if layer.down is None:
             routed = layer.mlp(normed[None])
             return (routed[0] if isinstance(routed, tuple) else routed).view_as(normed)
-        return functional.linear(
-            self.ops.gated(self.ops.linear(normed, layer.gate_up)), layer.down
-        )
+        return functional.linear(self.ops.gated(self.ops.linear(normed, layer.gate_up)), layer.down)
 
     def _run_narrow(
         self,

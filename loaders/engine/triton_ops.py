@@ -1,3 +1,4 @@
+# ruff: noqa: N803 - compile-time parameters of kernels are written in capitals
 """The small steps as Triton kernels: one pass over memory each, and attention over pages."""
 
 from __future__ import annotations
@@ -24,9 +25,7 @@ TANH_GELU = ("GELUTanh", "PytorchGELUTanh")
 
 
 @triton.jit
-def _add_norm(
-    delta, hidden, weight, out, eps, width, HAS_DELTA: tl.constexpr, BLOCK: tl.constexpr
-):
+def _add_norm(delta, hidden, weight, out, eps, width, HAS_DELTA: tl.constexpr, BLOCK: tl.constexpr):
     row = tl.program_id(0).to(tl.int64) * width
     at = tl.arange(0, BLOCK)
     inside = at < width
@@ -58,9 +57,7 @@ def _add_layer_norm(
     scale = tl.rsqrt(tl.sum(centred * centred) / width + eps)
     gain = tl.load(weight + at, mask=inside, other=0.0).to(tl.float32)
     shift = tl.load(bias + at, mask=inside, other=0.0).to(tl.float32)
-    tl.store(
-        out + row + at, (centred * scale * gain + shift).to(out.dtype.element_ty), mask=inside
-    )
+    tl.store(out + row + at, (centred * scale * gain + shift).to(out.dtype.element_ty), mask=inside)
 
 
 @triton.jit
@@ -80,9 +77,9 @@ def _rotate_and_store(
     squares = tl.sum(first * first, axis=1) + tl.sum(second * second, axis=1)
     scale = tl.rsqrt(squares / (2 * HALF) + eps)[:, None]
     dtype = qkv.dtype.element_ty
-    weight1 = tl.where(
-        is_query[:, None], tl.load(query_norm + half), tl.load(key_norm + half)
-    ).to(tl.float32)
+    weight1 = tl.where(is_query[:, None], tl.load(query_norm + half), tl.load(key_norm + half)).to(
+        tl.float32
+    )
     weight2 = tl.where(
         is_query[:, None], tl.load(query_norm + HALF + half), tl.load(key_norm + HALF + half)
     ).to(tl.float32)

@@ -61,7 +61,8 @@ def has_experts(module: Any) -> bool:
 
 def collect(module: Any) -> list[Layer]:
     """The layers' weights as they are now. On CUDA the parts of qkv and of gate and up are
-    joined first, each parameter becoming a view, so memory stays the same."""
+    joined first, each parameter becoming a view, so memory stays the same.
+    """
     on_cuda = module.lm_head.weight.device.type == "cuda"
     return [_layer(layer, on_cuda) for layer in module.model.language_model.layers]
 

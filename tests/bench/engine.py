@@ -28,6 +28,7 @@ from qwen3vl_pack import load_pack
 
 load_pack()
 
+# ruff: noqa: E402 - the pack has no name before it is loaded
 from qwen3vl_nodes.loaders.engine.fast import FastEngine
 from qwen3vl_nodes.loaders.engine.prompt import PromptEncoder
 from qwen3vl_nodes.loaders.engine.reference import left_padded
@@ -93,10 +94,16 @@ class Generate:
             prompts = [self.encoder.encode(next(made)) for _ in group]
             steps = []
 
-            def watch(ids: Any, scores: Any, steps: list[int] = steps, **_: Any) -> Any:
-                steps.append(1)
-                _ = ids[0, -1].item()
-                times.append((time.perf_counter() - began, done + len(steps) * len(group)))
+            def watch(
+                ids: Any,
+                scores: Any,
+                steps: list = steps,
+                base: int = done,
+                n: int = len(group),
+                **_: Any,
+            ) -> Any:
+                steps.append(ids[0, -1].item())  # waits for the token, as any reader must
+                times.append((time.perf_counter() - began, base + len(steps) * n))
                 return torch.zeros(ids.shape[0], dtype=torch.bool, device=ids.device)
 
             inputs = left_padded(prompts, self.module.generation_config.pad_token_id)

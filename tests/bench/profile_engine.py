@@ -1,6 +1,6 @@
 """Says where the time of the fast engine goes on a GPU: kernels a step, and parts on their own.
 
-    python tests/bench/profile_engine.py --size 2B --part decode vision attention sampling matvec
+python tests/bench/profile_engine.py --size 2B --part decode vision attention sampling matvec
 """
 
 from __future__ import annotations
@@ -60,13 +60,36 @@ def kernels(contender: Any, paths: list[Path], steps: tuple[int, int]) -> None:
         contender.run(requests(paths, lengths, False), lengths)
         contender.module.lm_head.forward = original
     count = steps[1] - steps[0]
-    rows = sorted(tracer.key_averages(), key=lambda row: -row.device_time_total)
+    rows = [row for row in tracer.key_averages() if row.device_time_total > 0]
+    rows.sort(key=lambda row: -row.device_time_total)
     total, calls = sum(r.device_time_total for r in rows), sum(r.count for r in rows)
     print(f"  {calls / count:.0f} kernels a step, {total / count / 1e3:.3f} ms of them")
     for row in rows[:14]:
         each = row.device_time_total / row.count
         print(f"  {row.count / count:7.1f} x {each:8.2f} us = "
               f"{row.device_time_total / count / 1e3:.3f} ms  {row.key[:90]}")  # fmt: skip
+
+
+def whole(module: Any, processor: Any, paths: list[Path], batch: int) -> None:
+    """A run of many pictures: its time, and what part of it the device was busy."""
+    import time
+
+    from torch.profiler import ProfilerActivity, profile
+
+    contender = Fast(module, processor, batch)
+    contender.run(requests(paths, [16] * len(paths), False), [16] * len(paths))
+    lengths = [128] * len(paths)
+    began = time.perf_counter()
+    contender.run(requests(paths, lengths, False), lengths)
+    seconds = time.perf_counter() - began
+    with profile(activities=[ProfilerActivity.CUDA]) as tracer:
+        contender.run(requests(paths, lengths, False), lengths)
+    rows = [row for row in tracer.key_averages() if row.device_time_total > 0]
+    busy = sum(row.device_time_total for row in rows) / 1e6
+    print(f"  {len(paths)} pictures, {batch} slots: {seconds:.2f} s, device busy {busy:.2f} s")
+    for row in sorted(rows, key=lambda row: -row.device_time_total)[:16]:
+        print(f"  {row.count:6d} = {row.device_time_total / 1e6:.3f} s  {row.key[:90]}")
+    contender.close()
 
 
 def vision(module: Any, processor: Any, paths: list[Path]) -> None:
@@ -145,7 +168,9 @@ def matvec() -> None:
 
         found = {"cublas": rate(lambda w: torch.nn.functional.linear(x, w))}  # noqa: B023
         for block in blocks:
-            found[str(block)] = rate(lambda w: product(x, w, norm=norm, eps=1e-6, blocks=block))  # noqa: B023
+            found[str(block)] = rate(
+                lambda w: product(x, w, norm=norm, eps=1e-6, blocks=block)  # noqa: B023
+            )
         print(f"  {outputs} x {width}:", found, flush=True)
         gated = {}
         for block in blocks[:8] if outputs in (4096, 6144) else []:
@@ -158,7 +183,7 @@ def main() -> None:
     """Run the wanted parts."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--size", default="2B")
-    parts = ("decode", "stock", "vision", "attention", "sampling", "matvec")
+    parts = ("decode", "stock", "whole", "vision", "attention", "sampling", "matvec")
     parser.add_argument("--part", nargs="+", choices=parts, default=list(parts))
     parser.add_argument("--batch", type=int, nargs="+", default=[1, 32])
     args = parser.parse_args()
@@ -169,11 +194,11 @@ def main() -> None:
         attention(72)
     if "matvec" in args.part:
         matvec()
-    if not {"decode", "stock", "vision"} & set(args.part):
+    if not {"decode", "stock", "vision", "whole"} & set(args.part):
         return
     module, processor = make(args.size, CUDA)
     with tempfile.TemporaryDirectory() as folder:
-        paths = write_pictures(Path(folder), max([8, *args.batch]), "A", False)
+        paths = write_pictures(Path(folder), max([8, *(2 * b for b in args.batch)]), "A", False)
         if "vision" in args.part:
             vision(module, processor, paths)
         for batch in args.batch if "decode" in args.part else []:
@@ -181,6 +206,8 @@ def main() -> None:
             contender = Fast(module, processor, batch)
             kernels(contender, paths[:batch], (40, 50))
             contender.close()
+        for batch in args.batch if "whole" in args.part else []:
+            whole(module, processor, paths[: 2 * batch], batch)
         if "stock" in args.part:
             print("generate, batch 1")
             kernels(Generate(module, processor, 1), paths[:1], (20, 25))

@@ -90,7 +90,9 @@ def test_short_memory_puts_requests_back_and_forgets_prefixes():
 
 
 def test_sampling_goes_on_after_being_put_back():
-    options = dict(temperature=1.3, presence_penalty=1.5, repetition_penalty=1.1, top_k=50)
+    options = {
+        "temperature": 1.3, "presence_penalty": 1.5, "repetition_penalty": 1.1, "top_k": 50,
+    }  # fmt: skip
     requests = [ask(f"tell {i}", tokens=60, **options) for i in range(5)]
     wide = answers(engine(), requests)
     assert answers(tight(14), requests) == wide
@@ -162,7 +164,8 @@ def test_interrupt_at_50_random_steps_then_the_next_run_is_right(monkeypatch):
     turns = []
     answers(made, REQUESTS, on_progress=lambda p: turns.append(1))
     draw = random.Random(3)
-    for stop_at in [draw.randrange(1, len(turns)) for _ in range(50)]:
+    # How many turns there are depends a little on how quickly prompts are prepared.
+    for stop_at in [draw.randrange(1, len(turns) * 2 // 3) for _ in range(50)]:
         left = iter(range(stop_at))
 
         def progress(_, left=left):
@@ -286,7 +289,7 @@ def test_unsupported_modules_are_refused_with_a_reason():
     model = tiny().model
     attention = model.model.language_model.layers[0].self_attn
     saved = attention.q_proj
-    attention.q_proj = Quantized(saved.in_features, saved.out_features, bias=False)
+    attention.q_proj = Quantized(saved.in_features, saved.out_features, bias=False).to(DEVICE)
     try:
         with pytest.raises(GenerationError, match="not plain"):
             FastEngine(model, tiny().processor)
