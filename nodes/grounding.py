@@ -123,7 +123,16 @@ def overlay(
 
 
 def sizes_of(image: torch.Tensor) -> list[tuple[int, int]]:
-    """(width, height) of each image of a batch [B, H, W, C]."""
+    """(width, height) of each image of a batch [B, H, W, C].
+
+    Raises:
+        InputError: not a batch of images, or an empty one.
+    """
+    if image.ndim != 4 or 0 in image.shape:
+        raise InputError(
+            f"The IMAGE of shape {tuple(image.shape)} holds no picture.",
+            "Check the node before this one: it gave an empty batch.",
+        )
     return [(int(image.shape[2]), int(image.shape[1]))] * int(image.shape[0])
 
 

@@ -265,6 +265,24 @@ def test_boxes_of_other_images_are_refused(node, images):
         run_node(node, boxes="boxes", image=images(3), **more)
 
 
+@pytest.mark.parametrize(
+    ("node", "inputs"),
+    [
+        (Qwen3VLDrawDetections, {"labels": True, **CAMERA}),
+        (Qwen3VLBoxesToText, {"write_as": LABELS}),
+        (Qwen3VLSelectBoxes, {"labels": "", "order": "as found", "first": 0, "how_many": 1}),
+        (Qwen3VLBoxesToMask, {"mode": "union", "shape": "box"}),
+        (Qwen3VLBoxesToSAM2, {}),
+        (Qwen3VLBoxesToSEGS, {"crop_factor": 3.0}),
+        (Qwen3VLCropBoxes, {"padding": 0, "square": False}),
+    ],
+)
+@pytest.mark.parametrize("shape", [(0, 8, 8, 3), (1, 0, 8, 3), (8, 8, 3)])
+def test_an_empty_batch_is_refused(node, inputs, shape):
+    with pytest.raises(InputError):
+        run_node(node, boxes=[[CAT]], image=torch.zeros(shape), **inputs)
+
+
 def test_socket_strings_are_published():
     """A published string is for ever."""
     outputs = {
