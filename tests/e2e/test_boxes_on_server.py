@@ -186,6 +186,21 @@ def test_crops_run_the_next_node_once_for_each(server):
     assert len(ran(server, prompt)["5"]["images"]) == 2
 
 
+def test_a_list_of_texts_belongs_to_a_batch_of_images(server):
+    prompt = parsed() | {
+        "4": node("RepeatImageBatch", image=["2", 0], amount=3),
+        "5": node("Qwen3VLBoxesToText", boxes=["3", 0], image=["4", 0], write_as="JSON, 0 to 1000"),
+        "6": node(
+            "Qwen3VLParseDetections", text=["5", 0], image=["4", 0], units="qwen",
+            angle_order="pitch_yaw_roll", unreadable="stop with an error",
+        ),
+        "7": node("PreviewAny", source=["6", 0]),
+    }  # fmt: skip
+    outputs = ran(server, prompt)
+    assert len(outputs["5"]["text"]) == 3
+    assert json.loads(outputs["7"]["text"][0]) == [[CAT, DOG]] * 3
+
+
 def test_an_unreadable_text_is_an_error_with_its_remedy(server):
     entry = server.run(parsed('[{"bbox_2d": [1, 2], "label": "cat"}]'))
     error = hosting.error_of(entry)
