@@ -1,18 +1,25 @@
-"""Builds the Hugging Face module and its processor from a checkpoint folder."""
+"""Builds the Hugging Face module and its processor from a checkpoint folder and a plan."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from ..utils.errors import LoadError
-from .capability import Plan
+from .capability import FP8, FROM_FP8, ONE_DEVICE, PLAIN, QUANTIZED, SPREAD, Plan
 from .checkpoint import Checkpoint
+from .reading import OnBytes
+from .skeleton import empty_module, fill, model_class, model_config
 
 # Quantizing these costs quality where it hurts most and saves little.
 KEEP_PRECISE = ["visual", "lm_head"]
+# Beside the weights on each GPU: caches, pictures, logits.
+SPREAD_RESERVE = 0.85
+
+_SAFE: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,58 +31,146 @@ class Built:
     size_bytes: int
 
 
-def build(checkpoint: Checkpoint, plan: Plan) -> Built:
+def build(
+    checkpoint: Checkpoint,
+    plan: Plan,
+    context: str,
+    on_bytes: OnBytes = lambda _done, _total: None,
+) -> Built:
     """Load the weights.
 
+    Args:
+        checkpoint: an inspected folder.
+        plan: how to load it.
+        context: a loader choice of `settings.CONTEXTS`.
+        on_bytes: told how many bytes are read; whatever it raises ends the load.
+
     Raises:
-        LoadError: the installed packages cannot build this class, or weights are missing.
+        LoadError: the installed packages cannot build this class, or weights do not fit it.
         torch.OutOfMemoryError: unchanged, for the caller to make room.
     """
-    model_class, processor_class = _classes(checkpoint.model_type)
-    processor = processor_class.from_pretrained(checkpoint.folder, **_SAFE)
-    module, report = model_class.from_pretrained(
-        checkpoint.folder,
-        dtype=plan.dtype,
-        attn_implementation=plan.attention,
-        device_map={"": plan.device},
-        use_safetensors=True,
-        output_loading_info=True,
-        **_SAFE,
-        **_quantization(plan),
-    )
-    if report["missing_keys"]:
-        names = sorted(report["missing_keys"])
-        raise LoadError(
-            f"{checkpoint.folder} lacks {len(names)} weights ({', '.join(names[:3])} …).",
-            "Download the checkpoint again; with these missing it would answer noise.",
-        )
-    module.eval().requires_grad_(False)
-    return Built(module, processor, _size_bytes(module))
+    config = model_config(checkpoint, context, plan.attention)
+    processor = read_processor(checkpoint)
+    if plan.weights in (PLAIN, FROM_FP8):
+        module = empty_module(checkpoint, config, plan.dtype)
+        device_of, device_map = _placement(module, plan)
+        fill(module, checkpoint, plan.dtype, device_of, on_bytes)
+        module.eval().requires_grad_(False)
+        if device_map is not None:
+            module = _dispatch(module, device_map)
+    else:
+        module = _by_transformers(checkpoint, plan, config)
+        module.eval().requires_grad_(False)
+    return Built(module, processor, size_bytes(module))
 
 
-_SAFE: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+def read_processor(checkpoint: Checkpoint) -> Any:
+    """The checkpoint's tokenizer, chat template and picture settings.
 
+    Raises:
+        LoadError: transformers cannot read them.
+    """
+    model_class(checkpoint.model_type)  # a broken transformers is named as such
+    from transformers import AutoProcessor
 
-def _classes(model_type: str) -> tuple[Any, Any]:
     try:
-        import transformers
-        from transformers import AutoProcessor
-
-        classes = {
-            "qwen3_vl": transformers.Qwen3VLForConditionalGeneration,
-            "qwen3_vl_moe": transformers.Qwen3VLMoeForConditionalGeneration,
-        }
-        return classes[model_type], AutoProcessor
-    except (ImportError, AttributeError, RuntimeError) as error:
+        return AutoProcessor.from_pretrained(checkpoint.folder, **_SAFE)
+    except (ValueError, OSError, KeyError, TypeError, ImportError) as error:
         raise LoadError(
-            f"The installed transformers cannot provide Qwen3-VL ({error}).",
-            "Install transformers 4.57 or newer, with a torchvision and torchaudio that match "
-            "your torch.",
+            f"The tokenizer or picture settings of {checkpoint.folder} cannot be read ({error}).",
+            "Download its small files again, and see that torchvision matches your torch.",
         ) from error
 
 
+def _placement(
+    module: Any, plan: Plan
+) -> tuple[Callable[[str], torch.device], dict[str, Any] | None]:
+    """Where each parameter goes, and accelerate's map where there is more than one place."""
+    if plan.placement == ONE_DEVICE:
+        return lambda _name: plan.device, None
+    from accelerate import infer_auto_device_map
+
+    device_map = infer_auto_device_map(
+        module,
+        max_memory=_max_memory(plan),  # type: ignore[arg-type]
+        no_split_module_classes=list(module._no_split_modules or []),
+        dtype=plan.dtype,
+    )
+    if "disk" in device_map.values():
+        raise LoadError(
+            "The weights do not fit into the GPUs and RAM together.",
+            "Choose quantization 8-bit or 4-bit, or a smaller model.",
+        )
+    places = {name: torch.device(_device_name(place)) for name, place in device_map.items()}
+
+    def device_of(name: str) -> torch.device:
+        while name not in places and name:
+            name = name.rpartition(".")[0]
+        return places.get(name, plan.device)
+
+    return device_of, device_map
+
+
+def _max_memory(plan: Plan) -> dict[Any, int]:
+    """Bytes of weights that each place may take."""
+    first = plan.device.index or 0
+    gpus = range(torch.cuda.device_count()) if plan.placement == SPREAD else [first]
+    room: dict[Any, int] = {n: int(torch.cuda.mem_get_info(n)[0] * SPREAD_RESERVE) for n in gpus}
+    if plan.placement != SPREAD:
+        import psutil
+
+        room["cpu"] = int(psutil.virtual_memory().available * SPREAD_RESERVE)
+    return room
+
+
+def _device_name(place: Any) -> str:
+    return f"cuda:{place}" if isinstance(place, int) else str(place)
+
+
+def _dispatch(module: Any, device_map: dict[str, Any]) -> Any:
+    """Let accelerate move each layer's input to where its weights are."""
+    from accelerate import dispatch_model
+
+    return dispatch_model(module, device_map, force_hooks=True)
+
+
+def _by_transformers(checkpoint: Checkpoint, plan: Plan, config: Any) -> Any:
+    """Quantized weights of any kind: transformers and its quantizers know their layouts."""
+    if plan.weights != QUANTIZED:
+        config.quantization_config = dict(checkpoint.config["quantization_config"])
+    try:
+        module, report = model_class(checkpoint.model_type).from_pretrained(
+            checkpoint.folder,
+            config=config,
+            dtype=plan.dtype,
+            attn_implementation=plan.attention,
+            device_map={"": plan.device},
+            use_safetensors=True,
+            output_loading_info=True,
+            **_SAFE,
+            **_quantization(plan),
+        )
+    except torch.OutOfMemoryError:
+        raise
+    except (ImportError, ValueError, RuntimeError) as error:
+        kind = plan.quantization if plan.weights == QUANTIZED else checkpoint.quantization
+        raise LoadError(
+            f"transformers could not load {checkpoint.folder.name} as {kind} ({error}).",
+            "Choose dtype bf16." if plan.weights == FP8 else "Choose another checkpoint.",
+        ) from error
+    for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"):
+        if names := sorted(map(str, report.get(kind) or [])):
+            raise LoadError(
+                f"{checkpoint.folder}: transformers reports {len(names)} {kind.replace('_', ' ')} "
+                f"({', '.join(names[:3])} …).",
+                "Choose another checkpoint or transformers version; with these it would answer "
+                "noise.",
+            )
+    return module
+
+
 def _quantization(plan: Plan) -> dict[str, Any]:
-    if plan.quantization == "none":
+    if plan.weights != QUANTIZED:
         return {}
     from transformers import BitsAndBytesConfig
 
@@ -91,7 +186,10 @@ def _quantization(plan: Plan) -> dict[str, Any]:
     return {"quantization_config": config}
 
 
-def _size_bytes(module: torch.nn.Module) -> int:
-    """Bytes of all weights and buffers; tied ones count once."""
-    tensors = {t.data_ptr(): t.nbytes for t in [*module.parameters(), *module.buffers()]}
-    return sum(tensors.values())
+def size_bytes(module: torch.nn.Module, device: torch.device | None = None) -> int:
+    """Bytes of all weights and buffers in memory, or on one device; tied ones count once."""
+    tensors = [t for t in [*module.parameters(), *module.buffers()] if t.device.type != "meta"]
+    if device is not None:
+        tensors = [t for t in tensors if t.device.type == device.type]
+        tensors = [t for t in tensors if (t.device.index or 0) == (device.index or 0)]
+    return sum({t.data_ptr(): t.nbytes for t in tensors}.values())

@@ -1,86 +1,247 @@
-"""What this machine can do: the device, dtype and attention that a choice comes to."""
+"""Decides how a checkpoint will be loaded here: every "auto" chosen, every choice checked."""
 
 from __future__ import annotations
 
-import importlib.util
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import torch
 
 from ..utils.errors import LoadError
-from . import comfy_bridge
-from .settings import LoadSettings
+from .checkpoint import Checkpoint
+from .choices import (
+    HALVES,
+    why_not_attention,
+    why_not_device,
+    why_not_dtype,
+    why_not_fp8,
+    why_not_packed,
+    why_not_quantization,
+)
+from .context import context_tokens
+from .machine import Machine
+from .settings import ALL_GPUS, ATTENTION, GPU_AND_RAM, PARK, LoadSettings
 
 TORCH_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
+# How the weights get from the files into memory.
+PLAIN, FP8, FROM_FP8, QUANTIZED, PACKED = "plain", "fp8", "from fp8", "quantized", "packed"
+FreeBytes = Callable[[torch.device], int]
+ONE_DEVICE, SPREAD, OFFLOAD = "one device", "all GPUs", "GPU and RAM"
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How a checkpoint will be built, every "auto" decided."""
+    """How a checkpoint will be built, every "auto" decided.
+
+    `weights` says how they are read, `placement` where they go, `context` how many tokens the
+    model holds. `notes` explain, a sentence each, what was decided and why.
+    """
 
     device: torch.device
     dtype: torch.dtype
     attention: str
     quantization: str
+    weights: str = PLAIN
+    placement: str = ONE_DEVICE
+    context: int = 0
+    keep: str = ""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def movable(self) -> bool:
+        """Whether the weights can be moved to RAM and back."""
+        return self.weights in (PLAIN, FROM_FP8) and self.placement == ONE_DEVICE
 
 
-def plan(settings: LoadSettings, weight_bytes: int) -> Plan:
+def plan(
+    settings: LoadSettings,
+    checkpoint: Checkpoint,
+    machine: Machine,
+    default_device: torch.device,
+    free_bytes: FreeBytes,
+) -> Plan:
     """Decide what is "auto" and refuse what cannot work here.
 
     Args:
         settings: the user's choices.
-        weight_bytes: the checkpoint's size on disk, 2 bytes a weight.
+        checkpoint: what will be loaded.
+        machine: where.
+        default_device: what device "auto" comes to.
+        free_bytes: what is free on a device now.
 
     Raises:
-        LoadError: naming the choice, why it cannot work, and one that does.
+        LoadError: naming the choice, why it cannot work, and the ones that do.
     """
-    device = _device(settings.device)
+    device, placement = _device(settings, machine, default_device)
+    weights, notes = _weights(settings, checkpoint, machine, device)
+    dtype, why = _dtype(settings.dtype, machine, device, 4 * checkpoint.parameters, free_bytes)
+    if settings.dtype in ("auto", "fp8"):
+        notes.append(f"dtype {_short(dtype)}: {why}.")
+    attention = _attention(settings.attention, machine, device, dtype)
+    if settings.attention == "auto":
+        notes.append("attention sdpa: it is part of torch and runs everywhere.")
+    context = context_tokens(checkpoint.architecture.text.context, settings.context)
+    chosen = Plan(
+        device, dtype, attention, settings.quantization, weights, placement, context, settings.keep
+    )
+    if placement != ONE_DEVICE and weights not in (PLAIN, FROM_FP8):
+        raise LoadError(
+            f"Device {settings.device} does not go together with {_kind(chosen, checkpoint)}.",
+            "Choose one device, or a checkpoint of plain weights with quantization none.",
+        )
+    if settings.keep == PARK and not chosen.movable:
+        notes.append("Weights of this kind cannot be parked in RAM: they are unloaded instead.")
+    return replace(chosen, notes=tuple(notes))
+
+
+def _device(
+    settings: LoadSettings, machine: Machine, default: torch.device
+) -> tuple[torch.device, str]:
+    choice = settings.device
+    if choice == ALL_GPUS:
+        if len(machine.gpus) < 2:
+            raise LoadError(
+                f"Device {ALL_GPUS} was chosen, but this machine has {len(machine.gpus)} CUDA "
+                "devices.",
+                f"Choose one of {', '.join(devices_here(machine))}.",
+            )
+        return torch.device("cuda:0"), SPREAD
+    if choice == GPU_AND_RAM:
+        if not machine.gpus:
+            raise LoadError(
+                f"Device {GPU_AND_RAM} was chosen, but this machine has no CUDA device.",
+                f"Choose one of {', '.join(devices_here(machine))}.",
+            )
+        return torch.device(default if default.type == "cuda" else "cuda:0"), OFFLOAD
+    device = default if choice == "auto" else torch.device(choice)
+    if reason := why_not_device(machine, device):
+        raise LoadError(
+            f"Device {choice} was chosen, but {reason}.",
+            f"Choose one of {', '.join(devices_here(machine))}.",
+        )
+    return device, ONE_DEVICE
+
+
+def devices_here(machine: Machine) -> list[str]:
+    """The device choices that work on a machine."""
+    several = [ALL_GPUS] if len(machine.gpus) > 1 else []
+    offload = [GPU_AND_RAM] if machine.gpus else []
+    cuda = [f"cuda:{n}" for n in range(len(machine.gpus))]
+    return ["auto", *cuda, *(["mps"] if machine.mps else []), "cpu", *several, *offload]
+
+
+def _weights(
+    settings: LoadSettings, checkpoint: Checkpoint, machine: Machine, device: torch.device
+) -> tuple[str, list[str]]:
+    """How the weights are read, and what to say about it."""
+    if settings.dtype == "fp8" and not checkpoint.is_fp8:
+        raise LoadError(
+            f"dtype fp8 was chosen, but {checkpoint.folder.name} holds no FP8 weights.",
+            "Choose a checkpoint whose name ends in -FP8, or dtype auto.",
+        )
     if settings.quantization != "none":
-        _need_package("bitsandbytes", f"quantization {settings.quantization}", "none")
-    if settings.attention == "flash_attention_2":
-        _need_package("flash_attn", "attention flash_attention_2", "sdpa")
-        if device.type != "cuda":
-            raise LoadError(
-                f"flash_attention_2 does not run on {device}.", "Choose attention sdpa or auto."
-            )
-    dtype = _dtype(settings.dtype, device, weight_bytes)
-    attention = "sdpa" if settings.attention == "auto" else settings.attention
-    return Plan(device, dtype, attention, settings.quantization)
+        return _quantized(settings, checkpoint, machine, device)
+    if checkpoint.is_fp8:
+        return _fp8(settings.dtype, checkpoint, machine, device)
+    if checkpoint.quantization is None:
+        return PLAIN, []
+    if reason := why_not_packed(machine, checkpoint.quantization):
+        raise LoadError(
+            f"{checkpoint.folder.name} is quantized with {checkpoint.quantization}, but {reason}.",
+            "Install it into ComfyUI's Python, or choose the plain or the FP8 checkpoint.",
+        )
+    return PACKED, [f"The weights stay quantized, as {checkpoint.quantization} made them."]
 
 
-def _device(choice: str) -> torch.device:
-    if choice == "auto":
-        return comfy_bridge.default_device()
-    device = torch.device(choice)
+def _quantized(
+    settings: LoadSettings, checkpoint: Checkpoint, machine: Machine, device: torch.device
+) -> tuple[str, list[str]]:
+    wish = f"Quantization {settings.quantization} was chosen"
+    if checkpoint.quantization is not None:
+        raise LoadError(
+            f"{wish}, but {checkpoint.folder.name} is quantized already "
+            f"({checkpoint.quantization}).",
+            "Choose quantization none, or the plain checkpoint.",
+        )
+    if reason := why_not_quantization(machine, device):
+        raise LoadError(
+            f"{wish}, but {reason}.",
+            "Install it into ComfyUI's Python, or choose quantization none; an FP8 checkpoint "
+            "is smaller too.",
+        )
+    notes = [f"{settings.quantization}: the vision tower and lm_head keep their precision."]
+    if checkpoint.architecture.text.sparse_layers:
+        notes.append(
+            "The experts, most of this model, cannot be quantized by bitsandbytes and keep "
+            "their precision; the FP8 checkpoint saves more."
+        )
+    return QUANTIZED, notes
+
+
+def _fp8(
+    dtype: str, checkpoint: Checkpoint, machine: Machine, device: torch.device
+) -> tuple[str, list[str]]:
+    """FP8 weights stay FP8 where that works without a download; a chosen dtype turns them."""
+    moe = bool(checkpoint.architecture.text.sparse_layers)
+    reason = why_not_fp8(machine, device, moe)
+    if dtype == "fp8" and reason:
+        raise LoadError(
+            f"dtype fp8 was chosen, but {reason}.",
+            "Choose dtype auto or bf16: the FP8 weights are then turned into bf16 while loading.",
+        )
+    if dtype in ("auto", "fp8") and not reason:
+        if machine.transformers_major < 5 or dtype == "fp8":
+            return FP8, ["The weights stay FP8."]
+        reason = "transformers would download its FP8 kernels; choose dtype fp8 if you want that"
+    reason = reason if dtype == "auto" else f"dtype {dtype} was chosen"
+    return FROM_FP8, [f"The FP8 weights are turned into plain ones while loading: {reason}."]
+
+
+def _dtype(
+    choice: str, machine: Machine, device: torch.device, fp32_bytes: int, free_bytes: FreeBytes
+) -> tuple[torch.dtype, str]:
+    """The dtype and the reason for it."""
+    if choice in TORCH_DTYPES:
+        dtype = TORCH_DTYPES[choice]
+        if reason := why_not_dtype(machine, device, dtype):
+            # Slow is the user's to choose; what a device lacks is not.
+            if device.type == "cpu":
+                return dtype, "it was chosen"
+            raise LoadError(f"dtype {choice} was chosen, but {reason}.", "Choose auto or fp16.")
+        return dtype, "it was chosen"
     if device.type == "cuda":
-        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-        if (device.index or 0) >= count:
-            have = f"only {count} CUDA devices" if count else "no CUDA device"
-            raise LoadError(
-                f"Device {choice} was chosen, but this machine has {have}.",
-                "Choose device auto or cpu.",
-            )
-    if device.type == "mps" and not torch.backends.mps.is_available():
-        raise LoadError("Device mps was chosen, but this is not a Mac with Metal.", "Choose auto.")
-    return device
-
-
-def _dtype(choice: str, device: torch.device, weight_bytes: int) -> torch.dtype:
-    if choice != "auto":
-        return TORCH_DTYPES[choice]
-    if device.type == "cuda":
-        bf16 = torch.cuda.get_device_capability(device) >= (8, 0)
-        return torch.bfloat16 if bf16 else torch.float16
+        reason = why_not_dtype(machine, device, torch.bfloat16)
+        if reason:
+            return torch.float16, reason
+        return torch.bfloat16, "the checkpoint's own, and this GPU has it"
     if device.type == "cpu":
         # fp32 is the quick and exact one on most CPUs, where it leaves memory for the rest.
-        fits = 2 * weight_bytes < comfy_bridge.free_bytes(device) // 2
-        return torch.float32 if fits else torch.bfloat16
-    return torch.float16
+        if fp32_bytes < free_bytes(device) // 2:
+            return torch.float32, "quickest and most exact on a CPU, and there is room"
+        return torch.bfloat16, "fp32 would take more than half of the free memory"
+    return torch.float16, f"the safe one on {device.type}"
 
 
-def _need_package(package: str, wish: str, instead: str) -> None:
-    if importlib.util.find_spec(package) is None:
+def _attention(choice: str, machine: Machine, device: torch.device, dtype: torch.dtype) -> str:
+    if choice == "auto":
+        return "sdpa"
+    reason = why_not_attention(machine, device, choice)
+    if not reason and choice.startswith("flash") and dtype not in HALVES:
+        reason = f"it needs bf16 or fp16, not {_short(dtype)}"
+    if reason:
+        works = [a for a in ATTENTION if not why_not_attention(machine, device, a)]
+        works = [a for a in works if dtype in HALVES or not a.startswith("flash")]
         raise LoadError(
-            f"{wish} needs the package {package}, which is not installed.",
-            f"Install it into ComfyUI's Python, or choose {instead}.",
+            f"Attention {choice} was chosen, but {reason}.", f"Choose one of {', '.join(works)}."
         )
+    return choice
+
+
+def _kind(chosen: Plan, checkpoint: Checkpoint) -> str:
+    if chosen.weights == QUANTIZED:
+        return f"quantization {chosen.quantization}"
+    return f"{checkpoint.quantization} weights"
+
+
+def _short(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")

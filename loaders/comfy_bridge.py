@@ -3,27 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
+from .teardown import empty
+
 # Where packs keep Qwen3-VL; the first is ours, and downloads go into its Qwen-VL folder.
-MODEL_FOLDER_KINDS = ("LLM", "text_encoders", "prompt_generator")
+MODEL_FOLDER_KINDS = ("LLM", "text_encoders", "prompt_generator", "llm", "VLM", "diffusers")
 
 
 def model_roots() -> list[Path]:
     """Every existing folder in which ComfyUI may keep language models, ours first."""
+    return [root for root in _folders(MODEL_FOLDER_KINDS) if root.is_dir()]
+
+
+def adapter_roots() -> list[Path]:
+    """Every existing folder in which adapters may lie."""
+    return [root for root in _folders(("loras", *MODEL_FOLDER_KINDS)) if root.is_dir()]
+
+
+def _folders(kinds: tuple[str, ...]) -> list[Path]:
     import folder_paths
 
     models = Path(folder_paths.models_dir)
     found: dict[Path, None] = {}
-    for kind in MODEL_FOLDER_KINDS:
+    for kind in kinds:
         if kind in folder_paths.folder_names_and_paths:  # extra_model_paths.yaml adds to these
             found |= {Path(p): None for p in folder_paths.get_folder_paths(kind)}
         found[models / kind] = None
-    return [root for root in found if root.is_dir()]
+    return list(found)
 
 
 def download_folder() -> Path:
@@ -91,10 +103,13 @@ class Residence:
     Args:
         module: a module whose weights are on `device`.
         device: where it computes.
-        size_bytes: the size of its weights.
+        size_bytes: the size of its weights there.
         on_evicted: called when ComfyUI takes the module off the device, because another model
-            wants the memory or the user pressed an unload button. The weights are gone then:
-            they go to the meta device, not into RAM, and a later use loads them again.
+            wants the memory or the user pressed an unload button. The weights are gone then,
+            and a later use loads them again.
+        on_parked: given, the weights go into RAM instead, and come back when they are claimed;
+            called just before they move, for whatever points at them. Only for weights that
+            can be moved.
     """
 
     def __init__(
@@ -103,29 +118,19 @@ class Residence:
         device: torch.device,
         size_bytes: int,
         on_evicted: Callable[[], None],
+        on_parked: Callable[[], None] | None = None,
     ):
-        from comfy.model_patcher import ModelPatcher
-
-        residence = self
-
-        class Patcher(ModelPatcher):
-            """Tells us when ComfyUI takes the module off its device."""
-
-            def detach(self, unpatch_all: bool = True) -> Any:
-                result = super().detach(unpatch_all)
-                # ComfyUI also detaches, without unpatching, each time it loads a model again.
-                if unpatch_all:
-                    residence._listed = False
-                    on_evicted()
-                return result
-
         self._listed = False
-        self.patcher = Patcher(
+        self.patcher = _patcher_class()(
             _Resident(module, device, size_bytes),
             load_device=device,
-            offload_device=torch.device("meta"),
+            offload_device=torch.device("cpu"),
             size=size_bytes,
         )
+        self.patcher.set_up(self._unlist, on_evicted, on_parked)
+
+    def _unlist(self) -> None:
+        self._listed = False
 
     def claim(self, working_bytes: int) -> None:
         """Mark the module as in use now and make room for `working_bytes` beside it."""
@@ -140,12 +145,69 @@ class Residence:
         """Drop the weights and leave ComfyUI's list, unless ComfyUI itself is doing that."""
         from comfy import model_management
 
-        if not self._listed:
-            return
-        loaded = model_management.current_loaded_models
-        for entry in [m for m in loaded if m.model is self.patcher]:
-            loaded.remove(entry)
-            entry.model_unload()
+        self.patcher.on_parked = None  # from here on there is no coming back
+        if self._listed:
+            loaded = model_management.current_loaded_models
+            for entry in [m for m in loaded if m.model is self.patcher]:
+                loaded.remove(entry)
+                entry.model_unload()
+        else:
+            self.patcher.drop()
+
+
+@lru_cache(maxsize=1)
+def _patcher_class() -> Any:
+    """Our ModelPatcher; made late, because comfy must not be imported with this module."""
+    from comfy.model_patcher import ModelPatcher
+
+    class Patcher(ModelPatcher):
+        """Moves a Hugging Face module whole: its plain layers cannot be loaded in part."""
+
+        def set_up(
+            self,
+            unlist: Callable[[], None],
+            on_evicted: Callable[[], None],
+            on_parked: Callable[[], None] | None,
+        ) -> None:
+            self.unlist, self.on_evicted, self.on_parked = unlist, on_evicted, on_parked
+
+        def partially_load(
+            self, device_to: Any, extra_memory: Any = 0, force_patch_weights: bool = False
+        ) -> int:
+            if self.model.model_loaded_weight_memory:
+                return 0
+            self._move(self.load_device, self.size)
+            return self.size
+
+        def partially_unload(
+            self, device_to: Any, memory_to_free: Any = 0, force_patch_weights: bool = False
+        ) -> int:
+            return 0  # ComfyUI goes on to detach the whole
+
+        def detach(self, unpatch_all: bool = True) -> Any:
+            # ComfyUI also detaches, without unpatching, each time it loads a model again.
+            if unpatch_all:
+                self.unlist()
+                if self.on_parked is not None:
+                    self.on_parked()
+                    self._move(self.offload_device, 0)
+                else:
+                    self.drop()
+                    self.on_evicted()
+            return self.model
+
+        def drop(self) -> None:
+            """Let go of every weight, even if somebody still holds the module."""
+            empty(self.model)
+            self.model.model_loaded_weight_memory = 0
+            self.model.device = self.offload_device
+
+        def _move(self, device: Any, loaded_bytes: int) -> None:
+            self.model.to(device)
+            self.model.model_loaded_weight_memory = loaded_bytes
+            self.model.device = device
+
+    return Patcher
 
 
 def check_interrupt() -> None:
@@ -162,7 +224,7 @@ class ProgressBar:
         from comfy.utils import ProgressBar as ComfyBar
 
         self._bar = ComfyBar(max(1, total))
-        self._node_id = node_id
+        self._node_id = node_id or _running_node()
 
     def show(self, done: float, text: str = "") -> None:
         """Set the bar to `done` of the total and the text above it."""
@@ -170,6 +232,16 @@ class ProgressBar:
         server = _server()
         if text and self._node_id and server is not None:
             server.send_progress_text(text, self._node_id)
+
+
+def _running_node() -> str | None:
+    """The id of the node that runs now, where ComfyUI tells."""
+    try:
+        from comfy_execution.utils import get_executing_context
+    except ImportError:  # older than 0.3.50
+        return None
+    context = get_executing_context()
+    return context.node_id if context else None
 
 
 def _server() -> Any:

@@ -3,26 +3,34 @@
 from __future__ import annotations
 
 import functools
+import gc
 import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from . import catalog, comfy_bridge
-from .build import Built, build
+import torch
+
+from ..utils.errors import LoadError
+from . import catalog
+from .adapters import LoraFiles, inspect_adapter
+from .adapters import apply as apply_loras
+from .build import Built, build, size_bytes
 from .cache import MODEL_CACHE
-from .capability import Plan, plan
-from .checkpoint import inspect
+from .capability import ONE_DEVICE, SPREAD, Plan, plan
+from .checkpoint import Checkpoint, inspect
+from .choices import GB
 from .engine.protocol import Engine
 from .engine.reference import ReferenceEngine
-from .settings import LoadSettings
+from .estimate import Estimate, check_room, estimate
+from .host import host
+from .machine import this_machine
+from .report import loaded_text, loading_text, plan_text
+from .settings import PARK, UNLOAD, Adapter, LoadSettings
 
 log = logging.getLogger(__name__)
-
-# Room for one batch beside the weights: caches, vision activations and logits.
-WORKING_BYTES = 2 * 1024**3
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,52 +51,167 @@ class LocalModel:
         Raises:
             InputError, LoadError: see `catalog`, `checkpoint`, `capability` and `build`.
         """
-        with MODEL_CACHE.lease(self.settings, lambda: LoadedModel(self.settings)) as loaded:
-            loaded.claim()
-            yield loaded.engine
+        try:
+            with MODEL_CACHE.lease(self.settings, lambda: LoadedModel(self.settings)) as loaded:
+                loaded.claim()
+                yield loaded.engine
+        finally:
+            if self.settings.keep == UNLOAD:
+                self.unload()
+
+    def with_adapter(self, adapter: Adapter) -> LocalModel:
+        """The same model with one adapter more."""
+        adapters = (*self.settings.adapters, adapter)
+        return LocalModel(replace(self.settings, adapters=adapters))
+
+    def unload(self) -> None:
+        """Give the memory back now, or when the last user is done."""
+        MODEL_CACHE.evict(self.settings)
+
+    def describe(self) -> str:
+        """What will be loaded and how, from inspecting files only.
+
+        Raises:
+            LoadError: it cannot be loaded here; says why and what can.
+        """
+        prepared = prepare(self.settings)
+        return plan_text(
+            self.name,
+            prepared.checkpoint,
+            prepared.plan,
+            prepared.estimate,
+            self.settings.adapters,
+            host().free_bytes(prepared.plan.device),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A checkpoint that has been looked at, and how it will be loaded."""
+
+    checkpoint: Checkpoint
+    plan: Plan
+    estimate: Estimate
+    loras: tuple[tuple[Adapter, LoraFiles], ...] = ()
+
+
+def prepare(settings: LoadSettings) -> Prepared:
+    """Look at the files and decide everything, without loading weights.
+
+    Raises:
+        LoadError: naming the file or the choice, and what to do.
+    """
+    checkpoint = inspect(catalog.folder_of(settings.model))
+    machine, memory = this_machine(), host()
+    chosen = plan(settings, checkpoint, machine, memory.default_device(), memory.free_bytes)
+    needed = estimate(checkpoint, chosen)
+    check_room(needed, chosen, machine)
+    return Prepared(checkpoint, chosen, needed, _loras(settings, checkpoint, chosen))
+
+
+def _loras(
+    settings: LoadSettings, checkpoint: Checkpoint, chosen: Plan
+) -> tuple[tuple[Adapter, LoraFiles], ...]:
+    if settings.adapters and not chosen.movable and any(a.merged for a in settings.adapters):
+        raise LoadError(
+            "A LoRA cannot be merged into weights that are quantized or spread.",
+            "Choose attached in the LoRA node, or quantization none and one device.",
+        )
+    return tuple(
+        (adapter, inspect_adapter(catalog.adapter_folder(adapter.name), checkpoint.architecture))
+        for adapter in settings.adapters
+    )
 
 
 class LoadedModel:
-    """A module, its engine and its place in ComfyUI's memory management."""
+    """A module, its engine and its place in memory management."""
 
     def __init__(self, settings: LoadSettings):
         started = time.perf_counter()
-        checkpoint = inspect(catalog.folder_of(settings.model))
-        chosen = plan(settings, checkpoint.weight_bytes)
-        comfy_bridge.make_room(checkpoint.weight_bytes + WORKING_BYTES, chosen.device)
-        built = build(checkpoint, chosen)
-        self._residence = comfy_bridge.Residence(
-            built.module, chosen.device, built.size_bytes, lambda: MODEL_CACHE.evict(settings)
+        prepared = prepare(settings)
+        chosen = prepared.plan
+        self._working_bytes = prepared.estimate.working_bytes
+        built = _build(settings, prepared)
+        parks = settings.keep == PARK and chosen.movable
+        self._residence = host().Residence(
+            built.module,
+            chosen.device,
+            size_bytes(built.module, chosen.device),
+            lambda: MODEL_CACHE.evict(settings),
+            self._drop_buffers if parks else None,
         )
         # A partial, not a method: a cycle through this object would keep the weights alive.
         free_memory = functools.partial(
-            comfy_bridge.make_room, WORKING_BYTES, chosen.device, keep=self._residence
+            host().make_room, self._working_bytes, chosen.device, keep=self._residence
         )
-        self.engine = _engine(settings, built, free_memory)
-        _say(settings, chosen, built, time.perf_counter() - started)
+        self.engine: Any = _engine(settings, built, free_memory)
+        seconds = time.perf_counter() - started
+        self.report = loaded_text(
+            settings.model, chosen, built.size_bytes, prepared.checkpoint.weight_bytes, seconds
+        )
+        log.info(self.report)
+        host().ProgressBar(1).show(0, self.report)
 
     def claim(self) -> None:
-        """Tell ComfyUI that this model is the one in use."""
-        self._residence.claim(WORKING_BYTES)
+        """Tell ComfyUI that this model is the one in use; parked weights come back."""
+        self._residence.claim(self._working_bytes)
 
     def close(self) -> None:
         """Give back the engine's buffers and leave ComfyUI's list."""
         self.engine.close()
         self._residence.leave()
 
+    def _drop_buffers(self) -> None:
+        """Caches and graphs point at the weights, which are about to move."""
+        getattr(self.engine, "drop_buffers", lambda: None)()
+
+
+def _build(settings: LoadSettings, prepared: Prepared) -> Built:
+    """Load the weights; out of memory, once more on a device emptied of everything else.
+
+    Raises:
+        LoadError: it is still too little; with numbers.
+    """
+    chosen, needed = prepared.plan, prepared.estimate
+    bar = host().ProgressBar(max(1, needed.weight_bytes))
+
+    def on_bytes(done: int, total: int) -> None:
+        host().check_interrupt()
+        bar.show(
+            done / max(1, total) * needed.weight_bytes, loading_text(settings.model, done, total)
+        )
+
+    bar.show(0, f"Loading {settings.model} …")
+    for wanted in (needed.total_bytes, 1 << 50):
+        _make_room(wanted, chosen)
+        try:
+            built = build(prepared.checkpoint, chosen, settings.context, on_bytes)
+            apply_loras(built.module, prepared.loras)
+            return built
+        except torch.OutOfMemoryError:
+            pass  # recovered below: the exception holds the tensors
+        gc.collect()
+    raise LoadError(
+        f"Out of memory while loading {settings.model}: its weights need "
+        f"{needed.weight_bytes / GB:.1f} GB, and {chosen.device} has "
+        f"{host().free_bytes(chosen.device) / GB:.1f} GB free.",
+        "Close other programs that use this device, or choose quantization 4-bit, device GPU and "
+        "RAM, or a smaller model.",
+    )
+
+
+def _make_room(wanted_bytes: int, chosen: Plan) -> None:
+    """Ask for the memory on every device that will get weights."""
+    devices = [chosen.device]
+    if chosen.placement == SPREAD:
+        devices = [torch.device("cuda", n) for n in range(torch.cuda.device_count())]
+        wanted_bytes //= len(devices)
+    elif chosen.placement != ONE_DEVICE:
+        # What does not fit goes to RAM, so an empty GPU is all that can be asked for.
+        wanted_bytes = 1 << 50
+    for device in devices:
+        host().make_room(wanted_bytes, device)
+
 
 def _engine(settings: LoadSettings, built: Built, free_memory: Any) -> Engine:
     return ReferenceEngine(built.module, built.processor, free_memory)
-
-
-def _say(settings: LoadSettings, chosen: Plan, built: Built, seconds: float) -> None:
-    log.info(
-        "Loaded %s: %s, attention %s, quantization %s, on %s, %.2f GB, %.1f s",
-        settings.model,
-        str(chosen.dtype).removeprefix("torch."),
-        chosen.attention,
-        chosen.quantization,
-        chosen.device,
-        built.size_bytes / 1e9,
-        seconds,
-    )

@@ -2,21 +2,41 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..utils.errors import InputError
 
-DTYPES = ("auto", "bf16", "fp16", "fp32")
-ATTENTION = ("auto", "sdpa", "flash_attention_2", "eager")
+# Every tuple is stored in workflows: append only.
+DTYPES = ("auto", "bf16", "fp16", "fp32", "fp8")
+ATTENTION = ("auto", "sdpa", "flash_attention_2", "eager", "flash_attention_3")
 QUANTIZATION = ("none", "8-bit", "4-bit")
 ENGINES = ("auto", "fast", "reference")
+ALL_GPUS, GPU_AND_RAM = "all GPUs", "GPU and RAM"
 # A fixed list: asking torch for its devices while ComfyUI builds the menu would initialize CUDA.
-DEVICES = ("auto", *(f"cuda:{n}" for n in range(8)), "mps", "cpu")
+DEVICES = ("auto", *(f"cuda:{n}" for n in range(8)), "mps", "cpu", ALL_GPUS, GPU_AND_RAM)
+NATIVE, YARN = "native", "1M (YaRN)"
+CONTEXTS = (NATIVE, YARN)
+UNTIL_WANTED, PARK, UNLOAD = "until memory is wanted", "park in RAM", "unload after run"
+KEEPING = (UNTIL_WANTED, PARK, UNLOAD)
+NEVER, HUGGING_FACE, MODELSCOPE = "never", "Hugging Face", "ModelScope"
+SOURCES = (NEVER, HUGGING_FACE, MODELSCOPE)
+
+
+@dataclass(frozen=True, slots=True)
+class Adapter:
+    """A LoRA adapter by its name in the menu; `merged` folds it into the weights."""
+
+    name: str
+    strength: float = 1.0
+    merged: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class LoadSettings:
-    """One loader node's choices. `model` is a name of the catalog's list."""
+    """One loader node's choices. `model` is a name of the catalog's list.
+
+    `download` does not change what is loaded, so it is not part of the key.
+    """
 
     model: str
     dtype: str = "auto"
@@ -24,6 +44,10 @@ class LoadSettings:
     quantization: str = "none"
     device: str = "auto"
     engine: str = "auto"
+    context: str = NATIVE
+    keep: str = UNTIL_WANTED
+    download: str = field(default=NEVER, compare=False)
+    adapters: tuple[Adapter, ...] = ()
 
     def __post_init__(self) -> None:
         allowed = {
@@ -32,6 +56,9 @@ class LoadSettings:
             "quantization": QUANTIZATION,
             "device": DEVICES,
             "engine": ENGINES,
+            "context": CONTEXTS,
+            "keep": KEEPING,
+            "download": SOURCES,
         }
         for name, choices in allowed.items():
             if getattr(self, name) not in choices:

@@ -22,11 +22,13 @@ from .detections import Qwen3VLBoxesToText, Qwen3VLDrawDetections, Qwen3VLParseD
 from .folder import Qwen3VLCaptionFolder
 from .ground import Qwen3VLDetect, Qwen3VLPoint
 from .ground_3d import Qwen3VLDetect3D
-from .load import Qwen3VLLoader
+from .load import Qwen3VLLoader, Qwen3VLLora, Qwen3VLUnload
 from .options import Qwen3VLOptions
 
 NODES: list[type[io.ComfyNode]] = [
     Qwen3VLLoader,
+    Qwen3VLLora,
+    Qwen3VLUnload,
     Qwen3VLOptions,
     Qwen3VLCaption,
     Qwen3VLAsk,

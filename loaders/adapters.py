@@ -1,0 +1,159 @@
+"""LoRA adapters in peft's layout: found, checked against a checkpoint, merged or attached."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..utils.errors import LoadError
+from .architecture import Architecture
+from .config_files import positive, read_json, refuse_code
+from .pieces import TORCH_DTYPES
+from .settings import Adapter
+from .tensor_files import StoredTensor, read_header
+
+CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+_PREFIX = "base_model.model."
+
+
+@dataclass(frozen=True, slots=True)
+class LoraLayer:
+    """The two matrices for one linear layer: `down` [rank, in] and `up` [out, rank]."""
+
+    module: str
+    down: StoredTensor
+    up: StoredTensor
+
+
+@dataclass(frozen=True, slots=True)
+class LoraFiles:
+    """A checked adapter; `scale` is what its product is multiplied by."""
+
+    folder: Path
+    scale: float
+    layers: tuple[LoraLayer, ...]
+
+
+def inspect_adapter(folder: Path, architecture: Architecture) -> LoraFiles:
+    """Check an adapter against the checkpoint it will change.
+
+    Raises:
+        LoadError: it is no LoRA, is damaged, or was made for another model.
+    """
+    path = folder / CONFIG
+    if not path.is_file():
+        raise LoadError(f"{folder} has no {CONFIG}.", "Choose a folder that peft has saved.")
+    config = read_json(path)
+    refuse_code(config, path)
+    if config.get("peft_type") != "LORA":
+        raise LoadError(
+            f"{folder} is a {config.get('peft_type')!r} adapter.", "Choose a LoRA adapter."
+        )
+    for key in ("use_dora", "modules_to_save", "rank_pattern", "alpha_pattern"):
+        if config.get(key):
+            raise LoadError(
+                f"{path} uses {key}, which this pack cannot apply.",
+                "Merge the adapter into its base model with the tool that made it.",
+            )
+    if not (folder / WEIGHTS).is_file():
+        raise LoadError(f"{folder} has no {WEIGHTS}.", "Download it in safetensors form.")
+    rank = positive(config, "r", str(path), 1 << 14)
+    alpha = positive(config, "lora_alpha", str(path), 1 << 20)
+    scale = alpha / (math.sqrt(rank) if config.get("use_rslora") else rank)
+    base = str(config.get("base_model_name_or_path") or "another model")[:120]
+    layers = _layers(folder, architecture, rank, base)
+    return LoraFiles(folder, scale, layers)
+
+
+def _layers(
+    folder: Path, architecture: Architecture, rank: int, base: str
+) -> tuple[LoraLayer, ...]:
+    tensors = read_header(folder / WEIGHTS)
+    modules = architecture.tensors()
+    found = []
+    for name, up in tensors.items():
+        if not name.endswith(".lora_B.weight"):
+            continue
+        module = name.removesuffix(".lora_B.weight").removeprefix(_PREFIX)
+        down = tensors.get(name.replace(".lora_B.", ".lora_A."))
+        shape = modules.get(f"{module}.weight")
+        if (
+            shape is None
+            or down is None
+            or (up.shape, down.shape)
+            != (
+                (shape[0], rank),
+                (rank, *shape[1:]),
+            )
+        ):
+            raise LoadError(
+                f"The LoRA {folder} does not fit this model at {module} "
+                f"({list(up.shape)} x {list(down.shape) if down else '?'} onto "
+                f"{list(shape) if shape else 'nothing'}).",
+                f"It was made for {base}: choose that model, or another adapter.",
+            )
+        found.append(LoraLayer(module, down, up))
+    if not found or 2 * len(found) != len(tensors):
+        raise LoadError(
+            f"{folder / WEIGHTS} holds other tensors than LoRA matrices.",
+            "Choose an adapter that peft has saved.",
+        )
+    return tuple(found)
+
+
+def merge(module: Any, lora: LoraFiles, strength: float) -> None:
+    """Add the adapter's product to the weights, computed in fp32 and rounded once."""
+    with torch.no_grad():
+        for layer in lora.layers:
+            weight = module.get_submodule(layer.module).weight
+            up, down = (_read(t).to(weight.device, torch.float32) for t in (layer.up, layer.down))
+            weight.copy_(weight.float() + strength * lora.scale * (up @ down))
+
+
+def attach(module: Any, lora: LoraFiles, strength: float, number: int) -> None:
+    """Let peft compute the adapter beside the weights, which stay as they are.
+
+    Raises:
+        LoadError: peft is not installed, or refuses the adapter.
+    """
+    try:
+        module.load_adapter(str(lora.folder), adapter_name=f"lora{number}")
+    except ImportError as error:
+        raise LoadError(
+            f"An attached LoRA needs the package peft ({error}).",
+            "Install it into ComfyUI's Python, or choose merged.",
+        ) from error
+    for part in module.modules():
+        scaling = getattr(part, "scaling", None)
+        if isinstance(scaling, dict) and f"lora{number}" in scaling:
+            scaling[f"lora{number}"] *= strength
+    module.requires_grad_(False)
+
+
+def apply(module: Any, loras: Sequence[tuple[Adapter, LoraFiles]]) -> None:
+    """Merge or attach each adapter in turn.
+
+    Raises:
+        LoadError: naming the adapter.
+    """
+    for number, (adapter, files) in enumerate(loras):
+        if adapter.merged:
+            merge(module, files, adapter.strength)
+        else:
+            attach(module, files, adapter.strength, number)
+    attached = [f"lora{n}" for n, (adapter, _) in enumerate(loras) if not adapter.merged]
+    if attached:
+        module.set_adapter(attached)
+
+
+def _read(stored: StoredTensor) -> torch.Tensor:
+    data = bytearray(stored.size_bytes)
+    with stored.path.open("rb") as file:
+        file.seek(stored.start)
+        file.readinto(data)
+    return torch.frombuffer(data, dtype=TORCH_DTYPES[stored.dtype]).view(stored.shape)

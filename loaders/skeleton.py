@@ -1,0 +1,114 @@
+"""Builds a module without weights, and puts the checkpoint's weights into it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..utils.errors import LoadError
+from .checkpoint import CLASS_NAMES, Checkpoint
+from .context import with_context
+from .pieces import Piece, pieces_of
+from .reading import OnBytes, read_pieces
+
+
+def model_class(model_type: str) -> Any:
+    """transformers' class for a model type.
+
+    Raises:
+        LoadError: the installed transformers is too old or broken.
+    """
+    try:
+        import transformers
+
+        return getattr(transformers, CLASS_NAMES[model_type])
+    except (ImportError, AttributeError, RuntimeError) as error:
+        raise LoadError(
+            f"The installed transformers cannot provide Qwen3-VL ({error}).",
+            "Install transformers 4.57 or newer, with a torchvision and torchaudio that match "
+            "your torch.",
+        ) from error
+
+
+def model_config(checkpoint: Checkpoint, context: str, attention: str) -> Any:
+    """transformers' config object for a checkpoint, its attention and context chosen."""
+    import transformers
+
+    major = int(transformers.__version__.split(".")[0])
+    values = with_context(checkpoint.config, context, major)
+    values.pop("quantization_config", None)
+    config = model_class(checkpoint.model_type).config_class(**values)
+    config._attn_implementation = attention
+    return config
+
+
+def empty_module(checkpoint: Checkpoint, config: Any, dtype: torch.dtype) -> Any:
+    """The module with its parameters on the meta device and its tables computed."""
+    from accelerate import init_empty_weights
+    from transformers import GenerationConfig
+
+    config.dtype = dtype
+    with init_empty_weights(include_buffers=False):
+        module = model_class(checkpoint.model_type)(config)
+    if checkpoint.architecture.text.tied:
+        module.lm_head.weight = module.get_input_embeddings().weight
+    if (checkpoint.folder / "generation_config.json").is_file():
+        module.generation_config = GenerationConfig.from_pretrained(
+            checkpoint.folder, local_files_only=True
+        )
+    return module
+
+
+def fill(
+    module: nn.Module,
+    checkpoint: Checkpoint,
+    dtype: torch.dtype,
+    device_of: Callable[[str], torch.device],
+    on_bytes: OnBytes = lambda _done, _total: None,
+) -> None:
+    """Read every parameter of an empty module onto its device.
+
+    Raises:
+        LoadError: a parameter for which the checkpoint has nothing.
+    """
+    block = _block(checkpoint.config)
+    pieces: list[Piece] = []
+    missing: list[str] = []
+    for name, parameter in list(module.named_parameters()):
+        target = torch.empty(parameter.shape, dtype=dtype, device=device_of(name))
+        own = list(pieces_of(name, target, checkpoint.tensors, block))
+        if sum(piece.target.numel() for piece in own) != target.numel():
+            missing.append(name)
+        pieces += own
+        _set(module, name, target)
+    if missing:
+        raise LoadError(
+            f"{checkpoint.folder} lacks {len(missing)} weights ({', '.join(missing[:3])} …).",
+            "Download the checkpoint again; with these missing it would answer noise.",
+        )
+    for name, buffer in list(module.named_buffers()):
+        owner, leaf = _owner(module, name)
+        owner._buffers[leaf] = buffer.to(device_of(name))
+    if checkpoint.architecture.text.tied:
+        module.lm_head.weight = module.get_input_embeddings().weight  # type: ignore
+    # In the order of the files, so that a spinning disk does not have to seek.
+    read_pieces(sorted(pieces, key=lambda p: (str(p.source.path), p.start)), on_bytes)
+
+
+def _set(module: nn.Module, name: str, target: torch.Tensor) -> None:
+    owner, leaf = _owner(module, name)
+    owner._parameters[leaf] = nn.Parameter(target, requires_grad=False)
+
+
+def _owner(module: nn.Module, name: str) -> tuple[nn.Module, str]:
+    path, _, leaf = name.rpartition(".")
+    return module.get_submodule(path), leaf
+
+
+def _block(config: Mapping[str, Any]) -> tuple[int, int]:
+    """Height and width of the FP8 blocks; a scale for a whole matrix counts as one block."""
+    size = (config.get("quantization_config") or {}).get("weight_block_size")
+    return (int(size[0]), int(size[1])) if size else (1 << 30, 1 << 30)

@@ -1,0 +1,219 @@
+"""Weights arrive in the module as transformers' own loader would put them, whatever the layout."""
+
+import dataclasses
+import json
+
+import pytest
+import torch
+from checkpoint_kinds import edit_weights
+from qwen3vl_nodes.loaders import build as building
+from qwen3vl_nodes.loaders import pieces, reading
+from qwen3vl_nodes.loaders.build import build
+from qwen3vl_nodes.loaders.capability import FROM_FP8, PLAIN, Plan
+from qwen3vl_nodes.loaders.checkpoint import CLASS_NAMES, inspect
+from qwen3vl_nodes.loaders.pieces import dequantize
+from qwen3vl_nodes.loaders.settings import NATIVE, YARN
+from qwen3vl_nodes.utils.errors import LoadError
+
+CPU = torch.device("cpu")
+
+
+def plan_for(checkpoint, dtype=torch.float32, **changes):
+    weights = FROM_FP8 if checkpoint.is_fp8 else PLAIN
+    return Plan(CPU, dtype, "sdpa", "none", weights, **changes)
+
+
+def built(folder, dtype=torch.float32, context=NATIVE):
+    checkpoint = inspect(folder)
+    return build(checkpoint, plan_for(checkpoint, dtype), context).module
+
+
+def logits(module, tokens=range(5, 45)):
+    with torch.inference_mode():
+        return module(input_ids=torch.tensor([list(tokens)])).logits
+
+
+def theirs(folder, dtype=torch.float32):
+    import transformers
+
+    cls = getattr(transformers, CLASS_NAMES[inspect(folder).model_type])
+    return cls.from_pretrained(folder, dtype=dtype, attn_implementation="sdpa").eval()
+
+
+@pytest.mark.parametrize("name", ["dense", "untied", "sharded", "moe"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["fp32", "bf16"])
+def test_the_same_as_transformers_own_loader(kind, name, dtype):
+    ours, reference = built(kind(name), dtype), theirs(kind(name), dtype)
+    expected = dict(reference.state_dict())
+    for key, value in ours.state_dict().items():
+        assert torch.equal(value, expected.pop(key)), key
+    assert not expected
+    for (key, mine), (_, other) in zip(
+        ours.named_buffers(), reference.named_buffers(), strict=True
+    ):
+        assert torch.equal(mine, other), key
+    assert torch.equal(logits(ours), logits(reference))
+    assert ours.generation_config.eos_token_id == reference.generation_config.eos_token_id
+    assert ours.config._attn_implementation == "sdpa"
+    assert not ours.training
+    assert not any(p.requires_grad for p in ours.parameters())
+
+
+def test_tied_weights_are_one_tensor(kind):
+    module = built(kind("dense"))
+    assert module.lm_head.weight is module.get_input_embeddings().weight
+    assert built(kind("untied")).lm_head.weight is not module.get_input_embeddings().weight
+
+
+def test_small_pieces_make_the_same_whole(kind, monkeypatch):
+    expected = built(kind("moe")).state_dict()
+    monkeypatch.setattr(pieces, "PIECE_BYTES", 1000)
+    found = built(kind("moe"), torch.float32).state_dict()
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+def test_experts_stored_one_by_one(copy_of, kind):
+    folder = copy_of("moe")
+
+    def split(weights):
+        for name in [n for n in weights if ".mlp.experts." in n]:
+            layer, part = name.rsplit(".", 1)
+            for number, matrix in enumerate(weights.pop(name)):
+                halves = matrix.T.chunk(2) if part == "gate_up_proj" else [matrix.T]
+                names = ["gate_proj", "up_proj"] if part == "gate_up_proj" else ["down_proj"]
+                for own, half in zip(names, halves, strict=True):
+                    weights[f"{layer}.{number}.{own}.weight"] = half.contiguous()
+
+    edit_weights(folder / "model.safetensors", split)
+    assert torch.equal(logits(built(folder)), logits(built(kind("moe"))))
+
+
+def test_blocks_of_scales_by_hand():
+    weight = torch.tensor([[1.0, 2, 3], [4, 5, 6], [7, 8, 9]]).to(torch.float8_e4m3fn)
+    scales = torch.tensor([[1.0, 10], [100, 1000]])
+    expected = torch.tensor([[1.0, 2, 30], [4, 5, 60], [700, 800, 9000]])
+    assert torch.equal(dequantize(weight, scales, (2, 2), torch.float32), expected)
+
+
+@pytest.mark.parametrize("small", [False, True])
+@pytest.mark.parametrize("name", ["fp8", "moe-fp8"])
+def test_fp8_becomes_plain(kind, name, small, monkeypatch):
+    from safetensors.torch import load_file
+
+    if small:  # cut between blocks, not inside one
+        monkeypatch.setattr(pieces, "PIECE_BYTES", 130 * 192)
+    stored = load_file(kind(name) / "model.safetensors")
+    module = built(kind(name), torch.bfloat16)
+    checked = 0
+    for key, value in module.state_dict().items():
+        assert value.dtype == torch.bfloat16
+        if f"{key}_scale_inv" not in stored:
+            continue
+        checked += 1
+        whole, scale = stored[key].float(), stored[f"{key}_scale_inv"]
+        wide = scale.repeat_interleave(128, -2)[..., : whole.shape[-2], :]
+        wide = wide.repeat_interleave(128, -1)[..., : whole.shape[-1]]
+        expected = (whole * wide).bfloat16()
+        if expected.shape != value.shape:
+            expected = expected.transpose(-1, -2)
+        assert torch.equal(value, expected), key
+    assert checked >= 12
+    assert getattr(module.config, "quantization_config", None) is None
+
+
+def test_progress_and_stop(kind):
+    checkpoint = inspect(kind("sharded"))
+    seen = []
+    build(checkpoint, plan_for(checkpoint), NATIVE, lambda *n: seen.append(n))
+    tensors = checkpoint.tensors.values()
+    assert seen[-1] == (sum(t.size_bytes for t in tensors),) * 2
+    assert [done for done, _ in seen] == sorted(done for done, _ in seen)
+
+    class Interrupt(BaseException):
+        pass
+
+    def stop(_done, _total):
+        raise Interrupt
+
+    with pytest.raises(Interrupt):
+        build(checkpoint, plan_for(checkpoint), NATIVE, stop)
+
+
+def test_a_file_that_shrinks_meanwhile(copy_of):
+    folder = copy_of("dense")
+    checkpoint = inspect(folder)
+    with (folder / "model.safetensors").open("r+b") as file:
+        file.truncate(5000)
+    with pytest.raises(LoadError, match="ended early"):
+        build(checkpoint, plan_for(checkpoint), NATIVE)
+
+
+def test_weights_missing_after_all(kind):
+    checkpoint = inspect(kind("dense"))
+    tensors = dict(checkpoint.tensors)
+    del tensors["model.language_model.norm.weight"]
+    less = dataclasses.replace(checkpoint, tensors=tensors)
+    with pytest.raises(LoadError, match="lacks 1 weights"):
+        build(less, plan_for(less), NATIVE)
+
+
+def test_yarn_reaches_the_rotary_table(kind):
+    """High frequencies stay, low ones are stretched threefold, as YaRN defines it."""
+    native, long = built(kind("dense")), built(kind("dense"), context=YARN)
+    before = native.model.language_model.rotary_emb.inv_freq
+    after = long.model.language_model.rotary_emb.inv_freq
+    assert torch.allclose(after[0], before[0])
+    assert torch.allclose(after[-1], before[-1] / 3)
+    assert long.model.language_model.rotary_emb.attention_scaling == pytest.approx(1.1098612)
+    assert long.config.text_config.max_position_embeddings == 4096 * 1_000_000 // 262_144
+    assert not torch.allclose(logits(native), logits(long))
+
+
+def test_yarn_is_off_unless_chosen(kind):
+    assert torch.equal(logits(built(kind("dense"))), logits(theirs(kind("dense"))))
+
+
+@pytest.mark.parametrize("style", ["rope_scaling", "rope_parameters"])
+def test_both_generations_of_rope_keys(copy_of, kind, style):
+    """transformers 4 and 5 save different keys; either must read either."""
+    folder = copy_of("dense")
+    config = json.loads((folder / "config.json").read_text())
+    text = config["text_config"]
+    rope = {**(text.pop("rope_scaling", None) or {}), **(text.pop("rope_parameters", None) or {})}
+    theta = rope.pop("rope_theta", None) or text.pop("rope_theta")
+    if style == "rope_scaling":
+        text |= {"rope_scaling": rope, "rope_theta": theta}
+    else:
+        text["rope_parameters"] = {**rope, "rope_theta": theta}
+    (folder / "config.json").write_text(json.dumps(config))
+    assert torch.equal(logits(built(folder)), logits(built(kind("dense"))))
+
+
+def test_spread_over_places(kind, monkeypatch):
+    """accelerate's map decides where each weight is read to, and its hooks run the result."""
+    checkpoint = inspect(kind("dense"))
+    plan = plan_for(checkpoint, placement="GPU and RAM")
+    monkeypatch.setattr(building, "_max_memory", lambda _plan: {"cpu": 1 << 30})
+    module = build(checkpoint, plan, NATIVE).module
+    assert torch.equal(logits(module), logits(built(kind("dense"))))
+
+
+def test_no_room_anywhere(kind, monkeypatch):
+    checkpoint = inspect(kind("dense"))
+    plan = plan_for(checkpoint, placement="GPU and RAM")
+    monkeypatch.setattr(building, "_max_memory", lambda _plan: {"cpu": 1000})
+    with pytest.raises(LoadError, match="do not fit"):
+        build(checkpoint, plan, NATIVE)
+
+
+def test_reading_closes_its_files(kind, monkeypatch):
+    opened = []
+    original = reading._Reader._file
+
+    def file(self, path):
+        opened.append(original(self, path))
+        return opened[-1]
+
+    monkeypatch.setattr(reading._Reader, "_file", file)
+    built(kind("sharded"))
+    assert opened and all(handle.closed for handle in opened)

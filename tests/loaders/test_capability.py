@@ -1,0 +1,171 @@
+"""Each choice on each kind of machine: what "auto" comes to, and what is refused with a way out."""
+
+import dataclasses
+
+import pytest
+import torch
+from qwen3vl_nodes.loaders.capability import FP8, FROM_FP8, PACKED, PLAIN, QUANTIZED, plan
+from qwen3vl_nodes.loaders.checkpoint import inspect
+from qwen3vl_nodes.loaders.choices import table
+from qwen3vl_nodes.loaders.machine import PACKAGES, Gpu, Machine, this_machine
+from qwen3vl_nodes.loaders.settings import LoadSettings
+from qwen3vl_nodes.utils.errors import InputError, LoadError
+
+GIB = 1024**3
+H100 = Gpu("NVIDIA H100 80GB HBM3", (9, 0), 80 * GIB)
+ADA = Gpu("NVIDIA GeForce RTX 4090", (8, 9), 24 * GIB)
+AMPERE = Gpu("NVIDIA GeForce RTX 3090", (8, 6), 24 * GIB)
+TURING = Gpu("NVIDIA GeForce RTX 2080 Ti", (7, 5), 11 * GIB)
+OLD = {"torch": "2.6.0", "transformers": "4.57.6", "triton": "3.2.0"}
+NEW = {"torch": "2.11.0", "transformers": "5.23.0", "triton": "3.6.0"}
+EXTRAS = {name: "1" for name in PACKAGES if name not in NEW}
+CPU = Machine(ram_bytes=32 * GIB, packages=NEW)
+MAC = Machine(ram_bytes=32 * GIB, packages=NEW, mps=True)
+
+
+def box(*gpus, packages=NEW, **more):
+    return Machine(gpus=gpus, ram_bytes=64 * GIB, packages=packages, **more)
+
+
+def planned(folder, machine, free=10 * GIB, **choices):
+    checkpoint = inspect(folder)
+    if "stored" in choices:
+        checkpoint = dataclasses.replace(checkpoint, quantization=choices.pop("stored"))
+    default = torch.device("cuda:0" if machine.gpus else "mps" if machine.mps else "cpu")
+    settings = LoadSettings("x", **choices)
+    return plan(settings, checkpoint, machine, default, lambda _device: free)
+
+
+AUTO = {
+    "H100": (box(H100), "dense", {}, ("cuda:0", torch.bfloat16, PLAIN)),
+    "Turing": (box(TURING), "dense", {}, ("cuda:0", torch.float16, PLAIN)),
+    "CPU with room": (CPU, "dense", {}, ("cpu", torch.float32, PLAIN)),
+    "CPU without room": (CPU, "dense", {"free": 100}, ("cpu", torch.bfloat16, PLAIN)),
+    "Mac": (MAC, "dense", {}, ("mps", torch.float16, PLAIN)),
+    "CPU of a GPU machine": (
+        box(H100), "dense", {"device": "cpu"}, ("cpu", torch.float32, PLAIN)),
+    "second GPU": (
+        box(H100, ADA), "dense", {"device": "cuda:1"}, ("cuda:1", torch.bfloat16, PLAIN)),
+    "FP8, transformers 4": (box(ADA, packages=OLD), "fp8", {}, ("cuda:0", torch.bfloat16, FP8)),
+    "FP8 of experts, transformers 4": (
+        box(H100, packages=OLD), "moe-fp8", {}, ("cuda:0", torch.bfloat16, FROM_FP8)),
+    "FP8, transformers 5": (box(H100), "fp8", {}, ("cuda:0", torch.bfloat16, FROM_FP8)),
+    "FP8, transformers 5, kernels not fetched unasked": (
+        box(H100, packages=NEW | EXTRAS), "fp8", {}, ("cuda:0", torch.bfloat16, FROM_FP8)),
+    "FP8 asked for": (
+        box(H100, packages=NEW | EXTRAS), "fp8", {"dtype": "fp8"}, ("cuda:0", torch.bfloat16, FP8)),
+    "FP8 on Ampere": (box(AMPERE, packages=OLD), "fp8", {}, ("cuda:0", torch.bfloat16, FROM_FP8)),
+    "FP8 on a CPU": (CPU, "fp8", {}, ("cpu", torch.float32, FROM_FP8)),
+    "FP8 as bf16": (
+        box(ADA, packages=OLD), "fp8", {"dtype": "bf16"}, ("cuda:0", torch.bfloat16, FROM_FP8)),
+    "FP8 on ROCm": (
+        box(H100, packages=OLD, rocm=True), "fp8", {}, ("cuda:0", torch.bfloat16, FROM_FP8)),
+    "4-bit": (
+        box(ADA, packages=NEW | EXTRAS), "dense", {"quantization": "4-bit"},
+        ("cuda:0", torch.bfloat16, QUANTIZED)),
+    "compressed-tensors": (
+        box(ADA, packages=NEW | EXTRAS), "dense", {"stored": "compressed-tensors"},
+        ("cuda:0", torch.bfloat16, PACKED)),
+    "flash_attention_2": (
+        box(ADA, packages=NEW | EXTRAS), "dense", {"attention": "flash_attention_2"},
+        ("cuda:0", torch.bfloat16, PLAIN)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", AUTO)
+def test_what_auto_comes_to(kind, name):
+    machine, folder, choices, (device, dtype, weights) = AUTO[name]
+    found = planned(kind(folder), machine, **choices)
+    assert (str(found.device), found.dtype, found.weights) == (device, dtype, weights)
+    assert all(note.endswith(".") for note in found.notes)
+
+
+REFUSED = {
+    "no such GPU": (box(H100), "dense", {"device": "cuda:3"}, "only 1 CUDA device", "cuda:0"),
+    "no GPU": (CPU, "dense", {"device": "cuda:0"}, "no CUDA device", "auto, cpu"),
+    "no Metal": (CPU, "dense", {"device": "mps"}, "not a Mac", "auto, cpu"),
+    "all of one": (box(H100), "dense", {"device": "all GPUs"}, "1 CUDA", "cuda:0"),
+    "RAM without a GPU": (CPU, "dense", {"device": "GPU and RAM"}, "no CUDA device", "cpu"),
+    "bf16 on Turing": (box(TURING), "dense", {"dtype": "bf16"}, "has no bf16", "fp16"),
+    "fp8 of plain weights": (box(H100), "dense", {"dtype": "fp8"}, "holds no FP8", "-FP8"),
+    "fp8 on Ampere": (box(AMPERE, packages=OLD), "fp8", {"dtype": "fp8"}, "8.6", "bf16"),
+    "fp8 without kernels": (box(H100), "fp8", {"dtype": "fp8"}, "package kernels", "bf16"),
+    "fp8 on a CPU": (CPU, "fp8", {"dtype": "fp8"}, "do not run on cpu", "bf16"),
+    "flash without a package": (
+        box(H100), "dense", {"attention": "flash_attention_2"}, "package flash-attn",
+        "auto, sdpa, eager"),
+    "flash on a CPU": (
+        CPU, "dense", {"attention": "flash_attention_2"}, "does not run on cpu", "sdpa"),
+    "flash on Turing": (
+        box(TURING, packages=NEW | EXTRAS), "dense", {"attention": "flash_attention_2"},
+        "compute 7.5", "sdpa"),
+    "flash 3 on Ada": (
+        box(ADA, packages=NEW | EXTRAS), "dense", {"attention": "flash_attention_3"},
+        "needs 9.0", "flash_attention_2"),
+    "flash in fp32": (
+        box(H100, packages=NEW | EXTRAS), "dense",
+        {"attention": "flash_attention_2", "dtype": "fp32"}, "not float32", "auto, sdpa, eager"),
+    "4-bit without bitsandbytes": (
+        box(H100), "dense", {"quantization": "4-bit"}, "needs the package bitsandbytes", "none"),
+    "4-bit of FP8": (
+        box(H100, packages=NEW | EXTRAS), "fp8", {"quantization": "4-bit"}, "already", "none"),
+    "4-bit on several": (
+        box(H100, H100, packages=NEW | EXTRAS), "dense",
+        {"quantization": "4-bit", "device": "all GPUs"}, "does not go together", "one device"),
+    "AWQ without its package": (box(H100), "dense", {"stored": "awq"}, "gptqmodel", "plain"),
+    "unknown packing": (
+        box(H100, packages=NEW | EXTRAS), "dense", {"stored": "magic"}, "unknown", "plain"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_is_refused(kind, name):
+    machine, folder, choices, problem, remedy = REFUSED[name]
+    with pytest.raises(LoadError) as caught:
+        planned(kind(folder), machine, **choices)
+    assert problem in caught.value.problem
+    assert remedy in caught.value.remedy
+
+
+def test_what_is_not_a_choice():
+    with pytest.raises(InputError, match="Choose one of"):
+        LoadSettings("x", attention="warp")
+
+
+@pytest.mark.parametrize("folder", ["dense", "moe"])
+def test_every_decision_is_said_aloud(kind, folder):
+    packages = NEW | EXTRAS
+    notes = " ".join(planned(kind(folder), box(ADA, packages=packages), quantization="8-bit").notes)
+    assert "dtype bfloat16" in notes and "sdpa" in notes and "vision tower" in notes
+    assert ("experts" in notes) == (folder == "moe")
+    fp8 = " ".join(planned(kind("fp8"), box(AMPERE, packages=packages)).notes)
+    assert "turned into plain ones" in fp8 and "8.6" in fp8
+    parked = planned(
+        kind("dense"), box(ADA, packages=packages), quantization="4-bit", keep="park in RAM"
+    )
+    assert "cannot be parked" in " ".join(parked.notes) and not parked.movable
+
+
+def test_download_does_not_change_what_is_loaded():
+    assert LoadSettings("x") == LoadSettings("x", download="Hugging Face")
+    assert LoadSettings("x") != LoadSettings("x", context="1M (YaRN)")
+
+
+def test_the_table_of_a_machine():
+    text = table(box(TURING, H100), torch.device("cuda:0"))
+    assert "RTX 2080 Ti, compute 7.5, 11.8 GB" in text
+    assert "dtype bf16" in text and "has no bf16" in text
+    assert "package flash-attn" not in text.split("flash_attention_3")[0]  # compute first
+    rich = table(box(H100, packages=OLD | EXTRAS), torch.device("cuda:0"))
+    assert "no:" not in rich.replace("no: 1 CUDA devices", "")
+    assert "as FP8" in rich
+    assert "as bf16" in table(CPU, torch.device("cpu"))
+
+
+def test_this_machine_is_looked_at_once():
+    machine = this_machine()
+    assert machine is this_machine()
+    assert machine.has("torch", "nothing") and not machine.has("nothing")
+    assert machine.transformers_major in (4, 5)
+    assert machine.ram_bytes > GIB
+    assert len(machine.gpus) == torch.cuda.device_count()

@@ -1,0 +1,193 @@
+"""Memory is given back, shared and got again, under ComfyUI's management and without it."""
+
+import gc
+import weakref
+
+import pytest
+import torch
+from engine_requests import ask
+from qwen3vl_nodes.loaders import build as building
+from qwen3vl_nodes.loaders import host as hosts
+from qwen3vl_nodes.loaders import local, torch_memory
+from qwen3vl_nodes.loaders.build import size_bytes
+from qwen3vl_nodes.loaders.cache import MODEL_CACHE
+from qwen3vl_nodes.loaders.checkpoint import inspect
+from qwen3vl_nodes.loaders.local import LocalModel
+from qwen3vl_nodes.loaders.settings import PARK, UNLOAD, LoadSettings
+from qwen3vl_nodes.utils.errors import LoadError
+
+
+class Memory:
+    """A CPU whose memory can be limited, managed by torch or by ComfyUI."""
+
+    def __init__(self, monkeypatch):
+        self.limit_bytes = 1 << 45
+        self.built = weakref.WeakSet()
+        original = local.build
+
+        def build(*args):
+            result = original(*args)
+            self.built.add(result.module)
+            return result
+
+        monkeypatch.setattr(local, "build", build)
+
+    @property
+    def used_bytes(self):
+        return sum(size_bytes(module) for module in self.built)
+
+    def free_bytes(self, _device=None, torch_free_too=False):
+        free = self.limit_bytes - self.used_bytes
+        return (free, 0) if torch_free_too else free
+
+    def evict_all(self):
+        local.host().make_room(1 << 46, torch.device("cpu"))
+
+
+@pytest.fixture(params=["torch", "comfy"])
+def memory(request, kind, monkeypatch):
+    made = Memory(monkeypatch)
+    if request.param == "torch":
+        monkeypatch.setattr(local, "host", lambda: torch_memory)
+        monkeypatch.setattr(torch_memory, "free_bytes", made.free_bytes)
+    else:
+        hosting = pytest.importorskip("hosting")
+        hosting.ensure_host()
+        from comfy import model_management
+        from qwen3vl_nodes.loaders import comfy_bridge
+
+        assert hosts.host() is comfy_bridge
+        monkeypatch.setattr(model_management, "get_free_memory", made.free_bytes)
+    monkeypatch.setattr(local.catalog, "folder_of", kind)
+    # Work space would hide the tiny weights.
+    monkeypatch.setattr(local.Estimate, "working_bytes", 0)
+    MODEL_CACHE.clear()
+    yield made
+    MODEL_CACHE.clear()
+
+
+def model(name, **choices):
+    return LocalModel(LoadSettings(name, device="cpu", dtype="fp32", **choices))
+
+
+def answer(handle):
+    with handle.open() as engine:
+        return [reply.text for _, reply in engine.generate([ask("A question", max_new_tokens=8)])]
+
+
+def test_loaded_once_and_given_back(memory):
+    first = answer(model("dense"))
+    assert len(memory.built) == 1
+    assert answer(model("dense")) == first
+    assert len(memory.built) == 1
+    module = next(iter(memory.built))
+    memory.evict_all()
+    assert not MODEL_CACHE.settings()
+    assert size_bytes(module) == 0  # though we still hold the module
+    assert answer(model("dense")) == first
+
+
+def test_two_models_where_one_fits(memory):
+    names = ("dense", "untied", "moe")
+    expected = {name: answer(model(name)) for name in names}
+    largest = memory.used_bytes
+    memory.evict_all()
+    assert memory.used_bytes == 0
+    memory.limit_bytes = int(largest * 0.55)
+    for name in (*names, *names):
+        assert answer(model(name)) == expected[name]
+        assert memory.used_bytes <= memory.limit_bytes
+
+
+def test_parked_weights_come_back(memory):
+    handle = model("dense", keep=PARK)
+    expected = answer(handle)
+    module = next(iter(memory.built))
+    with handle.open() as engine:
+        dropped = []
+        engine.drop_buffers = lambda: dropped.append(size_bytes(module))
+    memory.evict_all()
+    assert dropped == [size_bytes(module)]  # the engine was told before the weights moved
+    assert size_bytes(module) > 0
+    assert MODEL_CACHE.settings() == (handle.settings,)
+    assert answer(handle) == expected
+    assert len(memory.built) == 1
+    handle.unload()
+    assert size_bytes(module) == 0
+
+
+def test_unload_after_run(memory):
+    handle = model("dense", keep=UNLOAD)
+    expected = answer(handle)
+    assert not MODEL_CACHE.settings() and memory.used_bytes == 0
+    assert answer(handle) == expected
+
+
+def test_unload_waits_for_the_last_user(memory):
+    handle = model("dense")
+    with handle.open() as engine:
+        handle.unload()
+        assert memory.used_bytes > 0
+        assert list(engine.generate([ask("A question", max_new_tokens=4)]))
+    assert memory.used_bytes == 0
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # of torch, when gc.get_objects meets it
+def test_fifty_cycles_leave_nothing(memory, kind, monkeypatch):
+    import psutil
+
+    processor = building.read_processor(inspect(kind("dense")))  # its files take longest by far
+    monkeypatch.setattr(building, "read_processor", lambda _checkpoint: processor)
+    handle = model("dense", keep=UNLOAD)
+    answer(handle)
+    gc.collect()
+    tensors = sum(isinstance(thing, torch.Tensor) for thing in gc.get_objects())
+    before = psutil.Process().memory_info().rss
+    for _ in range(50):
+        with handle.open():
+            pass
+    gc.collect()
+    assert psutil.Process().memory_info().rss - before < 50e6
+    assert sum(isinstance(thing, torch.Tensor) for thing in gc.get_objects()) <= tensors + 5
+
+
+@pytest.mark.parametrize("failures", [1, 2])
+def test_out_of_memory_while_loading(memory, monkeypatch, failures):
+    answer(model("untied"))  # in the way
+    original, seen = local.build, []
+
+    def build(*args):
+        seen.append(MODEL_CACHE.settings())
+        if len(seen) <= failures:
+            raise torch.OutOfMemoryError("no")
+        return original(*args)
+
+    monkeypatch.setattr(local, "build", build)
+    if failures == 1:
+        assert answer(model("dense"))
+    else:
+        with pytest.raises(LoadError, match="Out of memory while loading dense") as caught:
+            answer(model("dense"))
+        assert "GB free" in caught.value.problem and "4-bit" in caught.value.remedy
+        assert not MODEL_CACHE.settings()
+    # The first try left the other model alone, the second had the device to itself.
+    assert [len(settings) for settings in seen] == [1, 0]
+
+
+def test_a_changed_setting_reloads(memory):
+    answer(model("dense"))
+    module = next(iter(memory.built))
+    answer(model("dense", attention="eager"))
+    assert size_bytes(module) == 0
+    assert [s.attention for s in MODEL_CACHE.settings()] == ["eager"]
+
+
+def test_the_plan_is_told_before_and_the_result_after(memory, caplog):
+    caplog.set_level("INFO")
+    handle = model("fp8")
+    text = handle.describe()
+    assert not memory.built and not MODEL_CACHE.settings()
+    assert "float32 made from FP8 on cpu, attention sdpa, context 4,096 tokens" in text
+    assert "GB of weights" in text and "turned into plain ones" in text
+    answer(handle)
+    assert "Loaded fp8 in" in caplog.text and "GB/s" in caplog.text
