@@ -55,15 +55,16 @@ def color_of(label: str) -> RGB:
     """The same bright color for the same label, in every picture and session."""
     digest = hashlib.blake2b(label.encode("utf-8", "replace"), digest_size=4).digest()
     hue = int.from_bytes(digest[:2], "big") / 0x1_0000
-    # Three levels of brightness keep labels apart whose hues happen to be close.
-    value = (1.0, 0.85, 0.7)[digest[2] % 3]
-    red, green, blue = colorsys.hsv_to_rgb(hue, 0.9, value)
+    # Three levels of lightness keep labels apart whose hues happen to be close; none is so dark
+    # that blue would vanish in a night scene.
+    lightness = (0.5, 0.6, 0.7)[digest[2] % 3]
+    red, green, blue = colorsys.hls_to_rgb(hue, lightness, 0.95)
     return round(red * 255), round(green * 255), round(blue * 255)
 
 
 def line_width(width: int, height: int) -> int:
-    """Pixels of a line on a picture of this size: 1 at 256, 3 at 1024, 10 at 4096."""
-    return max(1, round(max(width, height) / 400))
+    """Pixels of a line on a picture of this size: 1 at 256, 3 at 1024, 14 at 4096."""
+    return max(1, round(max(width, height) / 300))
 
 
 def text_size(width: int, height: int) -> int:
