@@ -8,6 +8,7 @@ from functools import lru_cache
 
 import torch
 
+from .graphs import StepGraphs
 from .ops import TorchOps
 
 log = logging.getLogger(__name__)
@@ -24,9 +25,14 @@ def pick_ops(device: torch.device) -> TorchOps:
         log.info("Triton is not installed; the fast engine runs without fused kernels.")
         return TorchOps()
     ops = TritonOps()
+
+    def probe() -> None:
+        row = torch.ones(1, 16, dtype=torch.float32, device=device)
+        ops.add_norm(None, row, row[0], 1e-6)
+
     try:
-        probe = torch.ones(1, 16, dtype=torch.float32, device=device)
-        ops.add_norm(None, probe, probe[0], 1e-6)
+        with torch.cuda.device(device):
+            StepGraphs().replay("probe", probe, probe)
     except Exception as error:  # whatever a compiler or driver raises: the plain way works too
         log.warning("Triton does not run here, so kernels are not fused: %s", error)
         return TorchOps()

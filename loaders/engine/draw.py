@@ -9,6 +9,7 @@ import torch
 import triton
 import triton.language as tl
 
+from .launch import launch
 from .ops import Begun
 from .rows import Field, sampling_rows
 from .sampling import MAX_CANDIDATES
@@ -116,7 +117,8 @@ def begin(text: TextModel, rows: Rows, batch: int, page_tokens: int) -> Begun:
     hidden = text.embedding.new_empty(batch, width)
     cos, sin = text.embedding.new_empty(2, batch, half)
     targets, lengths = rows.ints.new_empty(2, batch)
-    _begin[(batch, triton.cdiv(width, 1024))](
+    launch(
+        _begin, (batch, triton.cdiv(width, 1024)),
         rows.ints, rows.table, text.embedding, text.inv_freq, hidden, cos, sin, targets, lengths,
         rows.table.stride(0), width, text.scaling, half, page_tokens, 1024,
     )  # fmt: skip
@@ -129,7 +131,8 @@ def choose(rows: Rows, logits: torch.Tensor, greedy: bool) -> torch.Tensor:
     settings = sampling_rows(rows.ints[:batch], rows.floats[:batch])
     scores = torch.empty(batch, vocabulary, device=logits.device)
     float_stride = rows.floats.stride(0)
-    _penalize[(batch, triton.cdiv(vocabulary, 4096))](
+    launch(
+        _penalize, (batch, triton.cdiv(vocabulary, 4096)),
         logits, rows.seen.view(torch.uint8), settings.repetition_penalty,
         settings.presence_penalty, scores, float_stride, vocabulary, 4096, num_warps=8,
     )  # fmt: skip
@@ -138,7 +141,8 @@ def choose(rows: Rows, logits: torch.Tensor, greedy: bool) -> torch.Tensor:
     count = min(MAX_CANDIDATES, vocabulary)
     top, ids = scores.topk(count, dim=-1)
     tokens = torch.empty(batch, dtype=torch.int64, device=logits.device)
-    _pick[(batch,)](
+    launch(
+        _pick, (batch,),
         top, ids, settings.temperature, settings.top_p, settings.top_k, settings.seed,
         rows.ints[:, Field.STEP], tokens, float_stride, rows.ints.stride(0), count,
         triton.next_power_of_2(count), num_warps=1,
@@ -148,6 +152,12 @@ def choose(rows: Rows, logits: torch.Tensor, greedy: bool) -> torch.Tensor:
 
 def advance(rows: Rows, tokens: torch.Tensor) -> None:
     """See `TorchOps.advance`."""
-    _advance[(len(tokens),)](
-        tokens, rows.ints, rows.seen.view(torch.uint8), rows.seen.shape[1], num_warps=1
+    launch(
+        _advance,
+        (len(tokens),),
+        tokens,
+        rows.ints,
+        rows.seen.view(torch.uint8),
+        rows.seen.shape[1],
+        num_warps=1,
     )

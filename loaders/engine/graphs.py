@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Hashable
 from contextlib import suppress
+from functools import lru_cache
 
 import torch
 
@@ -44,7 +45,7 @@ class StepGraphs:
         self, step: Callable[[], None], rehearse: Callable[[], None]
     ) -> torch.cuda.CUDAGraph:
         main = torch.cuda.current_stream()
-        aside = torch.cuda.Stream()
+        aside = _side_stream(main.device)
         aside.wait_stream(main)
         collecting = gc.isenabled()
         gc.disable()  # a tensor freed by a collection inside the capture would break it
@@ -59,6 +60,12 @@ class StepGraphs:
         main.wait_stream(aside)
         self._pool = self._pool or graph.pool()
         return graph
+
+
+@lru_cache(maxsize=8)
+def _side_stream(device: torch.device) -> torch.cuda.Stream:
+    """One for all captures: cuBLAS keeps 32 MiB for every stream it has ever worked on."""
+    return torch.cuda.Stream(device)
 
 
 def _record(

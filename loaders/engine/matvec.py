@@ -7,6 +7,8 @@ import torch
 import triton
 import triton.language as tl
 
+from .launch import launch
+
 
 @triton.jit
 def _matvec(
@@ -101,7 +103,8 @@ def matvec(
     outputs = weight.shape[0]
     out = inputs.new_empty(rows, outputs) if add_to is None else add_to
     block_n, block_k, warps = blocks or _blocks(outputs)
-    _matvec[(triton.cdiv(outputs, block_n),)](
+    launch(
+        _matvec, (triton.cdiv(outputs, block_n),),
         inputs, weight, out, norm, eps, outputs, width,
         rows, norm is not None, add_to is not None,
         outputs % block_n == 0 and width % block_k == 0, block_n, block_k, num_warps=warps,
@@ -121,7 +124,8 @@ def gated_matvec(
     outputs = weight.shape[0] // 2
     out = inputs.new_empty(rows, outputs)
     block_n, block_k, warps = blocks or ((4, 1024, 4) if rows < 4 else (2, 1024, 4))
-    _gated_matvec[(triton.cdiv(outputs, block_n),)](
+    launch(
+        _gated_matvec, (triton.cdiv(outputs, block_n),),
         inputs, weight, out, norm, eps, outputs, width,
         rows, outputs % block_n == 0 and width % block_k == 0, block_n, block_k, num_warps=warps,
     )  # fmt: skip

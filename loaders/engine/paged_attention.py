@@ -7,6 +7,7 @@ import torch
 import triton
 import triton.language as tl
 
+from .launch import launch
 from .ops import DecodeView
 
 # Programs that keep a large GPU busy; the keys of a row are split until there are about so many.
@@ -96,14 +97,15 @@ def paged_attention(
     if splits > 1:
         sums = torch.empty(batch, heads, splits, size, device=out.device)
         peaks = torch.empty(batch, heads, splits, 2, device=out.device)
-    _attend_split[(batch, kv_heads, splits)](
+    launch(
+        _attend_split, (batch, kv_heads, splits),
         queries, keys, values, view.table, view.lengths, sums, peaks, out,
         queries.stride(0), keys.stride(0), view.table.stride(0), size**-0.5,
         heads, kv_heads, max(16, triton.next_power_of_2(heads // kv_heads)), size,
         view.page_tokens, splits, num_warps=4, num_stages=3,
     )  # fmt: skip
     if splits > 1:
-        _attend_merge[(batch * heads,)](sums, peaks, out, size, splits)
+        launch(_attend_merge, (batch * heads,), sums, peaks, out, size, splits)
     return out
 
 

@@ -11,9 +11,11 @@ import triton.language as tl
 from torch import nn
 
 from . import draw
+from .launch import launch
 from .matvec import gated_matvec, matvec
 from .ops import Begun, DecodeView, Rotary, TorchOps
 from .paged_attention import paged_attention
+from .picture_kernels import add_layer_norm, rotate_pictures
 from .weights import Layer
 
 if TYPE_CHECKING:
@@ -38,26 +40,6 @@ def _add_norm(delta, hidden, weight, out, eps, width, HAS_DELTA: tl.constexpr, B
     scale = tl.rsqrt(tl.sum(value * value) / width + eps)
     normed = (value * scale).to(out.dtype.element_ty)
     tl.store(out + row + at, normed * tl.load(weight + at, mask=inside, other=0.0), mask=inside)
-
-
-@triton.jit
-def _add_layer_norm(
-    delta, hidden, weight, bias, out, eps, width, HAS_DELTA: tl.constexpr, BLOCK: tl.constexpr
-):
-    row = tl.program_id(0).to(tl.int64) * width
-    at = tl.arange(0, BLOCK)
-    inside = at < width
-    value = tl.load(hidden + row + at, mask=inside, other=0.0).to(tl.float32)
-    if HAS_DELTA:
-        value += tl.load(delta + row + at, mask=inside, other=0.0).to(tl.float32)
-        rounded = value.to(hidden.dtype.element_ty)
-        tl.store(hidden + row + at, rounded, mask=inside)
-        value = rounded.to(tl.float32)
-    centred = tl.where(inside, value - tl.sum(value) / width, 0.0)
-    scale = tl.rsqrt(tl.sum(centred * centred) / width + eps)
-    gain = tl.load(weight + at, mask=inside, other=0.0).to(tl.float32)
-    shift = tl.load(bias + at, mask=inside, other=0.0).to(tl.float32)
-    tl.store(out + row + at, (centred * scale * gain + shift).to(out.dtype.element_ty), mask=inside)
 
 
 @triton.jit
@@ -113,24 +95,6 @@ def _gated(gate_up, out, width, BLOCK: tl.constexpr):
     tl.store(out + row * width + at, soft * up, mask=inside)
 
 
-@triton.jit
-def _rotate_vision(
-    qkv, cos, sin, HEADS: tl.constexpr, HALF: tl.constexpr, PAD: tl.constexpr, BLOCK: tl.constexpr
-):
-    token = tl.program_id(0).to(tl.int64)
-    head = tl.arange(0, BLOCK)
-    half = tl.arange(0, PAD)[None, :]
-    inside = (head < 2 * HEADS)[:, None] & (half < HALF)
-    base = qkv + (token * 3 * HEADS + head[:, None]) * (2 * HALF) + half
-    first = tl.load(base, mask=inside, other=0.0).to(tl.float32)
-    second = tl.load(base + HALF, mask=inside, other=0.0).to(tl.float32)
-    c = tl.load(cos + token * HALF + half, mask=half < HALF, other=0.0)
-    s = tl.load(sin + token * HALF + half, mask=half < HALF, other=0.0)
-    dtype = qkv.dtype.element_ty
-    tl.store(base, (first * c - second * s).to(dtype), mask=inside)
-    tl.store(base + HALF, (second * c + first * s).to(dtype), mask=inside)
-
-
 class TritonOps(TorchOps):
     """`TorchOps` on one NVIDIA GPU; head size of the language model a power of two."""
 
@@ -160,7 +124,8 @@ class TritonOps(TorchOps):
         rows, width = hidden.shape
         out = torch.empty_like(hidden)
         block = triton.next_power_of_2(width)
-        _add_norm[(rows,)](
+        launch(
+            _add_norm, (rows,),
             delta, hidden, weight, out, eps, width, delta is not None, block,
             num_warps=8 if block > 2048 else 4,
         )  # fmt: skip
@@ -183,7 +148,8 @@ class TritonOps(TorchOps):
         heads = every - 2 * kv_heads
         # Few tokens: more programs. Many: fewer, larger ones.
         block = 8 if len(qkv) <= 64 else triton.next_power_of_2(every)
-        _rotate_and_store[(len(qkv), triton.cdiv(every, block))](
+        launch(
+            _rotate_and_store, (len(qkv), triton.cdiv(every, block)),
             qkv, layer.q_norm, layer.k_norm, *rotary, targets, keys, values, eps,
             places * size, heads, kv_heads, size // 2, block, num_warps=1 if block == 8 else 4,
         )  # fmt: skip
@@ -193,20 +159,14 @@ class TritonOps(TorchOps):
         """See `TorchOps.gated`."""
         rows, width = gate_up.shape[0], gate_up.shape[1] // 2
         out = gate_up.new_empty(rows, width)
-        _gated[(rows, triton.cdiv(width, 1024))](gate_up, out, width, 1024)
+        launch(_gated, (rows, triton.cdiv(width, 1024)), gate_up, out, width, 1024)
         return out
 
     def add_layer_norm(
         self, delta: torch.Tensor | None, hidden: torch.Tensor, norm: nn.LayerNorm
     ) -> torch.Tensor:
         """See `TorchOps.add_layer_norm`."""
-        rows, width = hidden.shape
-        out = torch.empty_like(hidden)
-        _add_layer_norm[(rows,)](
-            delta, hidden, norm.weight, norm.bias, out, norm.eps, width, delta is not None,
-            triton.next_power_of_2(width),
-        )  # fmt: skip
-        return out
+        return add_layer_norm(delta, hidden, norm)
 
     def vision_mlp(self, mlp: Any, normed: torch.Tensor) -> torch.Tensor:
         """See `TorchOps.vision_mlp`; the activation is part of the first product."""
@@ -218,13 +178,7 @@ class TritonOps(TorchOps):
 
     def rotate_vision(self, qkv: torch.Tensor, heads: int, rotary: Rotary) -> torch.Tensor:
         """See `TorchOps.rotate_vision`; in place."""
-        packed = qkv.view(qkv.shape[0], 3, heads, -1)
-        half = packed.shape[3] // 2
-        _rotate_vision[(len(qkv),)](
-            qkv, *rotary, heads, half, triton.next_power_of_2(half),
-            triton.next_power_of_2(2 * heads),
-        )  # fmt: skip
-        return packed
+        return rotate_pictures(qkv, heads, *rotary)
 
     def decode_attention(
         self,

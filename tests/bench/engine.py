@@ -130,7 +130,6 @@ def measure(contender: Any, batch: int, args: Any, paths: list[Path], module: An
     began = time.perf_counter()
     contender.run(requests(paths[:batch], [4] * batch, args.sampled), [4] * batch)
     warmup = time.perf_counter() - began
-    contender.run(requests(paths[:batch], [4] * batch, args.sampled), [4] * batch)
     runs = [
         contender.run(requests(paths[: len(lengths)], lengths, args.sampled), lengths)
         for _ in range(args.repeat)

@@ -106,21 +106,27 @@ def limit_seconds(config: Any, batch: int, tokens: float, element: int) -> float
 
 def write_pictures(folder: Path, count: int, which: str, small: bool) -> list[Path]:
     """Seeded noisy JPEGs: set A all of one size, set B of mixed ones."""
-    from PIL import Image
-
     rng = np.random.default_rng(7)
-    paths = []
+    jobs = []
     for number in range(count):
         sides = rng.integers(512, 1537, 2) if which == "B" else np.array([1024, 1024])
-        width, height = (sides // 8 if small else sides).tolist()
-        coarse = rng.integers(0, 256, (height // 16 + 1, width // 16 + 1, 3), dtype=np.uint8)
-        base = np.asarray(Image.fromarray(coarse).resize((width, height), Image.BICUBIC))
-        noise = rng.normal(0, 8, base.shape)
-        path = folder / f"{which}{number:03d}.jpg"
-        pixels = np.clip(base + noise, 0, 255).astype(np.uint8)
-        Image.fromarray(pixels).save(path, quality=90)
-        paths.append(path)
-    return paths
+        size_wh = (sides // 8 if small else sides).tolist()
+        jobs.append((folder / f"{which}{number:03d}.jpg", *size_wh, number))
+    with ThreadPoolExecutor(8) as threads:
+        return list(threads.map(_write, jobs))
+
+
+def _write(job: tuple[Path, int, int, int]) -> Path:
+    from PIL import Image
+
+    path, width, height, seed = job
+    rng = np.random.default_rng([7, seed])
+    coarse = rng.integers(0, 256, (height // 16 + 1, width // 16 + 1, 3), dtype=np.uint8)
+    base = np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC))
+    noise = rng.integers(-14, 15, base.shape, dtype=np.int8)
+    pixels = np.clip(base.astype(np.int16) + noise, 0, 255).astype(np.uint8)
+    Image.fromarray(pixels).save(path, quality=90)
+    return path
 
 
 def decoded(paths: list[Path]) -> Iterator[np.ndarray]:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from fast_kit import DEVICE, answers, ask, check, clip, engine, ids_as_text, picture, stock, tiny
+from qwen3vl_nodes.loaders.engine.capability import pick_ops
 from qwen3vl_nodes.loaders.engine.reference import ReferenceEngine
 from qwen3vl_nodes.utils.chat import GenerationOptions, Message, Request
 
@@ -113,6 +114,12 @@ def test_greedy_and_sampled_rows_side_by_side():
     alone = answers(engine(), [drawn])[0]
     found = answers(engine(), [ask("hello", tokens=20), drawn])
     assert found == {0: stock(ask("hello", tokens=20)), 1: alone}
+
+
+@pytest.mark.skipif(DEVICE.type != "cuda", reason="nothing is fused on a CPU")
+def test_steps_are_fused_under_this_allocator():
+    pytest.importorskip("triton")
+    assert type(pick_ops(DEVICE)).__name__ == "TritonOps"
 
 
 def test_one_token_wanted():

@@ -161,11 +161,9 @@ class Stop(BaseException):
 def test_interrupt_at_50_random_steps_then_the_next_run_is_right(monkeypatch):
     monkeypatch.setattr(run_module, "TURN_SECONDS", 0.0)  # a turn at every layer
     made = engine(slots=4)
-    turns = []
-    answers(made, REQUESTS, on_progress=lambda p: turns.append(1))
+    # A bound well below the turns of a run (layers x steps), which depend on the device's speed.
     draw = random.Random(3)
-    # How many turns there are depends a little on how quickly prompts are prepared.
-    for stop_at in [draw.randrange(1, len(turns) * 2 // 3) for _ in range(50)]:
+    for stop_at in [draw.randrange(1, 50) for _ in range(50)]:
         left = iter(range(stop_at))
 
         def progress(_, left=left):

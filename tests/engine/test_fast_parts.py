@@ -162,6 +162,47 @@ def test_joined_weights_stay_the_modules_own():
     assert len(weights._matrix(parts, join=False)) == 3
 
 
+def test_addresses_stand_for_memory_that_is_only_promised(monkeypatch):
+    pytest.importorskip("triton")
+    from qwen3vl_nodes.loaders.engine import launch as module
+
+    taken = []
+
+    class Kernel:
+        def __getitem__(self, grid):
+            return lambda *arguments, **settings: taken.append((grid, arguments, settings))
+
+    tensor = torch.zeros(4, dtype=torch.float16)
+    module.launch(Kernel(), (2,), tensor, None, 3, num_warps=1)
+    assert taken[-1][1][0] is tensor
+    monkeypatch.setattr(module, "_memory_is_promised", lambda: True)
+    module.launch(Kernel(), (2,), tensor, None, 3, num_warps=1)
+    grid, (address, nothing, number), settings = taken[-1]
+    assert (grid, nothing, number, settings) == ((2,), None, 3, {"num_warps": 1})
+    assert address == tensor.data_ptr() == address.data_ptr() and address.dtype == torch.float16
+    from triton._C.libtriton import native_specialize_impl
+    from triton.backends.nvidia.compiler import CUDABackend
+
+    kinds = [native_specialize_impl(CUDABackend, x, False, True, True) for x in (tensor, address)]
+    assert kinds[0] == kinds[1]
+
+
+@pytest.mark.skipif(DEVICE.type != "cuda", reason="needs a GPU")
+def test_fused_under_the_allocator_that_comfyui_sets():
+    here = Path(__file__).resolve().parent
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", str(here / "test_fast_gates.py"), "-q"]
+        + ["-k", "refills or moved or all_cases or allocator"],
+        env={**os.environ, "PYTORCH_CUDA_ALLOC_CONF": "backend:cudaMallocAsync"},
+        cwd=here.parent.parent,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-3000:]
+
+
 @torch.inference_mode()
 def check_kernels(device: torch.device, dtype: torch.dtype) -> None:
     """Each Triton kernel against plain PyTorch, on odd sizes too."""
