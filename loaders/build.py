@@ -49,19 +49,22 @@ def build(
         LoadError: the installed packages cannot build this class, or weights do not fit it.
         torch.OutOfMemoryError: unchanged, for the caller to make room.
     """
-    config = model_config(checkpoint, context, plan.attention)
     processor = read_processor(checkpoint)
-    if plan.weights in (PLAIN, FROM_FP8):
-        module = empty_module(checkpoint, config, plan.dtype)
-        device_of, device_map = _placement(module, plan)
-        fill(module, checkpoint, plan.dtype, device_of, on_bytes)
-        module.eval().requires_grad_(False)
-        if device_map is not None:
-            module = _dispatch(module, device_map)
-    else:
-        module = _by_transformers(checkpoint, plan, config)
-        module.eval().requires_grad_(False)
+    # ComfyUI runs nodes in inference mode; weights made there could never be moved or changed.
+    with torch.inference_mode(False), torch.no_grad():
+        module = _build_module(checkpoint, plan, context, on_bytes)
     return Built(module, processor, size_bytes(module))
+
+
+def _build_module(checkpoint: Checkpoint, plan: Plan, context: str, on_bytes: OnBytes) -> Any:
+    config = model_config(checkpoint, context, plan.attention)
+    if plan.weights not in (PLAIN, FROM_FP8):
+        return _by_transformers(checkpoint, plan, config).eval().requires_grad_(False)
+    module = empty_module(checkpoint, config, plan.dtype)
+    device_of, device_map = _placement(module, plan)
+    fill(module, checkpoint, plan.dtype, device_of, on_bytes)
+    module.eval().requires_grad_(False)
+    return module if device_map is None else _dispatch(module, device_map)
 
 
 def read_processor(checkpoint: Checkpoint) -> Any:

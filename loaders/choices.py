@@ -19,6 +19,13 @@ FP8_CAPABILITY = (8, 9)
 HALVES = (torch.bfloat16, torch.float16)
 
 
+def amount(size_bytes: float) -> str:
+    """Bytes in words: GB, or MB for what is small."""
+    if size_bytes < GB / 10:
+        return f"{size_bytes / 1e6:.1f} MB"
+    return f"{size_bytes / GB:.{2 if size_bytes < 100 * GB else 0}f} GB"
+
+
 def why_not_device(machine: Machine, device: torch.device) -> str | None:
     """Why a device cannot be used; None when it can."""
     if device.type == "cuda" and (device.index or 0) >= len(machine.gpus):

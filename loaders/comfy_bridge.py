@@ -203,7 +203,8 @@ def _patcher_class() -> Any:
             self.model.device = self.offload_device
 
         def _move(self, device: Any, loaded_bytes: int) -> None:
-            self.model.to(device)
+            with torch.inference_mode(False):  # ComfyUI runs nodes inside it
+                self.model.to(device)
             self.model.model_loaded_weight_memory = loaded_bytes
             self.model.device = device
 

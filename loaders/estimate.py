@@ -11,7 +11,7 @@ from ..utils.errors import LoadError
 from .architecture import Architecture
 from .capability import FP8, OFFLOAD, ONE_DEVICE, PACKED, QUANTIZED, SPREAD, Plan
 from .checkpoint import Checkpoint
-from .choices import GB
+from .choices import GB, amount
 from .machine import Machine
 
 # What one run is expected to hold at once; a longer one asks for more when it comes.
@@ -49,9 +49,9 @@ class Estimate:
     def __str__(self) -> str:
         full = self.kv_token_bytes * self.context
         return (
-            f"{self.weight_bytes / GB:.2f} GB of weights, and beside them "
-            f"{self.working_bytes / GB:.2f} GB for a run of {min(TYPICAL_TOKENS, self.context):,} "
-            f"tokens ({self.kv_token_bytes / 1024:.0f} KiB a token; {full / GB:.1f} GB for all "
+            f"{amount(self.weight_bytes)} of weights, and beside them "
+            f"{amount(self.working_bytes)} for a run of {min(TYPICAL_TOKENS, self.context):,} "
+            f"tokens ({self.kv_token_bytes / 1024:.0f} KiB a token; {amount(full)} for all "
             f"{self.context:,})"
         )
 

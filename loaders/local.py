@@ -186,7 +186,8 @@ def _build(settings: LoadSettings, prepared: Prepared) -> Built:
         _make_room(wanted, chosen)
         try:
             built = build(prepared.checkpoint, chosen, settings.context, on_bytes)
-            apply_loras(built.module, prepared.loras)
+            with torch.inference_mode(False):
+                apply_loras(built.module, prepared.loras)
             return built
         except torch.OutOfMemoryError:
             pass  # recovered below: the exception holds the tensors

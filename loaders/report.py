@@ -5,7 +5,7 @@ from __future__ import annotations
 from .capability import FP8 as STAYS_FP8
 from .capability import FROM_FP8, ONE_DEVICE, Plan
 from .checkpoint import Checkpoint
-from .choices import GB
+from .choices import GB, amount
 from .estimate import Estimate
 from .settings import Adapter
 
@@ -22,11 +22,11 @@ def plan_text(
     kind = "mixture of experts" if checkpoint.architecture.text.sparse_layers else "dense"
     where = str(plan.device) if plan.placement == ONE_DEVICE else plan.placement
     lines = [
-        f"{name}: {checkpoint.parameters / GB:.2f} billion parameters, {kind}, "
-        f"{checkpoint.weight_bytes / GB:.2f} GB in {checkpoint.folder}",
+        f"{name}: {checkpoint.parameters / 1e6:,.0f} million parameters, {kind}, "
+        f"{amount(checkpoint.weight_bytes)} in {checkpoint.folder}",
         f"Loads at first use: {precision(plan)} on {where}, attention {plan.attention}, "
         f"context {plan.context:,} tokens, kept {plan.keep}.",
-        f"Memory: {estimate}. Free on {plan.device} now: {free_bytes / GB:.1f} GB"
+        f"Memory: {estimate}. Free on {plan.device} now: {amount(free_bytes)}"
         + ("; other models will make room." if free_bytes < estimate.total_bytes else "."),
     ]
     lines += [f"- {note}" for note in plan.notes]
@@ -49,13 +49,13 @@ def precision(plan: Plan) -> str:
 
 def loading_text(name: str, done_bytes: int, total_bytes: int) -> str:
     """One line while the weights are being read."""
-    return f"Loading {name}: {done_bytes / GB:.1f} of {total_bytes / GB:.1f} GB"
+    return f"Loading {name}: {amount(done_bytes)} of {amount(total_bytes)}"
 
 
 def loaded_text(name: str, plan: Plan, size_bytes: int, read_bytes: int, seconds: float) -> str:
     """One line once they are there."""
     rate = read_bytes / GB / seconds if seconds else 0.0
     return (
-        f"Loaded {name} in {seconds:.1f} s ({rate:.2f} GB/s): {size_bytes / GB:.2f} GB, "
+        f"Loaded {name} in {seconds:.1f} s ({rate:.2f} GB/s): {amount(size_bytes)}, "
         f"{precision(plan)} on {plan.device}, attention {plan.attention}"
     )
