@@ -12,6 +12,9 @@ from torch.nn import functional
 
 from .pool import PagePool
 
+# PyTorch keeps pinned memory for reuse, and the system misses it.
+MOST_PINNED = 64 << 20
+
 
 @dataclass(frozen=True, slots=True)
 class Span:
@@ -98,9 +101,14 @@ def upload(array: np.ndarray, device: torch.device) -> torch.Tensor:
     if device.type != "cuda":
         return tensor.to(device)
     # Small pageable copies are staged at once; large ones would wait for the stream.
-    if tensor.nbytes > 32_768:
-        tensor = tensor.pin_memory()
-    return tensor.to(device, non_blocking=True)
+    return (pinned(tensor) if tensor.nbytes > 32_768 else tensor).to(device, non_blocking=True)
+
+
+def pinned(tensor: torch.Tensor) -> torch.Tensor:
+    """The same values where a CUDA device can fetch them, unless they are very many."""
+    if tensor.nbytes > MOST_PINNED or tensor.is_pinned():
+        return tensor
+    return tensor.pin_memory()
 
 
 def flash(

@@ -107,7 +107,9 @@ class FastEngine:
         self, requests: Iterable[Request], on_progress: OnProgress
     ) -> Iterator[tuple[int, Outcome]]:
         meter = Meter(on_progress)
-        intake = Intake(requests, Preparer(self._encoder, self._module.config))
+        on_cuda = self._module.lm_head.weight.device.type == "cuda"
+        preparer = Preparer(self._encoder, self._module.config, pin=on_cuda)
+        intake = Intake(requests, preparer)
         try:
             intake.fill()
             meter.report(())

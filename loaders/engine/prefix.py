@@ -61,8 +61,12 @@ class PrefixCache:
 def common(first: np.ndarray, second: np.ndarray) -> int:
     """How many tokens two contents have in common at the beginning."""
     length = min(len(first), len(second))
-    if not length or not (first[0] == second[0]).all():
-        return 0
-    different = (first[:length] != second[:length]).any(axis=1)
-    at = int(different.argmax())
-    return at if different[at] else length
+    at, block = 0, 32
+    # Most prompts differ after a few tokens, so little is compared before much is.
+    while at < length:
+        end = min(at + block, length)
+        different = (first[at:end] != second[at:end]).any(axis=1)
+        if different.any():
+            return at + int(different.argmax())
+        at, block = end, block * 8
+    return length

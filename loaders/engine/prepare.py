@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 
 from ...utils.chat import Clip, Request
 from ...utils.errors import GenerationError
+from .attention import pinned
 from .prompt import PromptEncoder, render, sized_visuals
 
 
@@ -48,10 +50,16 @@ class Prepared:
 
 
 class Preparer:
-    """Prepares requests with the encoder's processor; safe to call from several threads."""
+    """Prepares requests with the encoder's processor; safe to call from several threads.
 
-    def __init__(self, encoder: PromptEncoder, config: Any):
-        self._encoder = encoder
+    Args:
+        encoder: the processor and how it is used.
+        config: the module's configuration.
+        pin: whether pixels go into memory that a CUDA device can copy from by itself.
+    """
+
+    def __init__(self, encoder: PromptEncoder, config: Any, pin: bool = False):
+        self._encoder, self._pin = encoder, pin
         self._merge = int(config.vision_config.spatial_merge_size)
         self._patch = int(config.vision_config.patch_size)
         self._image_id, self._video_id = int(config.image_token_id), int(config.video_token_id)
@@ -108,9 +116,14 @@ class Preparer:
                 "Use the template that came with the checkpoint.",
             )
         return tuple(
-            Visual(piece.data, piece.grid_hw, start, end - start)
+            Visual(self._memory(piece.data), piece.grid_hw, start, end - start)
             for piece, (start, end) in zip(pieces, runs, strict=True)
         )
+
+    def _memory(self, data: np.ndarray) -> np.ndarray:
+        if not self._pin:
+            return data
+        return pinned(torch.from_numpy(np.ascontiguousarray(data))).numpy()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -157,7 +170,7 @@ def _content(ids: np.ndarray, visuals: tuple[Visual, ...]) -> np.ndarray:
     content = np.zeros((len(ids), 2), dtype=np.int64)
     content[:, 0] = ids
     for visual in visuals:
-        hashed = hashlib.blake2b(np.ascontiguousarray(visual.data), digest_size=16)
+        hashed = hashlib.blake2b(np.ascontiguousarray(visual.data).data, digest_size=16)
         hashed.update(repr(visual.grid_hw).encode())
         low, high = np.frombuffer(hashed.digest(), dtype=np.int64)
         span = content[visual.start : visual.start + visual.tokens]

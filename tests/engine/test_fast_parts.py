@@ -226,7 +226,7 @@ def check_kernels(device: torch.device, dtype: torch.dtype) -> None:
         same(fused.add_norm(None, one, weight, 1e-6), plain.add_norm(None, other, weight, 1e-6))
     for tokens, heads, kv_heads, size in (
         (3, 4, 2, 16),
-        (70, 16, 8, 128) if large else (66, 4, 2, 16),
+        (70, 16, 8, 128) if large else (65, 2, 1, 16),
     ):
         qkv = random(tokens, (heads + 2 * kv_heads) * size)
         layer = SimpleNamespace(q_norm=random(size), k_norm=random(size))
@@ -289,14 +289,18 @@ def check_ends(plain, fused, random, same):
 
 
 def check_attention(plain, fused, random, same, large):
+    from qwen3vl_nodes.loaders.engine import paged_attention
+
     wide = (32, 8, 128, 64) if large else (8, 1, 16, 32)
+    if not large:
+        paged_attention.PROGRAMS = 8  # in a process of its own
     for heads, kv_heads, size, page in ((4, 2, 16, 16), wide):
         sample = random(1)
         pool = PagePool(1, kv_heads, size, sample.dtype, sample.device, page)
         pool.grow(20)
         pool.keys[0].copy_(random(*pool.keys[0].shape))
         pool.values[0].copy_(random(*pool.values[0].shape))
-        for batch in (1, 3, 40 if large else 9):
+        for batch in (1, 3, 40 if large else 5):
             lengths = torch.randint(1, 4 * page, (batch,)).to(sample.device)
             table = torch.randint(0, 20, (batch, 6)).to(sample.device)
             queries = random(batch, heads, size)
@@ -308,7 +312,7 @@ def check_attention(plain, fused, random, same, large):
 
 def check_matvec(plain, fused, random, same):
     for rows in (1, 2, 4):
-        for width, outputs in ((96, 50), (1024, 64)):
+        for width, outputs in ((96, 30), (1024, 8)):
             inputs, norm = random(rows, width), random(width)
             weight = random(outputs, width, grow=width**-0.5)
             normed = torch.nn.functional.rms_norm(inputs, (width,), norm, 1e-6)
