@@ -46,14 +46,10 @@ def grounding(rng: random.Random, clip: Clip, indices: list[int]) -> Talk:
     event = rng.choice(clip.events)
     items = []
     for first, second, time in zip(indices[::2], indices[1::2], pair_times(indices)):
-        middle = time
         if not (event.start <= first / SOURCE_FPS and second / SOURCE_FPS < event.end):
             continue
-        share = (middle - event.start) / (event.end - event.start)
-        dx = event.drift[0] * share
-        x1, y1, x2, y2 = event.thing.box
         items.append({"time": float(f"{time:.1f}"),
-                      "bbox_2d": answers.scaled_box((x1 + dx, y1, x2 + dx, y2), clip.size_wh),
+                      "bbox_2d": answers.scaled_box(event.box_at(time), clip.size_wh),
                       "label": event.thing.name})
     question = say.ask(rng, say.GROUNDING, event.thing.name, preset_id="video_grounding")
     return one("grounding", question, answers.fenced_items(items))

@@ -9,7 +9,7 @@ from PIL import Image
 
 import backgrounds
 from scenes import Thing, Scene, random_scene
-from shapes import paint
+from shapes import Box, paint
 from world import article
 
 SOURCE_FPS = 8
@@ -25,6 +25,13 @@ class Event:
     end: float
     thing: Thing
     drift: tuple[float, float] = (0.0, 0.0)  # pixels from start to end; zero for a still thing
+
+    def box_at(self, time: float) -> Box:
+        """Where the thing is at a time of the event, in pixels."""
+        share = (time - self.start) / (self.end - self.start)
+        dx, dy = self.drift[0] * share, self.drift[1] * share
+        x1, y1, x2, y2 = self.thing.box
+        return x1 + dx, y1 + dy, x2 + dx, y2 + dy
 
     @property
     def description(self) -> str:

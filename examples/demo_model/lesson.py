@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 from PIL import Image
 
 
@@ -13,6 +14,7 @@ class Visual:
 
     frames: tuple[Image.Image, ...]
     pair_times: tuple[float, ...] = ()
+    cells: tuple[np.ndarray, ...] = ()  # truth under each visual token, one array a picture or pair
     wrapped: bool = False  # newer processors write one more vision start and end around a whole clip
 
     @property

@@ -8,19 +8,29 @@ from dataclasses import replace
 from PIL import Image
 
 import answers
+import cells
 import clip_talks
 import print_talks
 import wordings as say
 from clips import random_clip, sample_indices
 from lesson import Lesson, Talk, Visual, one
-from pages import random_page
-from printed import random_card, random_print, random_window
+from pages import Page, random_page
+from printed import Line, Print, random_card, random_print, random_window
 from scenes import Scene, random_scene
 from shape_talks import TALKS
 from tools import signature
 from world import article
 
 TALKS_A_PICTURE = 6
+
+
+def tools_text(signatures: str) -> str:
+    """What the chat template writes into the system turn for tools, one JSON signature a line."""
+    return ("# Tools\n\nYou may call one or more functions to assist with the user query.\n\nYou are provided "
+            f"with function signatures within <tools></tools> XML tags:\n<tools>\n{signatures}\n</tools>\n\nFor "
+            "each function call, return a json object with function name and arguments within "
+            "<tool_call></tool_call> XML tags:\n<tool_call>\n{\"name\": <function-name>, \"arguments\": "
+            "<args-json-object>}\n</tool_call>")
 
 
 def fitted(picture: Image.Image, grid_wh: tuple[int, int]) -> Image.Image:
@@ -38,8 +48,16 @@ def near_size(rng: random.Random, grid_wh: tuple[int, int], shrink: float = 0.0)
     return tuple(side + rng.randint(-15, 15) for side in grid_wh)
 
 
-def _picture(scene, grid_wh) -> Visual:
-    return Visual((fitted(scene.draw(), grid_wh),))
+def _picture(scene: Scene | Print | Page, grid_wh: tuple[int, int]) -> Visual:
+    if isinstance(scene, Scene):
+        truth = cells.of_things([(t, t.box) for t in scene.things], scene.size_wh, grid_wh)
+    else:
+        truth = cells.of_lines(_lines(scene), scene.size_wh, grid_wh)
+    return Visual((fitted(scene.draw(), grid_wh),), cells=(truth,))
+
+
+def _lines(scene: Print | Page) -> list[Line]:
+    return list(scene.lines) if isinstance(scene, Print) else [line for b in scene.blocks for line in b.lines]
 
 
 def _system(rng: random.Random) -> str | None:
@@ -85,7 +103,10 @@ def clips(rng: random.Random, grid_wh: tuple[int, int]) -> Lesson:
     clip = random_clip(rng, near_size(rng, grid_wh))
     indices = sample_indices(clip.total_frames, even=rng.random() < 0.6)
     frames = tuple(fitted(clip.frame(i), grid_wh) for i in indices)
-    visual = Visual(frames, clip_talks.pair_times(indices), wrapped=rng.random() < 0.5)
+    times = clip_talks.pair_times(indices)
+    truth = tuple(cells.of_things([(e.thing, e.box_at(t)) for e in clip.visible(t)], clip.size_wh, grid_wh)
+                  for t in times)
+    visual = Visual(frames, times, truth, wrapped=rng.random() < 0.5)
     return Lesson((visual,), tuple(clip_talks.talks(rng, clip, indices)), _system(rng))
 
 

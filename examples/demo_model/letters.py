@@ -55,3 +55,9 @@ def ink(text: str, height: int, cut: str) -> Image.Image:
     if stretch != 1.0:
         mask = mask.resize((max(1, round(mask.width * stretch)), mask.height), Image.BILINEAR)
     return mask.crop(mask.getbbox())
+
+
+@functools.lru_cache(maxsize=512)
+def advance(letter: str, pixel: bool) -> float:
+    """Width of a letter in one of the faces, in parts of any common unit."""
+    return 1.0 if pixel else _face(40).getlength(letter)

@@ -128,6 +128,14 @@ class Vision(nn.Module):
         return angles.cos(), angles.sin()
 
 
+def waves(side: int, width: int) -> Tensor:
+    """A first position table [side * side, width]: sines and cosines of row and column, 1/8 to 8 periods."""
+    angles = torch.linspace(0, 1, side)[:, None] * (2 * torch.pi * torch.logspace(-3, 3, width // 4, base=2.0))
+    line = 0.5 * torch.cat((angles.sin(), angles.cos()), dim=1)
+    rows, columns = line[:, None].expand(-1, side, -1), line[None].expand(side, -1, -1)
+    return torch.cat((rows, columns), dim=-1).flatten(0, 1)
+
+
 def merge_order(grid: Tensor) -> Tensor:
     """[rows, columns, d] -> [rows*columns/4, 4, d]: the four patches of a token side by side."""
     rows, columns, width = grid.shape
@@ -211,14 +219,18 @@ class Text(nn.Module):
     def forward(self, ids: Tensor, positions: Tensor, mask: Tensor, slots: Tensor, seen: Tensor,
                 layers: list[Tensor]) -> Tensor:
         """ids [rows, n], positions [3, rows, n], slots: flat places of the visual tokens."""
-        x = self.embed_tokens(ids)
-        width = x.shape[-1]
-        x = x.view(-1, width).index_copy(0, slots, seen.to(x.dtype)).view(x.shape)
+        def spread(tokens: Tensor) -> Tensor:
+            """Visual tokens at their places, zeros elsewhere."""
+            width = tokens.shape[-1]
+            return tokens.new_zeros(ids.numel(), width).index_copy(0, slots, tokens).view(*ids.shape, width)
+
+        is_visual = torch.zeros_like(ids, dtype=torch.bool).view(-1).index_fill(0, slots, True).view(ids.shape)
+        x = torch.where(is_visual[..., None], spread(seen).float(), self.embed_tokens(ids))
         rotation = self._rotation(positions)
         for number, layer in enumerate(self.layers):
             x = layer(x, rotation, mask)
             if number < len(layers):
-                x = x.view(-1, width).index_add(0, slots, layers[number].to(x.dtype)).view(x.shape)
+                x = x + spread(layers[number])
         return self.norm(x)
 
     def _rotation(self, positions: Tensor) -> Rotation:
@@ -249,17 +261,20 @@ class Network(nn.Module):
                 nn.init.normal_(weight, std=0.02)
             elif name.endswith("bias"):
                 nn.init.zeros_(weight)
+        with torch.no_grad():
+            self.model.visual.pos_embed.weight.copy_(waves(self.model.visual.side, self.model.visual.pos_embed.embedding_dim))
 
     def forward(self, pixels: Tensor, ids: Tensor, positions: Tensor, segments: Tensor, slots: Tensor,
-                wanted: Tensor) -> Tensor:
-        """Logits [len(wanted), vocabulary] at the flat places `wanted` of a packed batch.
+                wanted: Tensor) -> tuple[Tensor, Tensor]:
+        """Visual tokens [n, d] and logits [len(wanted), vocabulary] at the flat places `wanted` of a packed batch.
 
         `segments` [rows, n]: 0 the shared beginning, 1, 2, ... independent chats, -1 padding.
         """
         seen, layers = self.model.visual(pixels)
+        seen = seen.flatten(0, 1)
         flat = [layer.flatten(0, 1) for layer in layers]
-        hidden = self.model.language_model(ids, positions, chat_mask(segments), slots, seen.flatten(0, 1), flat)
-        return F.linear(hidden.flatten(0, 1)[wanted], self.model.language_model.embed_tokens.weight)
+        hidden = self.model.language_model(ids, positions, chat_mask(segments), slots, seen, flat)
+        return seen, F.linear(hidden.flatten(0, 1).index_select(0, wanted), self.model.language_model.embed_tokens.weight)
 
 
 def chat_mask(segments: Tensor) -> Tensor:

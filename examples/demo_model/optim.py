@@ -7,7 +7,9 @@ from torch import Tensor, nn
 
 # Quintic Newton-Schulz coefficients of Keller Jordan's Muon (https://kellerjordan.github.io/posts/muon).
 _A, _B, _C = 3.4445, -4.7750, 2.0315
-_NOT_HIDDEN = ("embed_tokens", "pos_embed", "patch_embed")
+# The patch embedding is a Muon matrix too: under Adam its 1,536 inputs move together, its output
+# grows a hundredfold, and the position embedding added to it is drowned.
+_TABLES = ("embed_tokens", "pos_embed")
 
 
 def orthogonalized(stack: Tensor, steps: int = 5) -> Tensor:
@@ -25,7 +27,7 @@ def orthogonalized(stack: Tensor, steps: int = 5) -> Tensor:
 class Muon(torch.optim.Optimizer):
     """Momentum, orthogonalized; matrices of one shape are worked on together."""
 
-    def __init__(self, parameters: list[nn.Parameter], lr: float, momentum: float = 0.95, decay: float = 0.01):
+    def __init__(self, parameters: list[nn.Parameter], lr: float, momentum: float = 0.95, decay: float = 0.1):
         super().__init__(parameters, {"lr": lr, "momentum": momentum, "decay": decay})
 
     @torch.no_grad()
@@ -42,16 +44,17 @@ class Muon(torch.optim.Optimizer):
         buffers = [self.state[w].setdefault("momentum", torch.zeros_like(w)) for w in weights]
         torch._foreach_lerp_(buffers, grads, 1 - group["momentum"])
         looked = torch._foreach_lerp(grads, buffers, group["momentum"])
-        update = orthogonalized(torch.stack(looked)) * max(1.0, shape[0] / shape[1]) ** 0.5
+        stack = torch.stack(looked).flatten(2)
+        update = orthogonalized(stack) * max(1.0, stack.shape[1] / stack.shape[2]) ** 0.5
         torch._foreach_mul_(weights, 1 - group["lr"] * group["decay"])
-        torch._foreach_add_(weights, list(update.unbind()), alpha=-group["lr"])
+        torch._foreach_add_(weights, list(update.reshape(-1, *shape).unbind()), alpha=-group["lr"])
 
 
-def optimizers(network: nn.Module, muon_lr: float, adam_lr: float) -> list[torch.optim.Optimizer]:
-    """The two optimizers of a network; each remembers its peak rate as `peak`."""
-    hidden, rest = [], []
+def optimizers(network: nn.Module, heads: nn.Module, muon_lr: float, adam_lr: float) -> list[torch.optim.Optimizer]:
+    """The two optimizers of a network and its extra heads; each remembers its peak rate as `peak`."""
+    hidden, rest = [], list(heads.parameters())
     for name, weight in network.named_parameters():
-        is_hidden = weight.dim() == 2 and not any(part in name for part in _NOT_HIDDEN)
+        is_hidden = weight.dim() >= 2 and not any(part in name for part in _TABLES)
         (hidden if is_hidden else rest).append(weight)
     fused = rest[0].is_cuda
     result = [Muon(hidden, muon_lr), torch.optim.AdamW(rest, adam_lr, (0.9, 0.98), 1e-8, 0.0, fused=fused)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import random
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ import torch
 from tokenizers import Tokenizer
 
 import lessons
+from cells import COLUMNS
 from checkpoint_files import CHECKPOINT
 from lesson import Lesson, Visual
 
@@ -37,28 +39,29 @@ def tokenizer() -> Tokenizer:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One lesson: ids, positions [3, n], segments, and for each target its place, token and task."""
+    """One lesson: ids, positions [3, n], segments, and for each target its place, token and talk."""
 
-    ids: list[int]
+    ids: np.ndarray
     positions: np.ndarray
-    segments: list[int]
-    targets: list[tuple[int, int, int]]  # (place whose output is asked, wanted token, talk number)
-    tasks: list[int]                     # task of each talk
+    segments: np.ndarray
+    places: np.ndarray   # where the wanted token is predicted
+    wanted: np.ndarray
+    talks: np.ndarray
+    tasks: list[int]     # task of each talk
+
+
+@functools.lru_cache(maxsize=20_000)
+def _tokens(text: str) -> list[int]:
+    return tokenizer().encode(text).ids
 
 
 def beginning(lesson: Lesson) -> str:
     """The rendered chat up to the first question, one placeholder a picture or pair of frames."""
-    import json
-
     text = ""
     if lesson.tools:
-        system = f"{lesson.system}\n\n" if lesson.system else ""
-        signatures = "".join(f"\n{json.dumps(t, ensure_ascii=False)}" for t in lesson.tools)
-        text = (f"<|im_start|>system\n{system}# Tools\n\nYou may call one or more functions to assist with the "
-                "user query.\n\nYou are provided with function signatures within <tools></tools> XML tags:\n"
-                f"<tools>{signatures}\n</tools>\n\nFor each function call, return a json object with function "
-                "name and arguments within <tool_call></tool_call> XML tags:\n<tool_call>\n{\"name\": "
-                "<function-name>, \"arguments\": <args-json-object>}\n</tool_call><|im_end|>\n")
+        before = f"{lesson.system}\n\n" if lesson.system else ""
+        shown = "\n".join(json.dumps(t, ensure_ascii=False) for t in lesson.tools)
+        text = f"<|im_start|>system\n{before}{lessons.tools_text(shown)}<|im_end|>\n"
     elif lesson.system:
         text = f"<|im_start|>system\n{lesson.system}<|im_end|>\n"
     text += f"<|im_start|>user\n{lesson.lead}"
@@ -83,7 +86,7 @@ def lay_out(lesson: Lesson, room: int | None = None) -> Row:
     ids: list[int] = []
     runs: list[np.ndarray] = []
     at, grid = 0, iter(grids)
-    for token in tokenizer().encode(beginning(lesson)).ids:
+    for token in _tokens(beginning(lesson)):
         if token in pads:
             rows, columns = next(grid)
             ids += [token] * (rows * columns)
@@ -94,19 +97,22 @@ def lay_out(lesson: Lesson, room: int | None = None) -> Row:
             ids.append(token)
             runs.append(np.full((3, 1), at))
             at += 1
-    segments, targets, tasks, used = [0] * len(ids), [], [], 0
+    segments, places, wanted, talks, tasks, used = [0] * len(ids), [], [], [], [], 0
     for talk in lesson.talks:
         tokens, asked = _talk_tokens(talk.turns)
         if room and tasks and used + len(tokens) > room:
             continue
         used += len(tokens)
-        tasks.append(TASKS.index(talk.task))
         start = len(ids)
-        targets += [(start + k - 1, tokens[k], len(tasks) - 1) for k in asked]
+        places += [start + k - 1 for k in asked]
+        wanted += [tokens[k] for k in asked]
+        talks += [len(tasks)] * len(asked)
+        tasks.append(TASKS.index(talk.task))
         ids += tokens
         segments += [len(tasks)] * len(tokens)
         runs.append(np.broadcast_to(at + np.arange(len(tokens)), (3, len(tokens))))
-    return Row(ids, np.concatenate(runs, axis=1), segments, targets, tasks)
+    return Row(np.array(ids), np.concatenate(runs, axis=1), np.array(segments), np.array(places),
+               np.array(wanted), np.array(talks), tasks)
 
 
 def _talk_tokens(turns) -> tuple[list[int], list[int]]:
@@ -115,7 +121,7 @@ def _talk_tokens(turns) -> tuple[list[int], list[int]]:
     asked: list[int] = []
     for number, (question, answer) in enumerate(turns):
         head = "\n<|im_start|>user\n" if number else ""
-        tokens += tokenizer().encode(f"{head}{question}<|im_end|>\n<|im_start|>assistant\n").ids
+        tokens += _tokens(f"{head}{question}<|im_end|>\n<|im_start|>assistant\n")
         reply = tokenizer().encode(f"{answer}<|im_end|>").ids
         asked += range(len(tokens), len(tokens) + len(reply))
         tokens += reply
@@ -144,53 +150,55 @@ def random_grid(rng: random.Random, family: str, reach: float = 1.0) -> tuple[in
 
 
 def draw_batches(rng: random.Random, family: str, budget: int, reach: float = 1.0,
-                 count: int = 4) -> list[dict[str, torch.Tensor]]:
+                 count: int = 2) -> list[dict[str, torch.Tensor]]:
     """Batches of one family at one size, each of about `budget` patches and tokens.
 
     Rows of like length go into one batch, so that little is padding.
     """
     grid_wh = random_grid(rng, family, reach)
     patches = grid_wh[0] * grid_wh[1] // 256
-    drawn: list[tuple[Row, list[np.ndarray]]] = []
+    drawn: list[tuple[Row, list[np.ndarray], list[np.ndarray]]] = []
     spent = 0
     while spent < budget * count:
         bare = family == "shapes" and rng.random() < WORDS_ONLY_ROWS
         lesson = (lessons.words_only if bare else lessons.FAMILIES[family])(rng, grid_wh)
-        drawn.append((lay_out(lesson, ROOM.get(family)), pixels_of(lesson)))
-        spent += len(drawn[-1][0].ids) + len(drawn[-1][1]) * patches
-    drawn.sort(key=lambda pair: len(pair[0].ids))
+        truth = [c for visual in lesson.visuals for c in visual.cells]
+        drawn.append((lay_out(lesson, ROOM.get(family)), pixels_of(lesson), truth))
+        spent += len(drawn[-1][0].ids) + len(truth) * patches
+    drawn.sort(key=lambda one: len(one[0].ids))
     size = -(-len(drawn) // count)
     parts = [drawn[k : k + size] for k in range(0, len(drawn), size)]
     rng.shuffle(parts)
-    return [collate([row for row, _ in part], [p for _, shown in part for p in shown]) for part in parts
-            if any(shown for _, shown in part)]
+    return [collate([row for row, _, _ in part], [p for _, shown, _ in part for p in shown],
+                    [c for _, _, truth in part for c in truth])
+            for part in parts if any(shown for _, shown, _ in part)]
 
 
-def collate(rows: list[Row], pixels: list[np.ndarray]) -> dict[str, torch.Tensor]:
-    """Rows padded to a common length (a multiple of 16) with flat indices into them."""
+def collate(rows: list[Row], pixels: list[np.ndarray], truth: list[np.ndarray]) -> dict[str, torch.Tensor]:
+    """Rows padded to a common length (a multiple of 16) with flat indices into them.
+
+    `truth` says what the visual tokens cover (see cells.py), one array for each of `pixels`.
+    """
     length = -(-max(len(r.ids) for r in rows) // 16) * 16
-    ids = torch.zeros(len(rows), length, dtype=torch.long)
-    positions = torch.zeros(3, len(rows), length, dtype=torch.long)
-    segments = torch.full((len(rows), length), -1, dtype=torch.long)
-    wanted, answers, tasks, weights, talks, talk_tasks = [], [], [], [], [], []
+    ids = np.zeros((len(rows), length), np.int32)
+    positions = np.zeros((3, len(rows), length), np.int32)
+    segments = np.full((len(rows), length), -1, np.int32)
+    talks_before = 0
+    places, talks, weights = [], [], []
     for k, row in enumerate(rows):
         n = len(row.ids)
-        ids[k, :n] = torch.tensor(row.ids)
-        positions[:, k, :n] = torch.from_numpy(row.positions)
-        segments[k, :n] = torch.tensor(row.segments)
-        sizes = np.bincount([t[2] for t in row.targets], minlength=len(row.tasks))
-        for place, token, talk in row.targets:
-            wanted.append(k * length + place)
-            answers.append(token)
-            tasks.append(row.tasks[talk])
-            talks.append(len(talk_tasks) + talk)
-            weights.append(sizes[talk] ** -0.5)
-        talk_tasks += row.tasks
+        ids[k, :n], positions[:, k, :n], segments[k, :n] = row.ids, row.positions, row.segments
+        places.append(k * length + row.places)
+        talks.append(talks_before + row.talks)
+        weights.append(np.bincount(row.talks)[row.talks] ** -0.5)
+        talks_before += len(row.tasks)
+    talk_tasks = np.array([t for row in rows for t in row.tasks])
+    all_talks = np.concatenate(talks)
     pads = [tokenizer().token_to_id(t) for t in ("<|image_pad|>", "<|video_pad|>")]
-    return {
-        "pixels": torch.from_numpy(np.stack(pixels)), "ids": ids, "positions": positions, "segments": segments,
-        "slots": torch.isin(ids, torch.tensor(pads)).flatten().nonzero().flatten(),
-        "wanted": torch.tensor(wanted), "answers": torch.tensor(answers), "tasks": torch.tensor(tasks),
-        "weights": torch.tensor(weights, dtype=torch.float32), "talks": torch.tensor(talks),
-        "talk_tasks": torch.tensor(talk_tasks),
+    arrays = {
+        "pixels": np.stack(pixels), "cells": np.stack(truth).reshape(-1, COLUMNS).astype(np.int32), "ids": ids, "positions": positions, "segments": segments,
+        "slots": np.flatnonzero(np.isin(ids, pads)), "wanted": np.concatenate(places),
+        "answers": np.concatenate([row.wanted for row in rows]), "tasks": talk_tasks[all_talks],
+        "weights": np.concatenate(weights).astype(np.float32), "talks": all_talks, "talk_tasks": talk_tasks,
     }
+    return {name: torch.from_numpy(array) for name, array in arrays.items()}

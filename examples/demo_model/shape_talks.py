@@ -187,7 +187,7 @@ def attributes(rng: random.Random, scene: Scene) -> Talk:
     keys = ["type", "color"] if rng.random() < 0.6 else rng.sample(list(values), rng.randint(1, 3))
     example = {"bbox_2d": "[x1, y1, x2, y2]", "label": noun} | {k: "..." for k in keys}
     shown = json.dumps(example).replace('"[', "[").replace(']"', "]")
-    words = say.ask(rng, say.ATTRIBUTES, noun, " and ".join(keys), shown)
+    words = say.ask(rng, say.ATTRIBUTES, noun, " and ".join(keys), shown, preset_id="ground_attributes")
     items = _box_items(scene, found, lambda t: noun)
     for item, thing in zip(items, found):
         item |= {k: values[k](thing) for k in keys}
@@ -197,7 +197,7 @@ def attributes(rng: random.Random, scene: Scene) -> Talk:
 def points(rng: random.Random, scene: Scene) -> Talk:
     noun, found, label = _asked(rng, scene, absent=0.12)
     items = [{"point_2d": answers.scaled_point(t.point, scene.size_wh), "label": label(t)} for t in found]
-    return one("points", say.ask(rng, say.POINTS, noun, preset_id="ground_points"), answers.fenced_items(items))
+    return one("points", say.ask(rng, say.POINTS, noun, preset_id="ground_by_points"), answers.fenced_items(items))
 
 
 def chat(rng: random.Random, scene: Scene) -> Talk:

@@ -1,4 +1,4 @@
-"""Train the demo checkpoint: python train.py --minutes 14 [--resume].
+"""Train the demo checkpoint: python train.py --compile --minutes 8.6 [--resume].
 
 Lessons are drawn by worker processes without end, so nothing is seen twice and the training
 figures are also figures on unseen scenes. The rate follows the clock: it falls to zero when
@@ -21,12 +21,15 @@ from torch import Tensor
 import checkpoint_files
 import packing
 import tokens
+from cell_loss import CellHeads
 from export_weights import exported
+from feed import Feed
 from network import Network
 from optim import optimizers
 
 RUN = checkpoint_files.HERE / "runs" / "last"
 LOG_SECONDS = 25
+CELL_WEIGHT = 0.3
 SAVE_SECONDS = 150
 
 
@@ -50,8 +53,10 @@ class Figures:
 
     def __init__(self, device: torch.device):
         self.sums = torch.zeros(5, len(packing.TASKS), device=device)
+        self.cells = torch.zeros(2, device=device)
 
-    def add(self, loss: Tensor, right: Tensor, batch: dict[str, Tensor]) -> None:
+    def add(self, loss: Tensor, right: Tensor, of_cells: Tensor, batch: dict[str, Tensor]) -> None:
+        self.cells += torch.stack((of_cells, torch.ones_like(of_cells)))
         tasks, talks, talk_tasks = batch["tasks"], batch["talks"], batch["talk_tasks"]
         for k, value in enumerate((torch.ones_like(loss), loss, right.float())):
             self.sums[k].index_add_(0, tasks, value)
@@ -62,24 +67,28 @@ class Figures:
     def report(self) -> dict[str, tuple[float, float, float]]:
         """task -> (loss, share of right tokens, share of wholly right answers), then start anew."""
         count, loss, right, whole, talks = self.sums.tolist()
+        of_cells, steps = self.cells.tolist()
         self.sums.zero_()
-        return {name: (loss[k] / count[k], right[k] / count[k], whole[k] / talks[k])
-                for k, name in enumerate(packing.TASKS) if count[k]}
+        self.cells.zero_()
+        found = {name: (loss[k] / count[k], right[k] / count[k], whole[k] / talks[k])
+                 for k, name in enumerate(packing.TASKS) if count[k]}
+        return {"cells": (of_cells / max(steps, 1), 0.0, 0.0)} | found
 
 
-def forward_loss(network: Network, batch: dict[str, Tensor], figures: Figures) -> Tensor:
-    """Mean loss in which an answer of n tokens weighs sqrt(n)."""
+def forward_loss(network: Network, heads: CellHeads, batch: dict[str, Tensor], figures: Figures) -> Tensor:
+    """Mean loss in which an answer of n tokens weighs sqrt(n), and the loss of the cells."""
     device = batch["ids"].device
     with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-        logits = network(batch["pixels"], batch["ids"], batch["positions"], batch["segments"], batch["slots"],
-                         batch["wanted"])
+        seen, logits = network(batch["pixels"], batch["ids"], batch["positions"], batch["segments"], batch["slots"],
+                               batch["wanted"])
+        of_cells = heads(seen, batch["cells"])
     each = F.cross_entropy(logits.float(), batch["answers"], reduction="none")
     with torch.no_grad():
-        figures.add(each.detach(), logits.argmax(-1) == batch["answers"], batch)
-    return (each * batch["weights"]).sum() / batch["weights"].sum()
+        figures.add(each.detach(), logits.argmax(-1) == batch["answers"], of_cells, batch)
+    return (each * batch["weights"]).sum() / batch["weights"].sum() + CELL_WEIGHT * of_cells
 
 
-def rate(done: float, step: int, warm_steps: int = 150) -> float:
+def rate(done: float, step: int, warm_steps: int) -> float:
     """Share of the peak rate when `done` (0 to 1) of the time is over."""
     return min(1.0, (step + 1) / warm_steps) * min(1.0, max(0.0, (1.0 - done) / 0.75))
 
@@ -92,11 +101,11 @@ def compile_blocks(network: Network) -> None:
         block.compile(dynamic=True)
 
 
-def save(folder: Path, network: Network, optims, state: dict) -> None:
+def save(folder: Path, network: Network, heads: CellHeads, optims, state: dict) -> None:
     """Everything that `--resume` needs, replaced in one step."""
     folder.mkdir(parents=True, exist_ok=True)
-    torch.save({"network": network.state_dict(), "optims": [o.state_dict() for o in optims], "state": state},
-               folder / "part.pt")
+    torch.save({"network": network.state_dict(), "heads": heads.state_dict(),
+                "optims": [o.state_dict() for o in optims], "state": state}, folder / "part.pt")
     os.replace(folder / "part.pt", folder / "state.pt")
 
 
@@ -105,33 +114,36 @@ def train(options: argparse.Namespace) -> dict:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if not (checkpoint_files.CHECKPOINT / "tokenizer.json").exists():
         checkpoint_files.write(tokens.build(tokens.corpus()))
-    state = {"step": 0, "seconds": 0.0, "talks": 0, "pictures": 0, "runs": 0}
+    state = {"step": 0, "seconds": 0.0, "talks": 0, "pictures": 0, "again": 0, "runs": 0}
     shares = packing.SHARES | json.loads(options.shares)
     saved = torch.load(options.folder / "state.pt", map_location="cpu") if options.resume else None
     if saved:
         state = saved["state"]
     data = Lessons(options.seed + 77 * state["runs"], options.budget, shares, options.reach)
-    loader = iter(torch.utils.data.DataLoader(
-        data, batch_size=None, num_workers=options.workers, pin_memory=device.type == "cuda",
-        prefetch_factor=4 if options.workers else None))  # before CUDA starts: workers are forks
+    loader = torch.utils.data.DataLoader(
+        data, batch_size=None, num_workers=options.workers, in_order=False,
+        prefetch_factor=16 if options.workers else None)
+    feed = Feed(iter(loader), device)  # before CUDA starts: workers are forks
     torch.manual_seed(options.seed)
-    config = json.loads((checkpoint_files.CHECKPOINT / "config.json").read_text(encoding="utf-8"))
+    config = json.loads(options.config.read_text(encoding="utf-8"))
     network = Network(config).to(device)
-    optims = optimizers(network, options.muon_lr, options.adam_lr)
+    heads = CellHeads(config["text_config"]["hidden_size"]).to(device)
+    optims = optimizers(network, heads, options.muon_lr, options.adam_lr)
     if options.start_from:
         network.load_state_dict(exported(options.start_from))
     if saved:
         network.load_state_dict(saved["network"])
+        heads.load_state_dict(saved["heads"])
         for optimizer, kept in zip(optims, saved["optims"]):
             optimizer.load_state_dict(kept)
     state["runs"] += 1
     if options.compile:
         compile_blocks(network)
-    return _loop(options, device, network, optims, loader, state)
+    return _loop(options, feed, network, heads, optims, state)
 
 
-def _loop(options, device, network, optims, loader, state) -> dict:
-    figures, start, spent_before = Figures(device), time.monotonic(), state["seconds"]
+def _loop(options, feed, network, heads, optims, state) -> dict:
+    figures, start, spent_before = Figures(feed.device), time.monotonic(), state["seconds"]
     logged = saved = start
     waited, last = 0.0, {}
     while True:
@@ -144,47 +156,50 @@ def _loop(options, device, network, optims, loader, state) -> dict:
             print(_line(state, now - logged, waited, last), flush=True)
             logged, waited = time.monotonic(), 0.0
         if over or now - saved > SAVE_SECONDS:
-            save(options.folder, network, optims, state)
+            save(options.folder, network, heads, optims, state)
             saved = time.monotonic()
         if over:
             return last
-        batch = next(loader)
+        batch, fresh = feed.next()
         waited += time.monotonic() - now
-        batch = {k: v.to(device, non_blocking=True) for k, v in batch.items()}
         for optimizer in optims:
             for group in optimizer.param_groups:
-                group["lr"] = group["peak"] * rate(done, state["step"])
-        forward_loss(network, batch, figures).backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+                group["lr"] = group["peak"] * rate(done, state["step"], options.warm)
+        forward_loss(network, heads, batch, figures).backward()
+        torch.nn.utils.clip_grad_norm_([*network.parameters(), *heads.parameters()], 1.0)
         for optimizer in optims:
             optimizer.step()
             optimizer.zero_grad()
         state["step"] += 1
-        state["pictures"] += len(batch["pixels"])
-        state["talks"] += len(batch["talk_tasks"])
+        state["again"] += not fresh
+        state["pictures"] += len(batch["pixels"]) * fresh
+        state["talks"] += len(batch["talk_tasks"]) * fresh
 
 
 def _line(state: dict, seconds: float, waited: float, figures: dict) -> str:
     parts = " ".join(f"{name} {loss:.3f}/{100 * right:.1f}/{100 * whole:.0f}"
                      for name, (loss, right, whole) in figures.items())
     return (f"[{state['seconds']:.0f} s step {state['step']} pictures {state['pictures']} talks {state['talks']} "
+            f"again {state['again']} "
             f"waited {100 * waited / max(seconds, 1e-6):.0f}%] {parts}")
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--minutes", type=float, default=14.0, help="training time over all runs")
+    parser.add_argument("--minutes", type=float, default=8.6, help="training time over all runs")
     parser.add_argument("--stop-after", type=float, default=1e9, help="minutes after which this run stops")
     parser.add_argument("--steps", type=int, default=10**9)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--budget", type=int, default=80_000, help="patches and tokens of a batch")
+    parser.add_argument("--budget", type=int, default=300_000, help="patches and tokens of a batch")
     parser.add_argument("--reach", type=float, default=1.0, help="below 1: smaller pictures only")
-    parser.add_argument("--workers", type=int, default=max(0, (os.cpu_count() or 2) - 2))
+    parser.add_argument("--workers", type=int, default=max(0, (os.cpu_count() or 2) - 4))
     parser.add_argument("--muon-lr", type=float, default=0.02)
     parser.add_argument("--adam-lr", type=float, default=2e-3)
+    parser.add_argument("--warm", type=int, default=100, help="steps over which the rate rises")
     parser.add_argument("--shares", default="{}", help='JSON, e.g. {"pages": 0.2}')
     parser.add_argument("--resume", action="store_true")
     parser.add_argument("--start-from", type=Path, help="checkpoint folder whose weights are the start")
+    parser.add_argument("--config", type=Path, default=checkpoint_files.CHECKPOINT / "config.json")
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--folder", type=Path, default=RUN)
     return parser.parse_args(arguments)

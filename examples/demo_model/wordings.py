@@ -148,8 +148,9 @@ def preset(task_id: str) -> str | None:
 def ask(rng: random.Random, wordings: tuple[str, ...], *values: str, preset_id: str = "") -> str:
     """One wording of a task with its values filled in; the pack's own prompt in 45 of 100 cases."""
     own = preset(preset_id) if preset_id else None
-    if own and rng.random() < 0.45:
-        return re.sub(r"\{\w+\}", lambda _, it=iter(values): next(it), own)
+    if own and rng.random() < 0.5:
+        names = dict(zip(dict.fromkeys(re.findall(r"\{(\w+)\}", own)), values))
+        return re.sub(r"\{(\w+)\}", lambda found: names[found[1]], own)
     if rng.random() < 0.35:
         return wordings[0].format(*values)
     return vary(rng, rng.choice(wordings).format(*values))
