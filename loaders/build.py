@@ -14,8 +14,9 @@ from .checkpoint import Checkpoint
 from .reading import OnBytes
 from .skeleton import empty_module, fill, model_class, model_config
 
-# Quantizing these costs quality where it hurts most and saves little.
-KEEP_PRECISE = ["visual", "lm_head"]
+# Quantizing these costs quality where it hurts most and saves little. transformers 5 compares
+# from the start of the name: "visual" alone would match nothing.
+KEEP_PRECISE = ["model.visual", "lm_head"]
 # Beside the weights on each GPU: caches, pictures, logits.
 SPREAD_RESERVE = 0.85
 

@@ -21,14 +21,16 @@ from .build import Built, build, size_bytes
 from .cache import MODEL_CACHE
 from .capability import ONE_DEVICE, SPREAD, Plan, plan
 from .checkpoint import Checkpoint, inspect
-from .choices import GB
+from .choices import GB, amount
+from .download import fetch
 from .engine.protocol import Engine
 from .engine.reference import ReferenceEngine
 from .estimate import Estimate, check_room, estimate
 from .host import host
+from .hubs import list_files
 from .machine import this_machine
 from .report import loaded_text, loading_text, plan_text
-from .settings import PARK, UNLOAD, Adapter, LoadSettings
+from .settings import NEVER, PARK, UNLOAD, Adapter, LoadSettings
 
 log = logging.getLogger(__name__)
 
@@ -101,12 +103,32 @@ def prepare(settings: LoadSettings) -> Prepared:
     Raises:
         LoadError: naming the file or the choice, and what to do.
     """
-    checkpoint = inspect(catalog.folder_of(settings.model))
+    checkpoint = _checkpoint(settings)
     machine, memory = this_machine(), host()
     chosen = plan(settings, checkpoint, machine, memory.default_device(), memory.free_bytes)
     needed = estimate(checkpoint, chosen)
     check_room(needed, chosen, machine)
     return Prepared(checkpoint, chosen, needed, _loras(settings, checkpoint, chosen))
+
+
+def _checkpoint(settings: LoadSettings) -> Checkpoint:
+    """The checkpoint's folder, checked; fetched first where it is wanted and not whole."""
+    spec = catalog.spec_of(settings.model)
+    try:
+        return inspect(catalog.folder_of(settings.model))
+    except LoadError:
+        if settings.download == NEVER or spec is None:
+            raise
+    place = catalog.place_of(spec.name)
+    bar = host().ProgressBar(100)
+
+    def on_bytes(done: int, total: int) -> None:
+        host().check_interrupt()
+        text = f"Downloading {spec.name}: {amount(done)} of {amount(total)} into {place}"
+        bar.show(100 * done / max(1, total), text)
+
+    fetch(list_files(settings.download, spec.repository), place, on_bytes)
+    return inspect(place)
 
 
 def _loras(

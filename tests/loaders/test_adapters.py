@@ -1,0 +1,160 @@
+"""LoRA adapters: merged, attached, several, and each wrong one named."""
+
+import importlib.util
+import json
+
+import pytest
+import torch
+from checkpoint_kinds import edit_json
+from qwen3vl_nodes.loaders import catalog, local, torch_memory
+from qwen3vl_nodes.loaders.adapters import apply, inspect_adapter, merge
+from qwen3vl_nodes.loaders.build import build
+from qwen3vl_nodes.loaders.capability import PLAIN, Plan
+from qwen3vl_nodes.loaders.checkpoint import inspect
+from qwen3vl_nodes.loaders.local import LocalModel
+from qwen3vl_nodes.loaders.settings import NATIVE, Adapter, LoadSettings
+from qwen3vl_nodes.utils.errors import LoadError
+
+LAYERS = ("self_attn.q_proj", "self_attn.v_proj", "mlp.down_proj")
+PREFIX = "base_model.model.model.language_model.layers"
+HAS_PEFT = importlib.util.find_spec("peft") is not None
+
+
+def module_of(kind, name="dense"):
+    checkpoint = inspect(kind(name))
+    plan = Plan(torch.device("cpu"), torch.float32, "sdpa", "none", PLAIN)
+    return build(checkpoint, plan, NATIVE).module
+
+
+def write_adapter(folder, module, rank=4, alpha=8, seed=0):
+    """An adapter as peft saves it, for three linear layers of each decoder layer."""
+    from safetensors.torch import save_file
+
+    generator = torch.Generator().manual_seed(seed)
+    tensors = {}
+    for number, layer in enumerate(module.model.language_model.layers):
+        for name in LAYERS:
+            rows, columns = layer.get_submodule(name).weight.shape
+            key = f"{PREFIX}.{number}.{name}"
+            tensors[f"{key}.lora_A.weight"] = torch.randn(rank, columns, generator=generator) * 0.1
+            tensors[f"{key}.lora_B.weight"] = torch.randn(rows, rank, generator=generator) * 0.1
+    folder.mkdir(parents=True)
+    save_file(tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
+    config = {
+        "peft_type": "LORA", "r": rank, "lora_alpha": alpha, "bias": "none",
+        "fan_in_fan_out": False,
+        "task_type": "CAUSAL_LM", "base_model_name_or_path": "Qwen/Qwen3-VL-2B-Instruct",
+        "target_modules": [name.rpartition(".")[2] for name in LAYERS], "inference_mode": True,
+    }  # fmt: skip
+    (folder / "adapter_config.json").write_text(json.dumps(config))
+    return folder
+
+
+@pytest.fixture
+def adapter(kind, tmp_path):
+    return write_adapter(tmp_path / "loras" / "style", module_of(kind))
+
+
+def logits(module):
+    with torch.inference_mode():
+        return module(input_ids=torch.arange(5, 40)[None]).logits
+
+
+def files_of(kind, folder, name="dense"):
+    return inspect_adapter(folder, inspect(kind(name)).architecture)
+
+
+def test_merged_by_hand(kind, adapter):
+    from safetensors.torch import load_file
+
+    module = module_of(kind)
+    before = {name: p.clone() for name, p in module.named_parameters()}
+    merge(module, files_of(kind, adapter), 0.5)
+    stored = load_file(adapter / "adapter_model.safetensors")
+    for name, after in module.named_parameters():
+        key = f"base_model.model.{name.removesuffix('.weight')}"
+        expected = before[name]
+        if f"{key}.lora_A.weight" in stored:
+            product = stored[f"{key}.lora_B.weight"] @ stored[f"{key}.lora_A.weight"]
+            expected = expected + 0.5 * 8 / 4 * product
+        assert torch.allclose(after, expected, atol=1e-6), name
+
+
+@pytest.mark.skipif(not HAS_PEFT, reason="peft is not installed")
+@pytest.mark.parametrize("strength", [1.0, -0.5])
+def test_attached_is_merged(kind, adapter, tmp_path, strength):
+    other = write_adapter(tmp_path / "loras" / "other", module_of(kind), rank=2, seed=1)
+    found = {}
+    for merged in (True, False):
+        module = module_of(kind)
+        apply(module, [
+            (Adapter("style", strength, merged), files_of(kind, adapter)),
+            (Adapter("other", 1.0, merged), files_of(kind, other)),
+        ])  # fmt: skip
+        found[merged] = logits(module)
+    assert torch.allclose(found[True], found[False], atol=1e-4)
+    assert not torch.allclose(found[True], logits(module_of(kind)), atol=1e-2)
+
+
+@pytest.mark.skipif(HAS_PEFT, reason="peft is installed")
+def test_attached_without_peft(kind, adapter):
+    with pytest.raises(LoadError, match="needs the package peft"):
+        apply(module_of(kind), [(Adapter("style", 1.0, False), files_of(kind, adapter))])
+
+
+def wrong_shape(folder):
+    edit_json(folder / "adapter_config.json", r=5)
+
+
+def no_weights(folder):
+    (folder / "adapter_model.safetensors").unlink()
+
+
+def cut(folder):
+    path = folder / "adapter_model.safetensors"
+    path.write_bytes(path.read_bytes()[:-9])
+
+
+WRONG = {
+    "code": (lambda f: edit_json(f / "adapter_config.json", auto_map={}), "auto_map"),
+    "another kind": (
+        lambda f: edit_json(f / "adapter_config.json", peft_type="IA3"), "'IA3' adapter"),
+    "DoRA": (lambda f: edit_json(f / "adapter_config.json", use_dora=True), "use_dora"),
+    "no rank": (lambda f: edit_json(f / "adapter_config.json", r=None), "'r'"),
+    "another rank": (wrong_shape, "does not fit this model"),
+    "no weights": (no_weights, "no adapter_model.safetensors"),
+    "cut off": (cut, "cut off"),
+    "no config": (lambda f: (f / "adapter_config.json").unlink(), "no adapter_config.json"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_adapter_is_named(kind, adapter, name):
+    change, words = WRONG[name]
+    change(adapter)
+    with pytest.raises(LoadError) as caught:
+        files_of(kind, adapter)
+    assert words in str(caught.value)
+
+
+def test_made_for_another_size(kind, adapter):
+    with pytest.raises(LoadError, match=r"does not fit.*Qwen/Qwen3-VL-2B-Instruct"):
+        files_of(kind, adapter, "fp8")
+
+
+def test_from_the_menu_to_the_weights(kind, adapter, monkeypatch):
+    monkeypatch.setattr(local, "host", lambda: torch_memory)
+    monkeypatch.setattr(catalog, "folder_of", kind)
+    monkeypatch.setattr(catalog.comfy_bridge, "adapter_roots", lambda: [adapter.parent])
+    plain = LocalModel(LoadSettings("dense", device="cpu", dtype="fp32"))
+    styled = plain.with_adapter(Adapter("style"))
+    assert (
+        styled.settings != plain.settings and "LoRA style, strength 1, merged" in styled.describe()
+    )
+    assert list(catalog.adapter_folders([adapter.parent])) == ["style"]
+    with styled.open() as engine, torch.inference_mode():
+        after = logits(engine._module)
+    styled.unload()
+    assert not torch.allclose(after, logits(module_of(kind)), atol=1e-2)
+    with pytest.raises(LoadError, match="No LoRA adapter called 'gone'"):
+        plain.with_adapter(Adapter("gone")).describe()

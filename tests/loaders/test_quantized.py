@@ -1,0 +1,83 @@
+"""bitsandbytes 8-bit and 4-bit: linear layers shrink, the vision tower and lm_head do not."""
+
+import gc
+import importlib.util
+import warnings
+
+import pytest
+import torch
+from checkpoint_kinds import write_kind
+from qwen3vl_nodes.loaders import local, torch_memory
+from qwen3vl_nodes.loaders.cache import MODEL_CACHE
+from qwen3vl_nodes.loaders.local import LocalModel
+from qwen3vl_nodes.loaders.machine import this_machine
+from qwen3vl_nodes.loaders.settings import PARK, LoadSettings
+from qwen3vl_nodes.loaders.teardown import empty
+from torch import nn
+
+needs_bitsandbytes = pytest.mark.skipif(
+    importlib.util.find_spec("bitsandbytes") is None, reason="bitsandbytes is not installed"
+)
+
+
+@pytest.fixture
+def quantized(tmp_path, monkeypatch):
+    """Layers of whole blocks of 64, as bitsandbytes likes them."""
+    folder = write_kind(tmp_path / "fp8", "untied")
+    monkeypatch.setattr(local, "host", lambda: torch_memory)
+    monkeypatch.setattr(local.catalog, "folder_of", lambda _name: folder)
+    this_machine.cache_clear()
+    yield lambda q, **more: LocalModel(LoadSettings("x", device="cpu", quantization=q, **more))
+    MODEL_CACHE.clear()
+
+
+def answer(handle):
+    from engine_requests import ask
+
+    with handle.open() as engine:
+        return [reply.text for _, reply in engine.generate([ask("Hello", max_new_tokens=4)])]
+
+
+@needs_bitsandbytes
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(("choice", "name"), [("8-bit", "Linear8bitLt"), ("4-bit", "Linear4bit")])
+def test_what_is_quantized_and_what_is_not(quantized, choice, name):
+    handle = quantized(choice, keep=PARK)
+    assert "keep their precision" in handle.describe()
+    assert "cannot be parked" in handle.describe()
+    first = answer(handle)
+    with handle.open() as engine:
+        module = engine._module
+    kinds = {path: type(part).__name__ for path, part in module.named_modules()}
+    linears = {path for path, part in module.named_modules() if isinstance(part, nn.Linear)}
+    inside = {path for path in linears if ".language_model.layers." in path}
+    assert len(inside) == 3 * 7
+    assert {kinds[path] for path in inside} == {name}
+    assert {kinds[path] for path in linears - inside} == {"Linear"}
+    assert any("visual" in path for path in linears - inside)
+    # A real teardown, though such weights refuse to move, and though we hold the module.
+    torch_memory.make_room(1 << 60, torch.device("cpu"))
+    assert not MODEL_CACHE.settings()
+    gc.collect()
+    assert not list(module.parameters()) and not list(module.buffers())
+    assert answer(handle) == first
+
+
+def test_teardown_reaches_every_copy():
+    """8-bit layers hold a second copy in their state, accelerate's hooks a third."""
+
+    class State:
+        copy = torch.ones(3)
+
+    class Hook:
+        def __init__(self):
+            self.weights_map = {"weight": torch.ones(3)}
+
+    layer = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
+    layer[0].state, hook = State(), Hook()
+    layer[0]._hf_hook = hook
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        empty(layer)
+    assert not list(layer.parameters()) and not list(layer.buffers())
+    assert "state" not in vars(layer[0]) and not vars(hook)
