@@ -12,6 +12,21 @@ WIDGET_TYPES = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO")
 # ComfyUI's own nodes in the examples: their widgets and the types of their outputs.
 CORE = {
     "LoadImage": (["image", "upload"], ["IMAGE", "MASK"]),
+    "PreviewImage": ([], []),
+    "MaskPreview": ([], []),
+    "PrimitiveStringMultiline": (["value"], ["STRING"]),
+    "CheckpointLoaderSimple": (["ckpt_name"], ["MODEL", "CLIP", "VAE"]),
+    "CLIPTextEncode": (["text"], ["CONDITIONING"]),
+    "VAEEncodeForInpaint": (["grow_mask_by"], ["LATENT"]),
+    "KSampler": (
+        ["seed", "control_after_generate", "steps", "cfg", "sampler_name", "scheduler", "denoise"],
+        ["LATENT"],
+    ),
+    "VAEDecode": ([], ["IMAGE"]),
+    "SAM3_Detect": (
+        ["threshold", "refine_iterations", "individual_masks"],
+        ["MASK", "BOUNDING_BOX"],
+    ),
     "MarkdownNote": (["text"], []),
 }
 NOTES = ("MarkdownNote",)
