@@ -24,7 +24,9 @@ DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 def tiny() -> SimpleNamespace:
     """Processor and fp32 model, made once; tests leave both as they are."""
     processor = build_processor()
-    return SimpleNamespace(processor=processor, model=build_model(processor.tokenizer).to(DEVICE))
+    model: Any = build_model(processor.tokenizer)
+    model.to(DEVICE)
+    return SimpleNamespace(processor=processor, model=model)
 
 
 def engine(model: Any = None, **settings: Any) -> FastEngine:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Callable
 from functools import lru_cache
 
 import torch
@@ -26,14 +27,22 @@ def pick_ops(device: torch.device) -> TorchOps:
         return TorchOps()
     ops = TritonOps()
 
-    def probe() -> None:
-        row = torch.ones(1, 16, dtype=torch.float32, device=device)
-        ops.add_norm(None, row, row[0], 1e-6)
-
+    row = torch.ones(1, 16, dtype=torch.float32, device=device)
     try:
         with torch.cuda.device(device):
-            StepGraphs().replay("probe", probe, probe)
+            ops.add_norm(None, row, row[0], 1e-6)
+            fused = _captures(lambda: ops.add_norm(None, row + 1, row[0], 1e-6))
+            # Plain steps in a graph are quicker than fused ones launched one by one.
+            if not fused and _captures(lambda: row + 1):
+                log.warning("Triton kernels cannot be captured here, so steps are not fused.")
+                return TorchOps()
     except Exception as error:  # whatever a compiler or driver raises: the plain way works too
         log.warning("Triton does not run here, so kernels are not fused: %s", error)
         return TorchOps()
     return ops
+
+
+def _captures(step: Callable[[], object]) -> bool:
+    graphs = StepGraphs()
+    graphs.replay("probe", step, step)
+    return len(graphs) == 1

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import gc
+import logging
 from collections.abc import Callable, Hashable
 from contextlib import suppress
 from functools import lru_cache
+from typing import Any
 
 import torch
+
+log = logging.getLogger(__name__)
 
 
 class StepGraphs:
@@ -18,7 +22,8 @@ class StepGraphs:
 
     def __init__(self) -> None:
         self._graphs: dict[Hashable, torch.cuda.CUDAGraph] = {}
-        self._pool: tuple[int, int] | None = None
+        self._pool: Any = None
+        self._works = True
 
     def __len__(self) -> int:
         return len(self._graphs)
@@ -28,8 +33,10 @@ class StepGraphs:
         self._graphs.clear()
         self._pool = None
 
-    def replay(self, key: Hashable, step: Callable[[], None], rehearse: Callable[[], None]) -> None:
-        """Run `step` as the graph for `key`.
+    def replay(
+        self, key: Hashable, step: Callable[[], object], rehearse: Callable[[], object]
+    ) -> None:
+        """Run `step` as the graph for `key`, or as it is once a capture has failed.
 
         Args:
             key: everything that shapes the step.
@@ -37,12 +44,28 @@ class StepGraphs:
             rehearse: the same step on spare buffers, so that kernels are compiled and libraries
                 set up before the capture, in which neither may happen.
         """
-        if key not in self._graphs:
+        if key not in self._graphs and self._works:
+            self._works = self._captured(key, step, rehearse)
+        if key in self._graphs:
+            self._graphs[key].replay()
+        else:
+            step()
+
+    def _captured(
+        self, key: Hashable, step: Callable[[], object], rehearse: Callable[[], object]
+    ) -> bool:
+        """Capture the graph for `key`; False when this system cannot: no reason to stop."""
+        try:
             self._graphs[key] = self._capture(step, rehearse)
-        self._graphs[key].replay()
+        except torch.OutOfMemoryError:
+            raise
+        except (RuntimeError, ValueError) as error:
+            log.warning("A decode step could not be captured, so each is launched: %s", error)
+            return False
+        return True
 
     def _capture(
-        self, step: Callable[[], None], rehearse: Callable[[], None]
+        self, step: Callable[[], object], rehearse: Callable[[], object]
     ) -> torch.cuda.CUDAGraph:
         main = torch.cuda.current_stream()
         aside = _side_stream(main.device)
@@ -57,7 +80,7 @@ class StepGraphs:
         finally:
             if collecting:
                 gc.enable()
-        main.wait_stream(aside)
+            main.wait_stream(aside)
         self._pool = self._pool or graph.pool()
         return graph
 
@@ -68,9 +91,7 @@ def _side_stream(device: torch.device) -> torch.cuda.Stream:
     return torch.cuda.Stream(device)
 
 
-def _record(
-    graph: torch.cuda.CUDAGraph, pool: tuple[int, int] | None, step: Callable[[], None]
-) -> None:
+def _record(graph: torch.cuda.CUDAGraph, pool: Any, step: Callable[[], object]) -> None:
     # Other threads prepare pictures meanwhile; what they do is no part of this capture.
     where = {} if pool is None else {"pool": pool}
     graph.capture_begin(**where, capture_error_mode="thread_local")

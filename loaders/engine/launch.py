@@ -28,7 +28,7 @@ class Address(int):
         return int(self)
 
 
-def launch(kernel: Any, grid: tuple[int, ...], *arguments: Any, **settings: Any) -> None:
+def launch(kernel: Any, grid: tuple[Any, ...], *arguments: Any, **settings: Any) -> None:
     """Launch a Triton kernel; tensors, numbers and compile-time values in the kernel's order."""
     if _memory_is_promised():
         arguments = tuple(Address(a) if isinstance(a, torch.Tensor) else a for a in arguments)

@@ -173,7 +173,7 @@ class TritonOps(TorchOps):
         if type(mlp.act_fn).__name__ not in TANH_GELU or normed.dtype == torch.float32:
             return mlp(normed)
         first = mlp.linear_fc1
-        wide = torch._addmm_activation(first.bias, normed, first.weight.T, use_gelu=True)
+        wide = torch.ops.aten._addmm_activation(first.bias, normed, first.weight.T, use_gelu=True)
         return mlp.linear_fc2(wide)
 
     def rotate_vision(self, qkv: torch.Tensor, heads: int, rotary: Rotary) -> torch.Tensor:

@@ -18,7 +18,7 @@ from .vision_attention import PictureAttention
 # Patches in one pass (a picture of 1024 x 1024 has 4,096): enough to fill a large GPU, and a
 # bound on memory and on the time until an interrupt is seen.
 PASS_PATCHES = 32_768
-PASS_PATCHES_CPU = 8_192
+PASS_PATCHES_CPU = 4_096
 # Positions of so many different picture sizes stay on the device (about 3 MB each).
 GRIDS_KEPT = 16
 

@@ -70,8 +70,8 @@ class PictureAttention:
     ) -> torch.Tensor:
         """`qkv` [N, 3, heads, D] to [N, heads * D]."""
         if not self._flash:
-            parts = (qkv.unbind(1)[i].split(list(lengths)) for i in range(3))
-            mixed = [_same_length(*picture, 1) for picture in zip(*parts, strict=True)]
+            pictures = qkv.split(list(lengths))
+            mixed = [_same_length(*picture.unbind(1), count=1) for picture in pictures]
         else:
             mixed = [self._stretch(qkv, stretch) for stretch in stretches]
         return mixed[0] if len(mixed) == 1 else torch.cat(mixed)
@@ -82,17 +82,20 @@ class PictureAttention:
             from torch.nn.attention import SDPBackend, sdpa_kernel
 
             with sdpa_kernel(SDPBackend.CUDNN_ATTENTION):
-                return _same_length(queries, keys, values, len(queries) // stretch.length)
-        borders, longest = (stretch.borders,) * 2, (stretch.longest,) * 2
+                count = len(queries) // stretch.length
+                return _same_length(queries, keys, values, count=count)
+        borders, longest = (stretch.borders, stretch.borders), (stretch.longest, stretch.longest)
         return flash(queries, keys, values, borders, longest, causal=False).flatten(1)
 
 
 def _same_length(
-    queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, count: int
+    queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, *, count: int
 ) -> torch.Tensor:
     """`count` pictures of one length, [count * L, heads, D] to [count * L, heads * D]."""
-    views = [t.unflatten(0, (count, -1)).transpose(1, 2) for t in (queries, keys, values)]
-    mixed = functional.scaled_dot_product_attention(*views)
+    query, key, value = (
+        t.unflatten(0, (count, -1)).transpose(1, 2) for t in (queries, keys, values)
+    )
+    mixed = functional.scaled_dot_product_attention(query, key, value)
     return mixed.transpose(1, 2).reshape(len(queries), -1)
 
 

@@ -12,6 +12,7 @@ import torch
 from fast_kit import DEVICE, ask, clip, picture, tiny
 from qwen3vl_nodes.loaders.engine import weights
 from qwen3vl_nodes.loaders.engine.capability import pick_ops
+from qwen3vl_nodes.loaders.engine.graphs import StepGraphs
 from qwen3vl_nodes.loaders.engine.ops import DecodeView, TorchOps
 from qwen3vl_nodes.loaders.engine.pool import PagePool
 from qwen3vl_nodes.loaders.engine.prefix import PrefixCache, common
@@ -185,6 +186,28 @@ def test_addresses_stand_for_memory_that_is_only_promised(monkeypatch):
 
     kinds = [native_specialize_impl(CUDABackend, x, False, True, True) for x in (tensor, address)]
     assert kinds[0] == kinds[1]
+
+
+def test_a_step_that_cannot_be_captured_is_launched(monkeypatch):
+    graphs, steps, tries = StepGraphs(), [], []
+
+    def capture(step, rehearse):
+        tries.append(1)
+        raise RuntimeError("operation not permitted when stream is capturing")
+
+    monkeypatch.setattr(graphs, "_capture", capture)
+    for _ in range(3):
+        graphs.replay("key", lambda: steps.append(1), lambda: None)
+    assert len(steps) == 3 and len(tries) == 1
+
+    def out_of_memory(step, rehearse):
+        raise torch.OutOfMemoryError("no memory")
+
+    graphs = StepGraphs()
+    monkeypatch.setattr(graphs, "_capture", out_of_memory)
+    with pytest.raises(torch.OutOfMemoryError):
+        graphs.replay("key", lambda: steps.append(1), lambda: None)
+    assert len(steps) == 3
 
 
 @pytest.mark.skipif(DEVICE.type != "cuda", reason="needs a GPU")
