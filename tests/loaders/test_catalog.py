@@ -1,0 +1,106 @@
+"""Every place where checkpoints lie is found under the right name, cheaply, and kept fresh."""
+
+import json
+import time
+
+import pytest
+from qwen3vl_nodes.loaders import catalog
+from qwen3vl_nodes.loaders.catalog import MODELS, adapter_folders, local_folders
+from qwen3vl_nodes.utils.errors import LoadError
+
+
+def put(folder, model_type="qwen3_vl", file="config.json"):
+    folder.mkdir(parents=True)
+    (folder / file).write_text(json.dumps({"model_type": model_type}))
+    return folder
+
+
+def test_all_official_checkpoints():
+    names = [spec.name for spec in MODELS]
+    assert len(names) == len(set(names)) == 6 * 2 * 2
+    assert names[0] == "Qwen3-VL-2B-Instruct"
+    for name in ("Qwen3-VL-235B-A22B-Thinking", "Qwen3-VL-30B-A3B-Instruct-FP8"):
+        assert name in names
+        assert catalog.spec_of(name).repository == f"Qwen/{name}"
+    assert catalog.spec_of("Qwen3-VL-8B-Instruct-FP8").weights_gb < 11
+    assert catalog.spec_of("Qwen3-VL-9B") is None
+
+
+def test_names_by_place(tmp_path):
+    llm, cache = tmp_path / "LLM", tmp_path / "hub"
+    official = put(llm / "Qwen-VL" / "Qwen3-VL-4B-Instruct")
+    tuned = put(llm / "mine" / "tuned", "qwen3_vl_moe")
+    put(llm / "other", "llama")
+    put(llm / "tuned-too" / "checkpoint-10" / "x" / "too deep")
+    put(llm / ".hidden")
+    cached = put(cache / "models--Qwen--Qwen3-VL-8B-Instruct" / "snapshots" / "abc")
+    foreign = put(cache / "models--someone--Tuned-VL" / "snapshots" / "def")
+    assert local_folders([llm, cache, tmp_path / "nothing"]) == {
+        "Qwen3-VL-4B-Instruct": official,
+        "Qwen3-VL-8B-Instruct": cached,
+        "mine/tuned": tuned,
+        "someone/Tuned-VL": foreign,
+    }
+
+
+def test_the_first_of_two_wins(tmp_path):
+    first = put(tmp_path / "a" / "Qwen3-VL-2B-Instruct")
+    put(tmp_path / "b" / "Qwen3-VL-2B-Instruct")
+    assert local_folders([tmp_path / "a", tmp_path / "b"]) == {first.name: first}
+
+
+@pytest.mark.parametrize(
+    "config", [b"", b"{", b"[]", b'"x"', b"\xff\xfe", b'{"a":' * 100_000, b" " * 2_000_000]
+)
+def test_an_unreadable_config_is_no_checkpoint(tmp_path, config):
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x" / "config.json").write_bytes(config)
+    assert local_folders([tmp_path]) == {}
+
+
+def test_adapters(tmp_path):
+    folder = put(tmp_path / "style", file="adapter_config.json")
+    put(tmp_path / "Qwen3-VL-2B-Instruct")
+    assert adapter_folders([tmp_path]) == {"style": folder}
+
+
+@pytest.fixture
+def roots(tmp_path, monkeypatch):
+    monkeypatch.setattr(catalog.comfy_bridge, "model_roots", lambda: [tmp_path / "LLM"])
+    monkeypatch.setattr(catalog.comfy_bridge, "adapter_roots", lambda: [tmp_path / "loras"])
+    monkeypatch.setattr(catalog.comfy_bridge, "download_folder", lambda: tmp_path / "LLM/Qwen-VL")
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setenv("MODELSCOPE_CACHE", str(tmp_path / "scope"))
+    monkeypatch.setattr(catalog, "_memory", catalog._Found(float("-inf"), (), ()))
+    return tmp_path
+
+
+def test_the_menu(roots, monkeypatch):
+    put(roots / "LLM" / "mine")
+    put(roots / "scope" / "models" / "Qwen" / "Qwen3-VL-2B-Thinking")
+    menu = catalog.choices()
+    assert menu[:3] == [catalog.DEMO_NAME, "Qwen3-VL-2B-Thinking", "mine"]
+    assert sorted(set(menu)) == sorted(menu) and len(menu) == 26
+    # ComfyUI asks many times in a row; the disk is read once, and again a little later.
+    put(roots / "LLM" / "new")
+    assert "new" not in catalog.choices()
+    monkeypatch.setattr(catalog, "REMEMBER_SECONDS", 0.0)
+    assert "new" in catalog.choices()
+    assert catalog.adapter_choices() == [catalog.NO_ADAPTER]
+
+
+def test_what_is_not_there(roots):
+    with pytest.raises(LoadError) as caught:
+        catalog.folder_of("Qwen3-VL-8B-Instruct-FP8")
+    assert "10.6 GB" in str(caught.value)
+    assert str(roots / "LLM" / "Qwen-VL" / "Qwen3-VL-8B-Instruct-FP8") in str(caught.value)
+    with pytest.raises(LoadError, match="No Qwen3-VL checkpoint called '../../x'"):
+        catalog.folder_of("../../x")
+
+
+def test_a_hundred_folders_are_listed_quickly(roots):
+    for number in range(100):
+        put(roots / "LLM" / f"model-{number}")
+    started = time.process_time()
+    catalog.choices()
+    assert time.process_time() - started < 0.5
