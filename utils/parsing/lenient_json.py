@@ -15,7 +15,7 @@ from ..errors import ParseError
 
 # Real answers nest 4 deep; the bound keeps hostile ones away from every recursive reader.
 MAX_DEPTH = 64
-# A model's longest reply has 262,144 tokens; more pieces than this are no reply.
+# A list of things in a reply of the longest length, 262,144 tokens, has fewer pieces.
 MAX_PIECES = 200_000
 
 
