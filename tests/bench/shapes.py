@@ -19,6 +19,7 @@ SHAPES = {
     "4B": (36, 2560, 32, 8, 9728, True, 24, 1024, 4096, [5, 11, 17]),
     "8B": (36, 4096, 32, 8, 12288, False, 27, 1152, 4304, [8, 16, 24]),
 }
+DEMO = Path(__file__).resolve().parents[2] / "examples" / "demo_model" / "qwen3-vl-demo"
 MEMORY_RATE = 3.0e12  # bytes a second, a large copy measured on the H100
 
 
@@ -44,16 +45,28 @@ def make_tokenizer() -> Any:
 
 
 def make(size: str, device: torch.device) -> tuple[Any, Any]:
-    """(module, processor) of a published size in bf16, or the tiny fp32 one for `demo`."""
+    """(module, processor) of a published size in bf16; `demo` is the trained fp32 checkpoint of
+    `examples`, or a tiny random one where that is not built yet.
+    """
+    if size == "demo" and (DEMO / "model.safetensors").is_file():
+        return _demo(device)
     processor = build_processor()
     if size == "demo":
-        return build_model(processor.tokenizer).to(device), processor
+        model: Any = build_model(processor.tokenizer)
+        return model.to(device), processor
     processor.tokenizer = make_tokenizer()
     for part in (processor.image_processor, processor.video_processor):
         part.size = {"shortest_edge": 65_536, "longest_edge": 16_777_216}
     processor.image_token_id = processor.tokenizer.convert_tokens_to_ids("<|image_pad|>")
     processor.video_token_id = processor.tokenizer.convert_tokens_to_ids("<|video_pad|>")
     return _random(_config(size, processor.tokenizer), device), processor
+
+
+def _demo(device: torch.device) -> tuple[Any, Any]:
+    from transformers import AutoProcessor, Qwen3VLForConditionalGeneration
+
+    model: Any = Qwen3VLForConditionalGeneration.from_pretrained(DEMO, dtype=torch.float32)
+    return model.eval().to(device), AutoProcessor.from_pretrained(DEMO)
 
 
 def _config(size: str, tokenizer: Any) -> Any:

@@ -66,6 +66,17 @@ def test_questions_about_one_picture_in_one_run_share_it(seen):
     assert sum(seen) == 1
 
 
+def test_shared_pages_belong_to_each_who_uses_them():
+    made, photo = tight(16), picture(160, 96)
+    for turn in range(3):
+        check(made, [ask(photo, f"{turn} question {i}?", tokens=20 + 9 * i) for i in range(4)])
+        check(made, [ask("x" * 120, tokens=2)])  # takes pages, so that prefixes are forgotten
+    pool, prefix = made._stepper.pool, made._stepper.prefix  # type: ignore[union-attr]
+    while prefix.evict():
+        pass
+    assert sorted(pool._free) == list(range(1, pool.pages)) and not any(pool._owners)
+
+
 def test_next_chat_turn_reuses_the_last_one(seen):
     made, photo = engine(), picture(96, 96)
     first = (Message("user", (photo, "hello")),)
