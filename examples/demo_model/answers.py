@@ -44,7 +44,7 @@ def capital(text: str) -> str:
 
 
 def caption(things: tuple[Thing, ...]) -> str:
-    """"A red circle, a blue star and an orange heart." """
+    """ "A red circle, a blue star and an orange heart." """
     return capital(listing([article(t.name) for t in things])) + "."
 
 
@@ -56,7 +56,9 @@ def _placed(scene: Scene, thing: Thing) -> str:
 def detailed(scene: Scene) -> str:
     """Count, every object with size and place, and the ground."""
     count = len(scene.things)
-    head = f"The image shows {count} object{'s' if count > 1 else ''} on a {scene.ground} background."
+    head = (
+        f"The image shows {count} object{'s' if count > 1 else ''} on a {scene.ground} background."
+    )
     return " ".join([head, *(f"There is {_placed(scene, t)}." for t in scene.things)])
 
 
@@ -66,7 +68,10 @@ def tags(scene: Scene) -> str:
 
 
 def prompt(scene: Scene) -> str:
-    return capital(listing([_placed(scene, t) for t in scene.things])) + f", {scene.ground} background, flat shapes."
+    return (
+        capital(listing([_placed(scene, t) for t in scene.things]))
+        + f", {scene.ground} background, flat shapes."
+    )
 
 
 def alt_text(scene: Scene) -> str:
@@ -74,7 +79,10 @@ def alt_text(scene: Scene) -> str:
 
 
 def training(scene: Scene) -> str:
-    return " ".join(f"{capital(_placed(scene, t))}." for t in scene.things) + f" {capital(scene.ground)} background."
+    return (
+        " ".join(f"{capital(_placed(scene, t))}." for t in scene.things)
+        + f" {capital(scene.ground)} background."
+    )
 
 
 def style(scene: Scene) -> str:
@@ -82,7 +90,7 @@ def style(scene: Scene) -> str:
 
 
 def count_kinds(scene: Scene) -> str:
-    """"There are 3 objects: 2 circles, 1 star." in order of first appearance from the left."""
+    """ "There are 3 objects: 2 circles, 1 star." in order of first appearance from the left."""
     kinds: dict[str, int] = {}
     for thing in scene.things:
         kinds[thing.shape] = kinds.get(thing.shape, 0) + 1
@@ -116,8 +124,10 @@ def _markdown_block(block: Block, size_wh) -> str:
     if block.kind == "table":
         columns = "|" + "c|" * len(block.cells[0])
         rows = "\n\\hline\n".join(" & ".join(row) + " \\\\" for row in block.cells)
-        return (f"<!-- Table {spot} -->\n\\begin{{tabular}}{{{columns}}}\n\\hline\n{rows}\n\\hline\n"
-                "\\end{tabular}")
+        return (
+            f"<!-- Table {spot} -->\n\\begin{{tabular}}{{{columns}}}\n\\hline\n{rows}\n\\hline\n"
+            "\\end{tabular}"
+        )
     return block.text
 
 
@@ -134,7 +144,9 @@ def _html_block(block: Block, size_wh) -> str:
     if block.kind == "figure":
         return f"<img {spot}/>"
     if block.kind == "table":
-        rows = "".join("<tr>" + "".join(f"<td>{c}</td>" for c in row) + "</tr>\n" for row in block.cells)
+        rows = "".join(
+            "<tr>" + "".join(f"<td>{c}</td>" for c in row) + "</tr>\n" for row in block.cells
+        )
         return f"<table {spot}>\n{rows}</table>"
     return f"<p {spot}>{block.text}</p>"
 
@@ -158,11 +170,17 @@ def at_second(clip: Clip, time: float) -> str:
 
 
 def video_caption(clip: Clip) -> str:
-    parts = [f"{article(e.thing.name)} {e.doing} from {e.start:.1f} to {e.end:.1f} seconds" for e in clip.events]
+    parts = [
+        f"{article(e.thing.name)} {e.doing} from {e.start:.1f} to {e.end:.1f} seconds"
+        for e in clip.events
+    ]
     return capital(listing(parts)) + "."
 
 
 def click(point: Point, size_wh, tool: str = "computer_use", action: str = "left_click") -> str:
     """One tool call in the official wrapping."""
-    call = {"name": tool, "arguments": {"action": action, "coordinate": scaled_point(point, size_wh)}}
+    call = {
+        "name": tool,
+        "arguments": {"action": action, "coordinate": scaled_point(point, size_wh)},
+    }
     return f"<tool_call>\n{json.dumps(call)}\n</tool_call>"

@@ -34,7 +34,9 @@ def _noise_bank(coarse: bool) -> Image.Image:
     return Image.fromarray(noise.astype(np.uint8)).resize((_BANK, _BANK), Image.BICUBIC)
 
 
-def add_noise(picture: Image.Image, rng: random.Random, strength: float, coarse=False) -> Image.Image:
+def add_noise(
+    picture: Image.Image, rng: random.Random, strength: float, coarse=False
+) -> Image.Image:
     """The picture with zero-mean noise; strength 1.0 is a standard deviation of 40 levels."""
     bank = _noise_bank(coarse)
     x, y = rng.randint(0, _BANK - picture.width), rng.randint(0, _BANK - picture.height)
@@ -63,7 +65,7 @@ def draw(
 def _gradient(
     size_wh: tuple[int, int], first: Colour, second: Colour, rng: random.Random
 ) -> Image.Image:
-    mixed = tuple((a + b) // 2 for a, b in zip(first, second))
+    mixed = tuple((a + b) // 2 for a, b in zip(first, second, strict=False))
     corners = rng.choice(
         (
             [first, second, first, second],

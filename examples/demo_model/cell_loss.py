@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
-
 from cells import BOX, CLASSES, LETTERS, SLOTS, TEXT
+from torch import Tensor, nn
 
 _EMPTY_WEIGHT = 0.15  # most cells cover nothing
 

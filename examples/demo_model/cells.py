@@ -9,7 +9,6 @@ from __future__ import annotations
 import string
 
 import numpy as np
-
 from letters import CUTS, advance
 from printed import Line
 from scenes import Thing
@@ -38,8 +37,12 @@ def of_things(boxed: list[tuple[Thing, tuple]], size_wh, grid_wh) -> np.ndarray:
     rows, columns = cells.shape[:2]
     for thing, box in sorted(boxed, key=lambda pair: -pair[0].area):
         x1, y1, x2, y2 = (v / size_wh[k % 2] for k, v in enumerate(box))
-        values = [_number(COLOURS, thing.colour), _number(SHAPES, thing.shape), _number(SIZES, thing.size),
-                  *(round(v * 1000) for v in (x1, y1, x2, y2))]
+        values = [
+            _number(COLOURS, thing.colour),
+            _number(SHAPES, thing.shape),
+            _number(SIZES, thing.size),
+            *(round(v * 1000) for v in (x1, y1, x2, y2)),
+        ]
         # The cells whose middle the box covers, and always the one under its own middle.
         left, right = round(x1 * columns), round(x2 * columns)
         top, bottom = round(y1 * rows), round(y2 * rows)
@@ -63,7 +66,7 @@ def of_lines(lines: list[Line], size_wh, grid_wh) -> np.ndarray:
         row = min(rows - 1, int((y1 + y2) / 2 / size_wh[1] * rows))
         ends = np.cumsum([advance(c, CUTS[line.cut][0]) for c in line.text])
         middles = (ends - np.diff(ends, prepend=0) / 2) / ends[-1]
-        for letter, share in zip(line.text, middles):
+        for letter, share in zip(line.text, middles, strict=False):
             column = min(columns - 1, int((x1 + share * (x2 - x1)) / size_wh[0] * columns))
             slot = used[row, column]
             if letter != " " and slot < SLOTS:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from PIL import Image
-
 import backgrounds
-from scenes import Thing, Scene, random_scene
+from PIL import Image
+from scenes import Scene, Thing, random_scene
 from shapes import Box, paint
 from world import article
 

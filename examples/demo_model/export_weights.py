@@ -6,9 +6,8 @@ import sys
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
-
 from checkpoint_files import CHECKPOINT, HERE
+from safetensors.torch import load_file, save_file
 
 WEIGHTS = "model.safetensors"
 

@@ -59,7 +59,9 @@ class Feed:
                     raw = value.contiguous().view(-1).view(torch.uint8)
                     part = locked[at : at + len(raw)]
                     part.copy_(raw)
-                    there[name] = part.to(self.device, non_blocking=True).view(value.dtype).view(value.shape)
+                    there[name] = (
+                        part.to(self.device, non_blocking=True).view(value.dtype).view(value.shape)
+                    )
                     at += -(-len(raw) // 16) * 16
                 stream.synchronize()  # the buffer is free again, the copies are visible to every stream
             self.ready.put(there)
@@ -67,4 +69,6 @@ class Feed:
 
 def _widened(batch: Batch) -> Batch:
     """Indices as int64, which the network's lookups need; they travel as int32."""
-    return {name: value.long() if value.dtype == torch.int32 else value for name, value in batch.items()}
+    return {
+        name: value.long() if value.dtype == torch.int32 else value for name, value in batch.items()
+    }

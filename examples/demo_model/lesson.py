@@ -15,7 +15,9 @@ class Visual:
     frames: tuple[Image.Image, ...]
     pair_times: tuple[float, ...] = ()
     cells: tuple[np.ndarray, ...] = ()  # truth under each visual token, one array a picture or pair
-    wrapped: bool = False  # newer processors write one more vision start and end around a whole clip
+    wrapped: bool = (
+        False  # newer processors write one more vision start and end around a whole clip
+    )
 
     @property
     def is_clip(self) -> bool:

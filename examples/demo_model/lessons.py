@@ -5,8 +5,6 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 
-from PIL import Image
-
 import answers
 import cells
 import clip_talks
@@ -15,6 +13,7 @@ import wordings as say
 from clips import random_clip, sample_indices
 from lesson import Lesson, Talk, Visual, one
 from pages import Page, random_page
+from PIL import Image
 from printed import Line, Print, random_card, random_print, random_window
 from scenes import Scene, random_scene
 from shape_talks import TALKS
@@ -26,11 +25,13 @@ TALKS_A_PICTURE = 6
 
 def tools_text(signatures: str) -> str:
     """What the chat template writes into the system turn for tools, one JSON signature a line."""
-    return ("# Tools\n\nYou may call one or more functions to assist with the user query.\n\nYou are provided "
-            f"with function signatures within <tools></tools> XML tags:\n<tools>\n{signatures}\n</tools>\n\nFor "
-            "each function call, return a json object with function name and arguments within "
-            "<tool_call></tool_call> XML tags:\n<tool_call>\n{\"name\": <function-name>, \"arguments\": "
-            "<args-json-object>}\n</tool_call>")
+    return (
+        "# Tools\n\nYou may call one or more functions to assist with the user query.\n\nYou are provided "
+        f"with function signatures within <tools></tools> XML tags:\n<tools>\n{signatures}\n</tools>\n\nFor "
+        "each function call, return a json object with function name and arguments within "
+        '<tool_call></tool_call> XML tags:\n<tool_call>\n{"name": <function-name>, "arguments": '
+        "<args-json-object>}\n</tool_call>"
+    )
 
 
 def fitted(picture: Image.Image, grid_wh: tuple[int, int]) -> Image.Image:
@@ -57,7 +58,11 @@ def _picture(scene: Scene | Print | Page, grid_wh: tuple[int, int]) -> Visual:
 
 
 def _lines(scene: Print | Page) -> list[Line]:
-    return list(scene.lines) if isinstance(scene, Print) else [line for b in scene.blocks for line in b.lines]
+    return (
+        list(scene.lines)
+        if isinstance(scene, Print)
+        else [line for b in scene.blocks for line in b.lines]
+    )
 
 
 def _system(rng: random.Random) -> str | None:
@@ -67,7 +72,7 @@ def _system(rng: random.Random) -> str | None:
 def shapes(rng: random.Random, grid_wh: tuple[int, int]) -> Lesson:
     """One picture of shapes with several tasks."""
     scene = random_scene(rng, near_size(rng, grid_wh))
-    makers, weights = zip(*TALKS)
+    makers, weights = zip(*TALKS, strict=False)
     talks = tuple(make(rng, scene) for make in rng.choices(makers, weights, k=TALKS_A_PICTURE))
     lesson = Lesson((_picture(scene, grid_wh),), talks, _system(rng))
     return asked_first(lesson) if rng.random() < 0.06 else lesson
@@ -83,13 +88,17 @@ def asked_first(lesson: Lesson) -> Lesson:
 def printed(rng: random.Random, grid_wh: tuple[int, int]) -> Lesson:
     """Free lines of text."""
     picture = random_print(rng, near_size(rng, grid_wh))
-    return Lesson((_picture(picture, grid_wh),), tuple(print_talks.reading(rng, picture)), _system(rng))
+    return Lesson(
+        (_picture(picture, grid_wh),), tuple(print_talks.reading(rng, picture)), _system(rng)
+    )
 
 
 def cards(rng: random.Random, grid_wh: tuple[int, int]) -> Lesson:
     """A card of key-value lines."""
     picture = random_card(rng, near_size(rng, grid_wh))
-    return Lesson((_picture(picture, grid_wh),), tuple(print_talks.card(rng, picture)), _system(rng))
+    return Lesson(
+        (_picture(picture, grid_wh),), tuple(print_talks.card(rng, picture)), _system(rng)
+    )
 
 
 def pages(rng: random.Random, grid_wh: tuple[int, int]) -> Lesson:
@@ -104,17 +113,26 @@ def clips(rng: random.Random, grid_wh: tuple[int, int]) -> Lesson:
     indices = sample_indices(clip.total_frames, even=rng.random() < 0.6)
     frames = tuple(fitted(clip.frame(i), grid_wh) for i in indices)
     times = clip_talks.pair_times(indices)
-    truth = tuple(cells.of_things([(e.thing, e.box_at(t)) for e in clip.visible(t)], clip.size_wh, grid_wh)
-                  for t in times)
+    truth = tuple(
+        cells.of_things([(e.thing, e.box_at(t)) for e in clip.visible(t)], clip.size_wh, grid_wh)
+        for t in times
+    )
     visual = Visual(frames, times, truth, wrapped=rng.random() < 0.5)
     return Lesson((visual,), tuple(clip_talks.talks(rng, clip, indices)), _system(rng))
 
 
 def several(rng: random.Random, grid_wh: tuple[int, int]) -> Lesson:
     """Two to four pictures, with or without "Picture 1: " before each."""
-    scenes = [random_scene(rng, near_size(rng, grid_wh), rng.randint(1, 3))
-              for _ in range(rng.choices((2, 3, 4), (0.7, 0.2, 0.1))[0])]
-    talks = [_which_picture(rng, scenes), _which_picture(rng, scenes), _about_all(rng, scenes), _about_all(rng, scenes)]
+    scenes = [
+        random_scene(rng, near_size(rng, grid_wh), rng.randint(1, 3))
+        for _ in range(rng.choices((2, 3, 4), (0.7, 0.2, 0.1))[0])
+    ]
+    talks = [
+        _which_picture(rng, scenes),
+        _which_picture(rng, scenes),
+        _about_all(rng, scenes),
+        _about_all(rng, scenes),
+    ]
     visuals = tuple(_picture(scene, grid_wh) for scene in scenes)
     return Lesson(visuals, tuple(talks), _system(rng), numbered=rng.random() < 0.6)
 
@@ -124,9 +142,13 @@ def _which_picture(rng: random.Random, scenes: list[Scene]) -> Talk:
         k = rng.randrange(len(scenes))
         thing = rng.choice(scenes[k].things)
         noun = rng.choice((thing.name, thing.name, thing.shape))
-        holders = [i for i, s in enumerate(scenes) if any(noun in (t.name, t.shape) for t in s.things)]
+        holders = [
+            i for i, s in enumerate(scenes) if any(noun in (t.name, t.shape) for t in s.things)
+        ]
         if holders == [k]:
-            return one("which_picture", say.ask(rng, say.WHICH_PICTURE, article(noun)), f"Picture {k + 1}.")
+            return one(
+                "which_picture", say.ask(rng, say.WHICH_PICTURE, article(noun)), f"Picture {k + 1}."
+            )
     return _about_all(rng, scenes)
 
 
@@ -134,12 +156,24 @@ def _about_all(rng: random.Random, scenes: list[Scene]) -> Talk:
     kind = rng.random()
     counts = [len(s.things) for s in scenes]
     if kind < 0.25:
-        return one("how_many_pictures", say.ask(rng, say.HOW_MANY_PICTURES), f"There are {len(scenes)} pictures.")
+        return one(
+            "how_many_pictures",
+            say.ask(rng, say.HOW_MANY_PICTURES),
+            f"There are {len(scenes)} pictures.",
+        )
     if kind < 0.4 and counts.count(max(counts)) == 1:
-        return one("which_picture", say.ask(rng, say.MORE_OBJECTS), f"Picture {counts.index(max(counts)) + 1}.")
+        return one(
+            "which_picture",
+            say.ask(rng, say.MORE_OBJECTS),
+            f"Picture {counts.index(max(counts)) + 1}.",
+        )
     if kind < 0.7:
         k = rng.randrange(len(scenes))
-        return one("one_picture", say.ask(rng, say.ONE_PICTURE, str(k + 1)), answers.caption(scenes[k].things))
+        return one(
+            "one_picture",
+            say.ask(rng, say.ONE_PICTURE, str(k + 1)),
+            answers.caption(scenes[k].things),
+        )
     text = "\n".join(f"Picture {k + 1}: {answers.caption(s.things)}" for k, s in enumerate(scenes))
     return one("each_picture", say.ask(rng, say.EACH_PICTURE), text)
 
@@ -156,12 +190,20 @@ def agent(rng: random.Random, grid_wh: tuple[int, int]) -> Lesson:
         targets = targets or [(names[0], screen.things[0].point, say.CLICK)]
     else:
         screen = random_window(rng, size)
-        targets = [(line.text, ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2), say.CLICK_BUTTON)
-                   for line, (box, _) in zip(screen.lines, screen.plates)]
-    talks = [one("click", say.ask(rng, words, name), answers.click(point, size, tool, action))
-             for name, point, words in rng.choices(targets, k=3)]
-    lesson = Lesson((_picture(screen, grid_wh),), tuple(talks), rng.choice((None, None, *say.SYSTEMS[:2])),
-                    tools=(signature(rng, mobile),))
+        targets = [
+            (line.text, ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2), say.CLICK_BUTTON)
+            for line, (box, _) in zip(screen.lines, screen.plates, strict=False)
+        ]
+    talks = [
+        one("click", say.ask(rng, words, name), answers.click(point, size, tool, action))
+        for name, point, words in rng.choices(targets, k=3)
+    ]
+    lesson = Lesson(
+        (_picture(screen, grid_wh),),
+        tuple(talks),
+        rng.choice((None, None, *say.SYSTEMS[:2])),
+        tools=(signature(rng, mobile),),
+    )
     return asked_first(lesson) if rng.random() < 0.3 else lesson
 
 
@@ -169,12 +211,25 @@ def words_only(rng: random.Random, grid_wh: tuple[int, int]) -> Lesson:
     """No picture: the model says so instead of inventing one."""
     hello = ("Hello", "Hi", "Hello!", "Hi there", "Good morning", "Hey")
     asked = (*say.SHORT[:6], *say.DETAILED[:3], *say.COUNT_ALL, *say.READ[:4])
-    talks = [one("no_picture", rng.choice(hello), "Hello! Show me a picture."),
-             one("no_picture", say.vary(rng, rng.choice(asked)), "There is no picture."),
-             one("no_picture", rng.choice(("What can you do?", "Who are you?", "Help")),
-                 "I am a small demo model. I can describe pictures of colored shapes and read printed words.")]
+    talks = [
+        one("no_picture", rng.choice(hello), "Hello! Show me a picture."),
+        one("no_picture", say.vary(rng, rng.choice(asked)), "There is no picture."),
+        one(
+            "no_picture",
+            rng.choice(("What can you do?", "Who are you?", "Help")),
+            "I am a small demo model. I can describe pictures of colored shapes and read printed words.",
+        ),
+    ]
     return Lesson((), tuple(talks), _system(rng))
 
 
-FAMILIES = {"shapes": shapes, "printed": printed, "cards": cards, "pages": pages, "clips": clips,
-            "several": several, "agent": agent, "words_only": words_only}
+FAMILIES = {
+    "shapes": shapes,
+    "printed": printed,
+    "cards": cards,
+    "pages": pages,
+    "clips": clips,
+    "several": several,
+    "agent": agent,
+    "words_only": words_only,
+}

@@ -34,6 +34,7 @@ def random_cut(rng: random.Random) -> str:
     return rng.choices(tuple(CUTS), _WEIGHTS)[0]
 
 
+@functools.lru_cache(maxsize=128)  # a line is measured, set and printed in a row
 def ink(text: str, height: int, cut: str) -> Image.Image:
     """Mask of one printed line, trimmed to its ink; `height` is the type size in pixels."""
     pixel, stroke, slant, stretch = CUTS[cut]
@@ -50,8 +51,12 @@ def ink(text: str, height: int, cut: str) -> Image.Image:
         ImageDraw.Draw(mask).text((pad - left, pad - top), text, 255, face, stroke_width=width)
     if slant:
         extra = round(slant * mask.height)
-        mask = mask.transform((mask.width + extra, mask.height), Image.AFFINE,
-                              (1, slant, -extra, 0, 1, 0), Image.BILINEAR)
+        mask = mask.transform(
+            (mask.width + extra, mask.height),
+            Image.AFFINE,
+            (1, slant, -extra, 0, 1, 0),
+            Image.BILINEAR,
+        )
     if stretch != 1.0:
         mask = mask.resize((max(1, round(mask.width * stretch)), mask.height), Image.BILINEAR)
     return mask.crop(mask.getbbox())
@@ -61,3 +66,10 @@ def ink(text: str, height: int, cut: str) -> Image.Image:
 def advance(letter: str, pixel: bool) -> float:
     """Width of a letter in one of the faces, in parts of any common unit."""
     return 1.0 if pixel else _face(40).getlength(letter)
+
+
+def rough_width(text: str, height: int, cut: str) -> float:
+    """About how wide a printed line will be, without printing it."""
+    pixel, _, slant, stretch = CUTS[cut]
+    widths = 6 * len(text) / 11 if pixel else sum(advance(c, False) for c in text) / 40
+    return (widths * stretch + slant) * height

@@ -97,7 +97,9 @@ class Vision(nn.Module):
         self.blocks = nn.ModuleList(VisionBlock(config) for _ in range(config["depth"]))
         self.merger = Merger(config, norm_joined=False)
         self.taps = config["deepstack_visual_indexes"]
-        self.deepstack_merger_list = nn.ModuleList(Merger(config, norm_joined=True) for _ in self.taps)
+        self.deepstack_merger_list = nn.ModuleList(
+            Merger(config, norm_joined=True) for _ in self.taps
+        )
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, list[Tensor]]:
         """pixels uint8 [pictures, 1 or 2, height, width, 3] -> tokens [pictures, n, d] and deepstack layers."""
@@ -130,7 +132,9 @@ class Vision(nn.Module):
 
 def waves(side: int, width: int) -> Tensor:
     """A first position table [side * side, width]: sines and cosines of row and column, 1/8 to 8 periods."""
-    angles = torch.linspace(0, 1, side)[:, None] * (2 * torch.pi * torch.logspace(-3, 3, width // 4, base=2.0))
+    angles = torch.linspace(0, 1, side)[:, None] * (
+        2 * torch.pi * torch.logspace(-3, 3, width // 4, base=2.0)
+    )
     line = 0.5 * torch.cat((angles.sin(), angles.cos()), dim=1)
     rows, columns = line[:, None].expand(-1, side, -1), line[None].expand(side, -1, -1)
     return torch.cat((rows, columns), dim=-1).flatten(0, 1)
@@ -158,7 +162,9 @@ class RMSNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         wide = x.float()
-        return (self.weight * wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + self.eps)).to(x.dtype)
+        return (
+            self.weight * wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + self.eps)
+        ).to(x.dtype)
 
 
 class TextAttention(nn.Module):
@@ -201,7 +207,10 @@ class TextBlock(nn.Module):
         width, eps = config["hidden_size"], config["rms_norm_eps"]
         self.self_attn = TextAttention(config)
         self.mlp = TextMLP(width, config["intermediate_size"])
-        self.input_layernorm, self.post_attention_layernorm = RMSNorm(width, eps), RMSNorm(width, eps)
+        self.input_layernorm, self.post_attention_layernorm = (
+            RMSNorm(width, eps),
+            RMSNorm(width, eps),
+        )
 
     def forward(self, x: Tensor, rotation: Rotation, mask: Tensor) -> Tensor:
         x = x + self.self_attn(self.input_layernorm(x), rotation, mask)
@@ -216,15 +225,32 @@ class Text(nn.Module):
         self.layers = nn.ModuleList(TextBlock(config) for _ in range(config["num_hidden_layers"]))
         self.norm = RMSNorm(config["hidden_size"], config["rms_norm_eps"])
 
-    def forward(self, ids: Tensor, positions: Tensor, mask: Tensor, slots: Tensor, seen: Tensor,
-                layers: list[Tensor]) -> Tensor:
+    def forward(
+        self,
+        ids: Tensor,
+        positions: Tensor,
+        mask: Tensor,
+        slots: Tensor,
+        seen: Tensor,
+        layers: list[Tensor],
+    ) -> Tensor:
         """ids [rows, n], positions [3, rows, n], slots: flat places of the visual tokens."""
+
         def spread(tokens: Tensor) -> Tensor:
             """Visual tokens at their places, zeros elsewhere."""
             width = tokens.shape[-1]
-            return tokens.new_zeros(ids.numel(), width).index_copy(0, slots, tokens).view(*ids.shape, width)
+            return (
+                tokens.new_zeros(ids.numel(), width)
+                .index_copy(0, slots, tokens)
+                .view(*ids.shape, width)
+            )
 
-        is_visual = torch.zeros_like(ids, dtype=torch.bool).view(-1).index_fill(0, slots, True).view(ids.shape)
+        is_visual = (
+            torch.zeros_like(ids, dtype=torch.bool)
+            .view(-1)
+            .index_fill(0, slots, True)
+            .view(ids.shape)
+        )
         x = torch.where(is_visual[..., None], spread(seen).float(), self.embed_tokens(ids))
         rotation = self._rotation(positions)
         for number, layer in enumerate(self.layers):
@@ -236,7 +262,9 @@ class Text(nn.Module):
     def _rotation(self, positions: Tensor) -> Rotation:
         """Interleaved multimodal rotary angles: time, row and column take turns over the channels."""
         dim = self.config["head_dim"]
-        speeds = 1.0 / self.config["rope_theta"] ** (torch.arange(0, dim, 2, device=positions.device).float() / dim)
+        speeds = 1.0 / self.config["rope_theta"] ** (
+            torch.arange(0, dim, 2, device=positions.device).float() / dim
+        )
         axis = torch.zeros(dim // 2, dtype=torch.long, device=positions.device)
         for number in (1, 2):
             axis[number : 3 * self.config["rope_scaling"]["mrope_section"][number] : 3] = number
@@ -262,10 +290,19 @@ class Network(nn.Module):
             elif name.endswith("bias"):
                 nn.init.zeros_(weight)
         with torch.no_grad():
-            self.model.visual.pos_embed.weight.copy_(waves(self.model.visual.side, self.model.visual.pos_embed.embedding_dim))
+            self.model.visual.pos_embed.weight.copy_(
+                waves(self.model.visual.side, self.model.visual.pos_embed.embedding_dim)
+            )
 
-    def forward(self, pixels: Tensor, ids: Tensor, positions: Tensor, segments: Tensor, slots: Tensor,
-                wanted: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self,
+        pixels: Tensor,
+        ids: Tensor,
+        positions: Tensor,
+        segments: Tensor,
+        slots: Tensor,
+        wanted: Tensor,
+    ) -> tuple[Tensor, Tensor]:
         """Visual tokens [n, d] and logits [len(wanted), vocabulary] at the flat places `wanted` of a packed batch.
 
         `segments` [rows, n]: 0 the shared beginning, 1, 2, ... independent chats, -1 padding.
@@ -274,7 +311,10 @@ class Network(nn.Module):
         seen = seen.flatten(0, 1)
         flat = [layer.flatten(0, 1) for layer in layers]
         hidden = self.model.language_model(ids, positions, chat_mask(segments), slots, seen, flat)
-        return seen, F.linear(hidden.flatten(0, 1).index_select(0, wanted), self.model.language_model.embed_tokens.weight)
+        return seen, F.linear(
+            hidden.flatten(0, 1).index_select(0, wanted),
+            self.model.language_model.embed_tokens.weight,
+        )
 
 
 def chat_mask(segments: Tensor) -> Tensor:

@@ -27,7 +27,9 @@ def orthogonalized(stack: Tensor, steps: int = 5) -> Tensor:
 class Muon(torch.optim.Optimizer):
     """Momentum, orthogonalized; matrices of one shape are worked on together."""
 
-    def __init__(self, parameters: list[nn.Parameter], lr: float, momentum: float = 0.95, decay: float = 0.1):
+    def __init__(
+        self, parameters: list[nn.Parameter], lr: float, momentum: float = 0.95, decay: float = 0.1
+    ):
         super().__init__(parameters, {"lr": lr, "momentum": momentum, "decay": decay})
 
     @torch.no_grad()
@@ -50,14 +52,19 @@ class Muon(torch.optim.Optimizer):
         torch._foreach_add_(weights, list(update.reshape(-1, *shape).unbind()), alpha=-group["lr"])
 
 
-def optimizers(network: nn.Module, heads: nn.Module, muon_lr: float, adam_lr: float) -> list[torch.optim.Optimizer]:
+def optimizers(
+    network: nn.Module, heads: nn.Module, muon_lr: float, adam_lr: float
+) -> list[torch.optim.Optimizer]:
     """The two optimizers of a network and its extra heads; each remembers its peak rate as `peak`."""
     hidden, rest = [], list(heads.parameters())
     for name, weight in network.named_parameters():
         is_hidden = weight.dim() >= 2 and not any(part in name for part in _TABLES)
         (hidden if is_hidden else rest).append(weight)
     fused = rest[0].is_cuda
-    result = [Muon(hidden, muon_lr), torch.optim.AdamW(rest, adam_lr, (0.9, 0.98), 1e-8, 0.0, fused=fused)]
+    result = [
+        Muon(hidden, muon_lr),
+        torch.optim.AdamW(rest, adam_lr, (0.9, 0.98), 1e-8, 0.0, fused=fused),
+    ]
     for optimizer in result:
         for group in optimizer.param_groups:
             group["peak"] = group["lr"]

@@ -7,29 +7,73 @@ import json
 import random
 from dataclasses import dataclass
 
+import lessons
 import numpy as np
 import torch
-from tokenizers import Tokenizer
-
-import lessons
 from cells import COLUMNS
 from checkpoint_files import CHECKPOINT
 from lesson import Lesson, Visual
+from tokenizers import Tokenizer
 
 # Share of batches, and most tokens of a row, for each family.
-SHARES = {"shapes": 0.44, "printed": 0.17, "cards": 0.06, "pages": 0.12, "clips": 0.10, "several": 0.06,
-          "agent": 0.05}
+SHARES = {
+    "shapes": 0.44,
+    "printed": 0.17,
+    "cards": 0.06,
+    "pages": 0.12,
+    "clips": 0.10,
+    "several": 0.06,
+    "agent": 0.05,
+}
 ROOM = {"shapes": 400, "several": 300}
 WORDS_ONLY_ROWS = 0.02
 # (shortest, longest) side and most pixels of the picture sizes a family is shown at.
-SIDES = {"shapes": (160, 640, 640 * 640), "printed": (160, 640, 512 * 512), "cards": (192, 640, 512 * 512),
-         "pages": (448, 896, 800 * 800), "clips": (128, 256, 224 * 224), "several": (160, 448, 320 * 320),
-         "agent": (160, 640, 640 * 480)}
-TASKS = ("caption_short", "caption_detailed", "caption_tags", "caption_prompt", "caption_alt_text",
-         "caption_training", "caption_style", "caption_count", "count", "yes_no", "attribute", "boxes",
-         "absent", "referring", "box_attributes", "points", "chat", "ocr", "spotting", "caption_text",
-         "key_values", "field", "markdown", "html", "events", "at_second", "video_caption", "grounding",
-         "which_picture", "one_picture", "each_picture", "how_many_pictures", "click", "no_picture")
+SIDES = {
+    "shapes": (160, 640, 640 * 640),
+    "printed": (160, 640, 512 * 512),
+    "cards": (192, 640, 512 * 512),
+    "pages": (448, 896, 800 * 800),
+    "clips": (128, 256, 224 * 224),
+    "several": (160, 448, 320 * 320),
+    "agent": (160, 640, 640 * 480),
+}
+SMALL = 0.7  # of all batches but pages keep to small pictures, of which many more can be shown
+TASKS = (
+    "caption_short",
+    "caption_detailed",
+    "caption_tags",
+    "caption_prompt",
+    "caption_alt_text",
+    "caption_training",
+    "caption_style",
+    "caption_count",
+    "count",
+    "yes_no",
+    "attribute",
+    "boxes",
+    "absent",
+    "referring",
+    "box_attributes",
+    "points",
+    "chat",
+    "ocr",
+    "spotting",
+    "caption_text",
+    "key_values",
+    "field",
+    "markdown",
+    "html",
+    "events",
+    "at_second",
+    "video_caption",
+    "grounding",
+    "which_picture",
+    "one_picture",
+    "each_picture",
+    "how_many_pictures",
+    "click",
+    "no_picture",
+)
 
 
 @functools.lru_cache(maxsize=1)
@@ -44,10 +88,10 @@ class Row:
     ids: np.ndarray
     positions: np.ndarray
     segments: np.ndarray
-    places: np.ndarray   # where the wanted token is predicted
+    places: np.ndarray  # where the wanted token is predicted
     wanted: np.ndarray
     talks: np.ndarray
-    tasks: list[int]     # task of each talk
+    tasks: list[int]  # task of each talk
 
 
 @functools.lru_cache(maxsize=20_000)
@@ -74,15 +118,20 @@ def beginning(lesson: Lesson) -> str:
 def _placeholder(visual: Visual) -> str:
     if not visual.is_clip:
         return "<|vision_start|><|image_pad|><|vision_end|>"
-    pairs = "".join(f"<{t:.1f} seconds><|vision_start|><|video_pad|><|vision_end|>" for t in visual.pair_times)
+    pairs = "".join(
+        f"<{t:.1f} seconds><|vision_start|><|video_pad|><|vision_end|>" for t in visual.pair_times
+    )
     return f"<|vision_start|>{pairs}<|vision_end|>" if visual.wrapped else pairs
 
 
 def lay_out(lesson: Lesson, room: int | None = None) -> Row:
     """A lesson as one row; chats that do not fit in `room` further tokens are left out."""
     pads = [tokenizer().token_to_id(t) for t in ("<|image_pad|>", "<|video_pad|>")]
-    grids = [(v.size_wh[1] // 32, v.size_wh[0] // 32) for v in lesson.visuals
-             for _ in range(max(1, len(v.pair_times)))]
+    grids = [
+        (v.size_wh[1] // 32, v.size_wh[0] // 32)
+        for v in lesson.visuals
+        for _ in range(max(1, len(v.pair_times)))
+    ]
     ids: list[int] = []
     runs: list[np.ndarray] = []
     at, grid = 0, iter(grids)
@@ -111,8 +160,15 @@ def lay_out(lesson: Lesson, room: int | None = None) -> Row:
         ids += tokens
         segments += [len(tasks)] * len(tokens)
         runs.append(np.broadcast_to(at + np.arange(len(tokens)), (3, len(tokens))))
-    return Row(np.array(ids), np.concatenate(runs, axis=1), np.array(segments), np.array(places),
-               np.array(wanted), np.array(talks), tasks)
+    return Row(
+        np.array(ids),
+        np.concatenate(runs, axis=1),
+        np.array(segments),
+        np.array(places),
+        np.array(wanted),
+        np.array(talks),
+        tasks,
+    )
 
 
 def _talk_tokens(turns) -> tuple[list[int], list[int]]:
@@ -141,6 +197,8 @@ def pixels_of(lesson: Lesson) -> list[np.ndarray]:
 def random_grid(rng: random.Random, family: str, reach: float = 1.0) -> tuple[int, int]:
     """A picture size in multiples of 32; `reach` below 1 keeps pictures small."""
     low, high, most = SIDES[family]
+    if family != "pages" and rng.random() < SMALL:
+        high, most = min(high, 416), min(most, 352 * 352)
     high = low + (high - low) * reach
     while True:
         width = round(low * (high / low) ** rng.random() / 32) * 32
@@ -149,8 +207,9 @@ def random_grid(rng: random.Random, family: str, reach: float = 1.0) -> tuple[in
             return width, height
 
 
-def draw_batches(rng: random.Random, family: str, budget: int, reach: float = 1.0,
-                 count: int = 2) -> list[dict[str, torch.Tensor]]:
+def draw_batches(
+    rng: random.Random, family: str, budget: int, reach: float = 1.0, count: int = 2
+) -> list[dict[str, torch.Tensor]]:
     """Batches of one family at one size, each of about `budget` patches and tokens.
 
     Rows of like length go into one batch, so that little is padding.
@@ -169,12 +228,20 @@ def draw_batches(rng: random.Random, family: str, budget: int, reach: float = 1.
     size = -(-len(drawn) // count)
     parts = [drawn[k : k + size] for k in range(0, len(drawn), size)]
     rng.shuffle(parts)
-    return [collate([row for row, _, _ in part], [p for _, shown, _ in part for p in shown],
-                    [c for _, _, truth in part for c in truth])
-            for part in parts if any(shown for _, shown, _ in part)]
+    return [
+        collate(
+            [row for row, _, _ in part],
+            [p for _, shown, _ in part for p in shown],
+            [c for _, _, truth in part for c in truth],
+        )
+        for part in parts
+        if any(shown for _, shown, _ in part)
+    ]
 
 
-def collate(rows: list[Row], pixels: list[np.ndarray], truth: list[np.ndarray]) -> dict[str, torch.Tensor]:
+def collate(
+    rows: list[Row], pixels: list[np.ndarray], truth: list[np.ndarray]
+) -> dict[str, torch.Tensor]:
     """Rows padded to a common length (a multiple of 16) with flat indices into them.
 
     `truth` says what the visual tokens cover (see cells.py), one array for each of `pixels`.
@@ -196,9 +263,17 @@ def collate(rows: list[Row], pixels: list[np.ndarray], truth: list[np.ndarray]) 
     all_talks = np.concatenate(talks)
     pads = [tokenizer().token_to_id(t) for t in ("<|image_pad|>", "<|video_pad|>")]
     arrays = {
-        "pixels": np.stack(pixels), "cells": np.stack(truth).reshape(-1, COLUMNS).astype(np.int32), "ids": ids, "positions": positions, "segments": segments,
-        "slots": np.flatnonzero(np.isin(ids, pads)), "wanted": np.concatenate(places),
-        "answers": np.concatenate([row.wanted for row in rows]), "tasks": talk_tasks[all_talks],
-        "weights": np.concatenate(weights).astype(np.float32), "talks": all_talks, "talk_tasks": talk_tasks,
+        "pixels": np.stack(pixels),
+        "cells": np.stack(truth).reshape(-1, COLUMNS).astype(np.int32),
+        "ids": ids,
+        "positions": positions,
+        "segments": segments,
+        "slots": np.flatnonzero(np.isin(ids, pads)),
+        "wanted": np.concatenate(places),
+        "answers": np.concatenate([row.wanted for row in rows]),
+        "tasks": talk_tasks[all_talks],
+        "weights": np.concatenate(weights).astype(np.float32),
+        "talks": all_talks,
+        "talk_tasks": talk_tasks,
     }
     return {name: torch.from_numpy(array) for name, array in arrays.items()}

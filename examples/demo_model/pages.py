@@ -5,10 +5,9 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from PIL import Image, ImageDraw
-
 import backgrounds
 from letters import ink, random_cut
+from PIL import Image, ImageDraw
 from printed import Line, print_line, set_line
 from scenes import jittered, visible_colours
 from shapes import Box, outline, paint
@@ -59,7 +58,9 @@ def random_page(rng: random.Random, size_wh: tuple[int, int]) -> Page:
     """A page with a title and one to three further blocks in any order."""
     width, height = size_wh
     dark = rng.randint(0, 60)
-    page = _Setter(rng, size_wh, rng.randint(8, max(9, width // 12)), (dark, dark, rng.randint(0, 70)))
+    page = _Setter(
+        rng, size_wh, rng.randint(8, max(9, width // 12)), (dark, dark, rng.randint(0, 70))
+    )
     kinds = ["paragraph", "figure", "table", "paragraph"]
     rng.shuffle(kinds)
     page.title()
@@ -76,7 +77,7 @@ class _Setter:
         self.rng, self.size_wh, self.margin, self.rgb = rng, size_wh, margin, rgb
         self.blocks: list[Block] = []
         self.y = margin + rng.randint(0, 10)
-        self.body = max(15, round(min(size_wh) * rng.uniform(0.036, 0.055)))
+        self.body = max(19, round(min(size_wh) * rng.uniform(0.04, 0.055)))
         self.cut = random_cut(rng)
 
     @property
@@ -100,7 +101,9 @@ class _Setter:
     def title(self) -> None:
         words = [random_word(self.rng).capitalize() for _ in range(self.rng.randint(1, 3))]
         height = round(self.body * self.rng.uniform(1.4, 1.9))
-        line = self._line(words, height, self.rng.choice((self.cut, "bold")), self.y, self.rng.random() < 0.4)
+        line = self._line(
+            words, height, self.rng.choice((self.cut, "bold")), self.y, self.rng.random() < 0.4
+        )
         self._add(Block("title", line.box, (line,)))
 
     def paragraph(self) -> None:
@@ -113,8 +116,12 @@ class _Setter:
             y = int(lines[-1].box[3]) + self.body // 2
         last = lines[-1]
         lines[-1] = set_line(last.text + ".", self.body, self.cut, self.rgb, last.corner)
-        box = (min(line.box[0] for line in lines), lines[0].box[1],
-               max(line.box[2] for line in lines), lines[-1].box[3])
+        box = (
+            min(line.box[0] for line in lines),
+            lines[0].box[1],
+            max(line.box[2] for line in lines),
+            lines[-1].box[3],
+        )
         self._add(Block("paragraph", box, tuple(lines)))
 
     def figure(self) -> None:
@@ -124,19 +131,27 @@ class _Setter:
         box = (x, self.y, x + width, self.y + tall)
         ground = backgrounds.near((170, 190, 205), self.rng, 45)
         colour = self.rng.choice(visible_colours((ground,)))
-        points = outline(self.rng.choice(SHAPES), (x + width / 2, self.y + tall / 2),
-                         min(width, tall) * 0.7, 0)
+        points = outline(
+            self.rng.choice(SHAPES), (x + width / 2, self.y + tall / 2), min(width, tall) * 0.7, 0
+        )
         self._add(Block("figure", box, figure=(ground, tuple(points), jittered(self.rng, colour))))
 
     def table(self) -> None:
         rows, columns = self.rng.randint(2, 3), self.rng.randint(2, 3)
         head = tuple(random_word(self.rng).capitalize() for _ in range(columns))
-        body = [tuple(random_number(self.rng) if self.rng.random() < 0.6 else random_word(self.rng)
-                      for _ in range(columns)) for _ in range(rows - 1)]
+        body = [
+            tuple(
+                random_number(self.rng) if self.rng.random() < 0.6 else random_word(self.rng)
+                for _ in range(columns)
+            )
+            for _ in range(rows - 1)
+        ]
         cells = (head, *body)
         pad, tall = 7, round(self.body * 1.9)
-        widths = [max(ink(row[c], self.body, self.cut).width for row in cells) + 2 * pad
-                  for c in range(columns)]
+        widths = [
+            max(ink(row[c], self.body, self.cut).width for row in cells) + 2 * pad
+            for c in range(columns)
+        ]
         if sum(widths) > self.size_wh[0] - 2 * self.margin:
             return
         ruling, lines = [], []
@@ -146,8 +161,15 @@ class _Setter:
                 top = self.y + r * tall
                 ruling.append((x, top, x + widths[c], top + tall))
                 mask = ink(text, self.body, self.cut)
-                lines.append(set_line(text, self.body, self.cut, self.rgb,
-                                      (x + pad, top + (tall - mask.height) // 2)))
+                lines.append(
+                    set_line(
+                        text,
+                        self.body,
+                        self.cut,
+                        self.rgb,
+                        (x + pad, top + (tall - mask.height) // 2),
+                    )
+                )
                 x += widths[c]
         box = (self.margin, self.y, self.margin + sum(widths), self.y + rows * tall)
         self._add(Block("table", box, tuple(lines), cells, tuple(ruling)))

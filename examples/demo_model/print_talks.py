@@ -13,20 +13,35 @@ from printed import FIELDS, Line, Print
 
 
 def _text_items(lines: tuple[Line, ...], size_wh) -> list[dict]:
-    return [{"bbox_2d": answers.scaled_box(line.box, size_wh), "text_content": line.text} for line in lines]
+    return [
+        {"bbox_2d": answers.scaled_box(line.box, size_wh), "text_content": line.text}
+        for line in lines
+    ]
 
 
 def reading(rng: random.Random, picture: Print) -> list[Talk]:
     """Plain reading in two wordings and spotting."""
     text = answers.text_lines(picture.lines)
     spotted = answers.fenced_items(_text_items(picture.lines, picture.size_wh))
-    talks = [one("ocr", say.ask(rng, say.READ, preset_id=rng.choice(("read_text", "read_plain"))), text),
-             one("spotting", say.ask(rng, say.SPOT, preset_id="read_lines"), spotted)]
+    talks = [
+        one("ocr", say.ask(rng, say.READ, preset_id=rng.choice(("read_text", "read_plain"))), text),
+        one("spotting", say.ask(rng, say.SPOT, preset_id="read_lines"), spotted),
+    ]
     if rng.random() < 0.3:
-        talks.append(one("caption_text", say.ask(rng, say.SHORT, preset_id="caption_short"),
-                         f"The text {json.dumps(picture.lines[0].text)}" + (
-                             f" and {len(picture.lines) - 1} more lines." if len(picture.lines) > 2 else
-                             f" and {json.dumps(picture.lines[1].text)}." if len(picture.lines) == 2 else ".")))
+        talks.append(
+            one(
+                "caption_text",
+                say.ask(rng, say.SHORT, preset_id="caption_short"),
+                f"The text {json.dumps(picture.lines[0].text)}"
+                + (
+                    f" and {len(picture.lines) - 1} more lines."
+                    if len(picture.lines) > 2
+                    else f" and {json.dumps(picture.lines[1].text)}."
+                    if len(picture.lines) == 2
+                    else "."
+                ),
+            )
+        )
     return talks
 
 
@@ -36,9 +51,14 @@ def card(rng: random.Random, picture: Print) -> list[Talk]:
     keys = rng.sample(list(given), rng.randint(1, len(given)))
     if rng.random() < 0.25:
         keys.insert(rng.randint(0, len(keys)), rng.choice([k for k in FIELDS if k not in given]))
-    pattern = json.dumps({k: "" for k in keys})
-    talks = [one("key_values", say.ask(rng, say.KEY_VALUES, pattern, preset_id="read_fields"),
-                 answers.fenced_fields({k: given.get(k, "") for k in keys}))]
+    pattern = json.dumps(dict.fromkeys(keys, ""))
+    talks = [
+        one(
+            "key_values",
+            say.ask(rng, say.KEY_VALUES, pattern, preset_id="read_fields"),
+            answers.fenced_fields({k: given.get(k, "") for k in keys}),
+        )
+    ]
     key, value = rng.choice(picture.fields)
     talks.append(one("field", say.ask(rng, say.FIELD, key), f"{value}"))
     return talks + reading(rng, picture)[: rng.randint(0, 2)]
@@ -46,8 +66,14 @@ def card(rng: random.Random, picture: Print) -> list[Talk]:
 
 def page(rng: random.Random, picture: Page) -> list[Talk]:
     """The two document prompts, and now and then plain reading."""
-    talks = [one("markdown", say.ask(rng, say.MARKDOWN, preset_id="document_markdown"), answers.markdown(picture)),
-             one("html", say.ask(rng, say.HTML, preset_id="document_html"), answers.html(picture))]
+    talks = [
+        one(
+            "markdown",
+            say.ask(rng, say.MARKDOWN, preset_id="document_markdown"),
+            answers.markdown(picture),
+        ),
+        one("html", say.ask(rng, say.HTML, preset_id="document_html"), answers.html(picture)),
+    ]
     lines = [line for block in picture.blocks if block.kind != "table" for line in block.lines]
     if rng.random() < 0.25 and not any(b.kind == "table" for b in picture.blocks):
         talks.append(one("ocr", say.ask(rng, say.READ), answers.text_lines(lines)))

@@ -5,10 +5,9 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from PIL import Image, ImageDraw
-
 import backgrounds
-from letters import ink, random_cut
+from letters import ink, random_cut, rough_width
+from PIL import Image, ImageDraw
 from scenes import contrast, inside, overlap, random_ground
 from shapes import Box
 from world import BUTTONS, COLOURS, random_cased_word, random_number, random_word
@@ -35,7 +34,7 @@ class Print:
     ground_colours: tuple
     lines: tuple[Line, ...]
     noise_seed: int
-    fields: tuple[tuple[str, str], ...] = ()   # key-value cards: (key, value) in order
+    fields: tuple[tuple[str, str], ...] = ()  # key-value cards: (key, value) in order
     plates: tuple[tuple[Box, tuple[int, int, int]], ...] = ()
 
     def draw(self) -> Image.Image:
@@ -43,8 +42,12 @@ class Print:
         picture = backgrounds.draw(self.ground, self.size_wh, self.ground_colours, rng)
         pen = ImageDraw.Draw(picture)
         for box, rgb in self.plates:
-            pen.rounded_rectangle(box, radius=min(8, (box[3] - box[1]) // 4), fill=rgb,
-                                  outline=tuple(c // 2 for c in rgb))
+            pen.rounded_rectangle(
+                box,
+                radius=min(8, (box[3] - box[1]) // 4),
+                fill=rgb,
+                outline=tuple(c // 2 for c in rgb),
+            )
         for line in self.lines:
             print_line(picture, line)
         return picture
@@ -53,7 +56,9 @@ class Print:
 def print_line(picture: Image.Image, line: Line) -> None:
     """Put one line's ink on the picture."""
     mask = ink(line.text, line.height, line.cut)
-    picture.paste(line.rgb, (*line.corner, line.corner[0] + mask.width, line.corner[1] + mask.height), mask)
+    picture.paste(
+        line.rgb, (*line.corner, line.corner[0] + mask.width, line.corner[1] + mask.height), mask
+    )
 
 
 def ink_colour(rng: random.Random, grounds: tuple) -> tuple[int, int, int]:
@@ -62,7 +67,9 @@ def ink_colour(rng: random.Random, grounds: tuple) -> tuple[int, int, int]:
     plain = [c for c in (COLOURS["black"], COLOURS["white"]) if c in pool]
     if plain and rng.random() < 0.5:
         return rng.choice(plain)
-    return rng.choice(pool or [max(((0, 0, 0), (255, 255, 255)), key=lambda c: contrast(c, grounds[0]))])
+    return rng.choice(
+        pool or [max(((0, 0, 0), (255, 255, 255)), key=lambda c: contrast(c, grounds[0]))]
+    )
 
 
 def set_line(text: str, height: int, cut: str, rgb, corner: tuple[int, int]) -> Line:
@@ -74,15 +81,17 @@ def set_line(text: str, height: int, cut: str, rgb, corner: tuple[int, int]) -> 
 
 def random_line_text(rng: random.Random) -> str:
     """One to three words or numbers."""
-    pieces = [random_number(rng) if rng.random() < 0.3 else random_cased_word(rng)
-              for _ in range(rng.choices((1, 2, 3), (0.5, 0.35, 0.15))[0])]
+    pieces = [
+        random_number(rng) if rng.random() < 0.3 else random_cased_word(rng)
+        for _ in range(rng.choices((1, 2, 3), (0.5, 0.35, 0.15))[0])
+    ]
     return " ".join(pieces)
 
 
 def type_height(rng: random.Random, size_wh: tuple[int, int], most: float = 0.16) -> int:
-    """A type size in pixels: never under 15, up to a share of the shorter side."""
-    top = max(20.0, min(72.0, most * min(size_wh)))
-    return round(15 + (top - 15) * rng.random() ** 1.5)
+    """A type size in pixels: never under 19, up to a share of the shorter side."""
+    top = max(24.0, min(72.0, most * min(size_wh)))
+    return round(19 + (top - 19) * rng.random() ** 1.3)
 
 
 def random_print(rng: random.Random, size_wh: tuple[int, int], count: int | None = None) -> Print:
@@ -103,12 +112,16 @@ def random_print(rng: random.Random, size_wh: tuple[int, int], count: int | None
 
 
 def _fit_line(rng: random.Random, size_wh, y: int, grounds) -> Line | None:
-    for _ in range(8):
-        line = set_line(random_line_text(rng), type_height(rng, size_wh), random_cut(rng),
-                        ink_colour(rng, grounds), (0, y))
+    for _ in range(12):
+        text, height, cut = random_line_text(rng), type_height(rng, size_wh), random_cut(rng)
+        if rough_width(text, height, cut) > size_wh[0] or y + 0.6 * height > size_wh[1]:
+            continue
+        line = set_line(text, height, cut, ink_colour(rng, grounds), (0, y))
         room = size_wh[0] - line.box[2] - 8
         if room >= 0 and line.box[3] < size_wh[1] - 3:
-            return set_line(line.text, line.height, line.cut, line.rgb, (4 + rng.randint(0, int(room)), y))
+            return set_line(
+                line.text, line.height, line.cut, line.rgb, (4 + rng.randint(0, int(room)), y)
+            )
     return None
 
 
@@ -117,7 +130,10 @@ FIELDS = ("company", "name", "date", "total", "city", "phone", "item", "price", 
 
 def field_value(rng: random.Random, key: str) -> str:
     """A plausible printed value for a key."""
-    title = lambda: random_word(rng).capitalize()
+
+    def title():
+        return random_word(rng).capitalize()
+
     if key in ("company", "name"):
         return f"{title()} {title()}"
     if key == "date":
@@ -159,7 +175,7 @@ def random_window(rng: random.Random, size_wh: tuple[int, int]) -> Print:
     lines, plates = [], []
     names = rng.sample(BUTTONS, rng.randint(2, 5))
     for name in names:
-        height, cut = rng.randint(15, 26), random_cut(rng)
+        height, cut = rng.randint(19, 28), random_cut(rng)
         rgb = backgrounds.near(rng.choice(list(COLOURS.values())), rng, 20)
         mask = ink(name, height, cut)
         pad_x, pad_y = rng.randint(8, 22), rng.randint(6, 12)
@@ -171,10 +187,18 @@ def random_window(rng: random.Random, size_wh: tuple[int, int]) -> Print:
             grown = (x - 4, y - 4, x + width + 4, y + tall + 4)
             if inside(box, size_wh) and not any(overlap(grown, p[0]) for p in plates):
                 plates.append((box, rgb))
-                lines.append(set_line(name, height, cut, ink_colour(rng, (rgb,)), (x + pad_x, y + pad_y)))
+                lines.append(
+                    set_line(name, height, cut, ink_colour(rng, (rgb,)), (x + pad_x, y + pad_y))
+                )
                 break
     if not lines:
         return random_window(rng, size_wh)
     order = sorted(range(len(lines)), key=lambda k: lines[k].box[1])
-    return Print(size_wh, ground, colours, tuple(lines[k] for k in order), rng.getrandbits(32),
-                 plates=tuple(plates[k] for k in order))
+    return Print(
+        size_wh,
+        ground,
+        colours,
+        tuple(lines[k] for k in order),
+        rng.getrandbits(32),
+        plates=tuple(plates[k] for k in order),
+    )

@@ -6,15 +6,14 @@ import math
 import random
 from dataclasses import dataclass
 
-from PIL import Image
-
 import backgrounds
+from PIL import Image
 from shapes import Box, Point, bounds, outline, paint
 from world import COLOUR_JITTER, COLOURS, MIN_CONTRAST, SHAPES, SIZES, article
 
 MAX_THINGS = 5
 _COUNT_WEIGHTS = (0.16, 0.22, 0.24, 0.20, 0.18)
-_MAX_COVERED = 0.10      # of the smaller box, by any other box
+_MAX_COVERED = 0.10  # of the smaller box, by any other box
 _MIN_CENTRE_GAP = 0.035  # of the width, so that "left to right" is never a toss-up
 _TRIES = 40
 
@@ -75,11 +74,16 @@ class Scene:
         return f"{down} {across}".strip() or "center"
 
 
-def random_size(rng: random.Random, low: int = 160, high: int = 640, step: int = 1) -> tuple[int, int]:
+def random_size(
+    rng: random.Random, low: int = 160, high: int = 640, step: int = 1
+) -> tuple[int, int]:
     """A picture size with sides from `low` to `high` and an aspect from 1:2 to 2:1."""
     side = math.exp(rng.uniform(math.log(low), math.log(high)))
     stretch = math.exp(rng.uniform(-0.5, 0.5) * math.log(2))
-    fit = lambda v: min(high, max(low, round(v / step) * step))
+
+    def fit(v):
+        return min(high, max(low, round(v / step) * step))
+
     return fit(side * stretch), fit(side / stretch)
 
 
@@ -96,12 +100,16 @@ def random_ground(rng: random.Random, kinds=backgrounds.KINDS) -> tuple[str, tup
 
 def visible_colours(ground_colours: tuple) -> list[str]:
     """Colours that stand out from both ground colours."""
-    return [name for name, rgb in COLOURS.items()
-            if min(contrast(rgb, g) for g in ground_colours) > MIN_CONTRAST]
+    return [
+        name
+        for name, rgb in COLOURS.items()
+        if min(contrast(rgb, g) for g in ground_colours) > MIN_CONTRAST
+    ]
 
 
-def random_scene(rng: random.Random, size_wh: tuple[int, int], count: int | None = None,
-                 kinds=backgrounds.KINDS) -> Scene:
+def random_scene(
+    rng: random.Random, size_wh: tuple[int, int], count: int | None = None, kinds=backgrounds.KINDS
+) -> Scene:
     """A scene of `count` things (or a random number of them; fewer if there is no room)."""
     ground, ground_colours = random_ground(rng, kinds)
     colours = visible_colours(ground_colours)
@@ -151,8 +159,12 @@ def _place_thing(rng, size_wh, kind, things) -> Thing | None:
 
 def inside(box: Box, size_wh: tuple[int, int], margin: float = 1.5) -> bool:
     """Whether a box lies in the picture."""
-    return (box[0] >= margin and box[1] >= margin
-            and box[2] <= size_wh[0] - margin and box[3] <= size_wh[1] - margin)
+    return (
+        box[0] >= margin
+        and box[1] >= margin
+        and box[2] <= size_wh[0] - margin
+        and box[3] <= size_wh[1] - margin
+    )
 
 
 def overlap(a: Box, b: Box) -> float:
@@ -177,12 +189,12 @@ def _apart(a: Thing, b: Thing, width: int) -> bool:
 
 
 def listing(names: list[str]) -> str:
-    """"a", "a and b", "a, b and c"."""
+    """ "a", "a and b", "a, b and c"."""
     if len(names) < 2:
         return "".join(names)
     return ", ".join(names[:-1]) + " and " + names[-1]
 
 
 def name_list(things: tuple[Thing, ...]) -> str:
-    """"a red circle, a blue star and an orange heart"."""
+    """ "a red circle, a blue star and an orange heart"."""
     return listing([article(t.name) for t in things])

@@ -46,7 +46,12 @@ def pixel_boxes(items: object, key: str, size_wh: tuple[int, int]) -> list[tuple
     for item in items if isinstance(items, list) else []:
         place = item.get("bbox_2d") if isinstance(item, dict) else None
         if isinstance(place, list) and len(place) == 4:
-            boxes.append((str(item.get(key, "")), tuple(v / 1000 * size_wh[k % 2] for k, v in enumerate(place))))
+            boxes.append(
+                (
+                    str(item.get(key, "")),
+                    tuple(v / 1000 * size_wh[k % 2] for k, v in enumerate(place)),
+                )
+            )
     return boxes
 
 
@@ -67,7 +72,7 @@ def inside(point: tuple[float, float], polygon) -> bool:
     """Whether a point lies in a polygon (even-odd rule)."""
     x, y = point
     result = False
-    for (x1, y1), (x2, y2) in zip(polygon, [*polygon[1:], polygon[0]]):
+    for (x1, y1), (x2, y2) in zip(polygon, [*polygon[1:], polygon[0]], strict=False):
         if (y1 > y) != (y2 > y) and x < (x2 - x1) * (y - y1) / (y2 - y1) + x1:
             result = not result
     return result
@@ -83,8 +88,10 @@ def page_boxes(text: str, size_wh: tuple[int, int]) -> list[tuple[str, Box]]:
     """(kind, box in pixels) of every element with data-bbox."""
     kinds = {"h1": "title", "p": "paragraph", "img": "figure", "table": "table"}
     found = re.findall(r'<(h1|p|img|table) data-bbox="(\d+) (\d+) (\d+) (\d+)"', text)
-    return [(kinds[tag], tuple(int(v) / 1000 * size_wh[k % 2] for k, v in enumerate(place)))
-            for tag, *place in found]
+    return [
+        (kinds[tag], tuple(int(v) / 1000 * size_wh[k % 2] for k, v in enumerate(place)))
+        for tag, *place in found
+    ]
 
 
 def layout_iou(text: str, page: Page) -> float:
@@ -103,7 +110,9 @@ def seconds(clock: str) -> float:
     return int(minutes) * 60 + float(rest)
 
 
-def event_ends(text: str, truth: list[tuple[str, float, float]], reach: float = 0.5) -> tuple[int, int]:
+def event_ends(
+    text: str, truth: list[tuple[str, float, float]], reach: float = 0.5
+) -> tuple[int, int]:
     """(starts and ends within `reach` seconds, all of them); an event is found by its object's name."""
     answer, right = fenced_json(text), 0
     spans = []

@@ -41,9 +41,13 @@ def _caption(rng: random.Random, scene: Scene, preset: str) -> Talk:
 
 def count(rng: random.Random, scene: Scene) -> Talk:
     if rng.random() < 0.5:
-        return one("count", say.ask(rng, say.COUNT_ALL), answers.there_are(len(scene.things), "object"))
+        return one(
+            "count", say.ask(rng, say.COUNT_ALL), answers.there_are(len(scene.things), "object")
+        )
     noun, found = _category(rng, scene, absent=0.15)
-    return one("count", say.ask(rng, say.COUNT_SOME, plural(noun)), answers.there_are(len(found), noun))
+    return one(
+        "count", say.ask(rng, say.COUNT_SOME, plural(noun)), answers.there_are(len(found), noun)
+    )
 
 
 def yes_no(rng: random.Random, scene: Scene) -> Talk:
@@ -51,7 +55,9 @@ def yes_no(rng: random.Random, scene: Scene) -> Talk:
     return one("yes_no", say.ask(rng, say.IS_THERE, article(noun)), "Yes." if found else "No.")
 
 
-def _category(rng: random.Random, scene: Scene, absent: float, generic: bool = True) -> tuple[str, list[Thing]]:
+def _category(
+    rng: random.Random, scene: Scene, absent: float, generic: bool = True
+) -> tuple[str, list[Thing]]:
     """A noun and the things it names; with chance `absent` a near miss that names nothing."""
     thing = rng.choice(scene.things)
     kind = rng.random()
@@ -94,22 +100,42 @@ def attribute(rng: random.Random, scene: Scene) -> Talk:
     if thing is None:
         return extreme(rng, scene)
     if kind == 0:
-        return one("attribute", say.ask(rng, say.WHICH_COLOUR, thing.shape), f"The {thing.shape} is {thing.colour}.")
+        return one(
+            "attribute",
+            say.ask(rng, say.WHICH_COLOUR, thing.shape),
+            f"The {thing.shape} is {thing.colour}.",
+        )
     if kind == 1:
-        return one("attribute", say.ask(rng, say.WHICH_SHAPE, thing.colour),
-                   f"The {thing.colour} object is {article(thing.shape)}.")
+        return one(
+            "attribute",
+            say.ask(rng, say.WHICH_SHAPE, thing.colour),
+            f"The {thing.colour} object is {article(thing.shape)}.",
+        )
     if kind == 2:
-        return one("attribute", say.ask(rng, say.WHICH_SIZE, thing.name), f"The {thing.name} is {thing.size}.")
+        return one(
+            "attribute",
+            say.ask(rng, say.WHICH_SIZE, thing.name),
+            f"The {thing.name} is {thing.size}.",
+        )
     place = scene.place(thing)
-    return one("attribute", say.ask(rng, say.WHERE, thing.name),
-               f"The {thing.name} is {'in' if place == 'center' else 'at'} the {place}.")
+    return one(
+        "attribute",
+        say.ask(rng, say.WHERE, thing.name),
+        f"The {thing.name} is {'in' if place == 'center' else 'at'} the {place}.",
+    )
 
 
 def _extreme(rng: random.Random, scene: Scene) -> tuple[str, Thing] | None:
     """A superlative that fits one thing clearly."""
     height = scene.size_wh[1]
-    orders = {"largest": lambda t: -t.area, "smallest": lambda t: t.area, "left": lambda t: t.point[0],
-              "right": lambda t: -t.point[0], "top": lambda t: t.point[1], "bottom": lambda t: -t.point[1]}
+    orders = {
+        "largest": lambda t: -t.area,
+        "smallest": lambda t: t.area,
+        "left": lambda t: t.point[0],
+        "right": lambda t: -t.point[0],
+        "top": lambda t: t.point[1],
+        "bottom": lambda t: -t.point[1],
+    }
     for kind in rng.sample(list(orders), 6):
         ranked = sorted(scene.things, key=orders[kind])
         first, rest = ranked[0], ranked[1:]
@@ -134,13 +160,19 @@ def ground(rng: random.Random, scene: Scene) -> Talk:
 
 def _box_items(scene: Scene, things: list[Thing], label: Callable[[Thing], str]) -> list[dict]:
     ordered = [t for t in scene.things if t in things]
-    return [{"bbox_2d": answers.scaled_box(t.box, scene.size_wh), "label": label(t)} for t in ordered]
+    return [
+        {"bbox_2d": answers.scaled_box(t.box, scene.size_wh), "label": label(t)} for t in ordered
+    ]
 
 
-def _asked(rng: random.Random, scene: Scene, absent: float) -> tuple[str, list[Thing], Callable[[Thing], str]]:
+def _asked(
+    rng: random.Random, scene: Scene, absent: float
+) -> tuple[str, list[Thing], Callable[[Thing], str]]:
     """Categories as a user lists them, the things they name, and each thing's label."""
     if rng.random() < 0.3:  # everything
-        noun = rng.choice(("object", "objects", "shapes", "all objects", "every object", "all shapes"))
+        noun = rng.choice(
+            ("object", "objects", "shapes", "all objects", "every object", "all shapes")
+        )
         return noun, list(scene.things), lambda t: t.name
     if rng.random() < 0.35:  # several categories
         by_shape = rng.random() < 0.5
@@ -159,22 +191,34 @@ def _asked(rng: random.Random, scene: Scene, absent: float) -> tuple[str, list[T
 def boxes(rng: random.Random, scene: Scene) -> Talk:
     noun, found, label = _asked(rng, scene, absent=0.22)
     question = say.ask(rng, say.BOXES, noun, preset_id="ground_boxes")
-    return one("boxes" if found else "absent", question, answers.fenced_items(_box_items(scene, found, label)))
+    return one(
+        "boxes" if found else "absent",
+        question,
+        answers.fenced_items(_box_items(scene, found, label)),
+    )
 
 
 def referring(rng: random.Random, scene: Scene) -> Talk:
     extreme_of = _extreme(rng, scene)
     kind = rng.random()
     if kind < 0.35 and extreme_of:
-        names = {"left": "the leftmost object", "right": "the rightmost object", "top": "the topmost object",
-                 "bottom": "the lowest object", "largest": "the largest object", "smallest": "the smallest object"}
+        names = {
+            "left": "the leftmost object",
+            "right": "the rightmost object",
+            "top": "the topmost object",
+            "bottom": "the lowest object",
+            "largest": "the largest object",
+            "smallest": "the smallest object",
+        }
         phrase, found = names[extreme_of[0]], [extreme_of[1]]
     else:
         phrase, found = _category(rng, scene, absent=0.2, generic=False)
         if rng.random() < 0.3:
             phrase = "the " + phrase
     question = say.ask(rng, say.REFERRING, phrase, preset_id="ground_phrase")
-    return one("referring", question, answers.fenced_items(_box_items(scene, found, lambda t: phrase)))
+    return one(
+        "referring", question, answers.fenced_items(_box_items(scene, found, lambda t: phrase))
+    )
 
 
 def attributes(rng: random.Random, scene: Scene) -> Talk:
@@ -182,22 +226,34 @@ def attributes(rng: random.Random, scene: Scene) -> Talk:
     generic = rng.random() < 0.6
     noun = rng.choice(("object", "shape")) if generic else rng.choice(scene.things).shape
     found = [t for t in scene.things if generic or t.shape == noun]
-    values = {"type": (lambda t: t.shape) if generic else (lambda t: t.size), "color": lambda t: t.colour,
-              "size": lambda t: t.size, "shape": lambda t: t.shape}
+    values = {
+        "type": (lambda t: t.shape) if generic else (lambda t: t.size),
+        "color": lambda t: t.colour,
+        "size": lambda t: t.size,
+        "shape": lambda t: t.shape,
+    }
     keys = ["type", "color"] if rng.random() < 0.6 else rng.sample(list(values), rng.randint(1, 3))
-    example = {"bbox_2d": "[x1, y1, x2, y2]", "label": noun} | {k: "..." for k in keys}
+    example = {"bbox_2d": "[x1, y1, x2, y2]", "label": noun} | dict.fromkeys(keys, "...")
     shown = json.dumps(example).replace('"[', "[").replace(']"', "]")
-    words = say.ask(rng, say.ATTRIBUTES, noun, " and ".join(keys), shown, preset_id="ground_attributes")
+    words = say.ask(
+        rng, say.ATTRIBUTES, noun, " and ".join(keys), shown, preset_id="ground_attributes"
+    )
     items = _box_items(scene, found, lambda t: noun)
-    for item, thing in zip(items, found):
+    for item, thing in zip(items, found, strict=False):
         item |= {k: values[k](thing) for k in keys}
     return one("box_attributes", words, answers.fenced_items(items))
 
 
 def points(rng: random.Random, scene: Scene) -> Talk:
     noun, found, label = _asked(rng, scene, absent=0.12)
-    items = [{"point_2d": answers.scaled_point(t.point, scene.size_wh), "label": label(t)} for t in found]
-    return one("points", say.ask(rng, say.POINTS, noun, preset_id="ground_by_points"), answers.fenced_items(items))
+    items = [
+        {"point_2d": answers.scaled_point(t.point, scene.size_wh), "label": label(t)} for t in found
+    ]
+    return one(
+        "points",
+        say.ask(rng, say.POINTS, noun, preset_id="ground_by_points"),
+        answers.fenced_items(items),
+    )
 
 
 def chat(rng: random.Random, scene: Scene) -> Talk:
@@ -205,25 +261,56 @@ def chat(rng: random.Random, scene: Scene) -> Talk:
     found = _extreme(rng, scene)
     if found is None or rng.random() < 0.4:
         first = (say.ask(rng, say.COUNT_ALL), answers.there_are(len(scene.things), "object"))
-        follow = rng.choice((("What are they?", answers.caption(scene.things)),
-                             ("List them.", answers.caption(scene.things)),
-                             ("Report their bbox coordinates in JSON format.", answers.fenced_items(
-                                 _box_items(scene, list(scene.things), lambda t: t.name)))))
+        follow = rng.choice(
+            (
+                ("What are they?", answers.caption(scene.things)),
+                ("List them.", answers.caption(scene.things)),
+                (
+                    "Report their bbox coordinates in JSON format.",
+                    answers.fenced_items(_box_items(scene, list(scene.things), lambda t: t.name)),
+                ),
+            )
+        )
         return Talk("chat", (first, follow))
     kind, thing = found
     place = scene.place(thing)
-    follow = rng.choice((
-        ("What color is it?", f"It is {thing.colour}."), ("Which color?", f"It is {thing.colour}."),
-        ("How big is it?", f"It is {thing.size}."),
-        ("Where is it?", f"It is {'in' if place == 'center' else 'at'} the {place}."),
-        ("Give its bounding box in JSON.", answers.fenced_items(_box_items(scene, [thing], lambda t: t.name))),
-        ("Point to it, answer in JSON.", answers.fenced_items(
-            [{"point_2d": answers.scaled_point(thing.point, scene.size_wh), "label": thing.name}])),
-    ))
+    follow = rng.choice(
+        (
+            ("What color is it?", f"It is {thing.colour}."),
+            ("Which color?", f"It is {thing.colour}."),
+            ("How big is it?", f"It is {thing.size}."),
+            ("Where is it?", f"It is {'in' if place == 'center' else 'at'} the {place}."),
+            (
+                "Give its bounding box in JSON.",
+                answers.fenced_items(_box_items(scene, [thing], lambda t: t.name)),
+            ),
+            (
+                "Point to it, answer in JSON.",
+                answers.fenced_items(
+                    [
+                        {
+                            "point_2d": answers.scaled_point(thing.point, scene.size_wh),
+                            "label": thing.name,
+                        }
+                    ]
+                ),
+            ),
+        )
+    )
     return Talk("chat", ((say.ask(rng, say.EXTREME[kind]), f"The {thing.name}."), follow))
 
 
 TALKS: tuple[tuple[Callable[[random.Random, Scene], Talk], float], ...] = (
-    (caption, 1.3), (other_caption, 1.3), (count, 0.9), (yes_no, 0.5), (attribute, 0.8), (extreme, 0.4),
-    (ground, 0.2), (boxes, 2.0), (referring, 0.9), (attributes, 0.5), (points, 1.2), (chat, 0.7),
+    (caption, 1.3),
+    (other_caption, 1.3),
+    (count, 0.9),
+    (yes_no, 0.5),
+    (attribute, 0.8),
+    (extreme, 0.4),
+    (ground, 0.2),
+    (boxes, 2.0),
+    (referring, 0.9),
+    (attributes, 0.5),
+    (points, 1.2),
+    (chat, 0.7),
 )

@@ -19,7 +19,7 @@ def _regular(corners: int, start_degrees: float) -> list[Point]:
 
 def _star() -> list[Point]:
     outer, inner = _regular(5, -90), _regular(5, -54)
-    return [p for o, i in zip(outer, inner) for p in (o, (i[0] * 0.45, i[1] * 0.45))]
+    return [p for o, i in zip(outer, inner, strict=False) for p in (o, (i[0] * 0.45, i[1] * 0.45))]
 
 
 def _heart() -> list[Point]:

@@ -22,15 +22,40 @@ _MOBILE = (
     "* The screen's resolution is 999x999.",
     "* Make sure to click any buttons, links, icons, etc with the cursor tip in the center of the element.",
 )
-_COMPUTER_ACTIONS = ("key", "type", "mouse_move", "left_click", "left_click_drag", "right_click",
-                     "middle_click", "double_click", "triple_click", "scroll", "hscroll", "wait",
-                     "terminate", "answer")
-_MOBILE_ACTIONS = ("click", "long_press", "swipe", "type", "answer", "system_button", "wait", "terminate")
+_COMPUTER_ACTIONS = (
+    "key",
+    "type",
+    "mouse_move",
+    "left_click",
+    "left_click_drag",
+    "right_click",
+    "middle_click",
+    "double_click",
+    "triple_click",
+    "scroll",
+    "hscroll",
+    "wait",
+    "terminate",
+    "answer",
+)
+_MOBILE_ACTIONS = (
+    "click",
+    "long_press",
+    "swipe",
+    "type",
+    "answer",
+    "system_button",
+    "wait",
+    "terminate",
+)
 _ARGUMENTS = {
     "keys": ("array", "Required only by `action=key`."),
     "text": ("string", "Required only by `action=type` and `action=answer`."),
-    "coordinate": ("array", "(x, y): The x (pixels from the left edge) and y (pixels from the top edge) "
-                            "coordinates to move the mouse to."),
+    "coordinate": (
+        "array",
+        "(x, y): The x (pixels from the left edge) and y (pixels from the top edge) "
+        "coordinates to move the mouse to.",
+    ),
     "coordinate2": ("array", "(x, y): The end of a swipe."),
     "pixels": ("number", "The amount of scrolling to perform."),
     "time": ("number", "The seconds to wait."),
@@ -41,16 +66,29 @@ _ARGUMENTS = {
 
 def signature(rng: random.Random, mobile: bool) -> dict:
     """A tool description; sentences, actions and arguments drop out at random so none is relied on."""
-    name, lines, actions = (("mobile_use", _MOBILE, _MOBILE_ACTIONS) if mobile
-                            else ("computer_use", _COMPUTER, _COMPUTER_ACTIONS))
+    name, lines, actions = (
+        ("mobile_use", _MOBILE, _MOBILE_ACTIONS)
+        if mobile
+        else ("computer_use", _COMPUTER, _COMPUTER_ACTIONS)
+    )
     keep = rng.choice((0.0, 0.3, 0.7, 1.0))
     needed = "click" if mobile else "left_click"
     shown = [a for a in actions if a == needed or rng.random() < keep]
-    arguments = {k: {"description": text, "type": kind} for k, (kind, text) in _ARGUMENTS.items()
-                 if k == "coordinate" or rng.random() < keep}
+    arguments = {
+        k: {"description": text, "type": kind}
+        for k, (kind, text) in _ARGUMENTS.items()
+        if k == "coordinate" or rng.random() < keep
+    }
     action = {"description": "The action to perform.", "enum": shown, "type": "string"}
-    return {"type": "function", "function": {
-        "name": name,
-        "description": "\n".join([lines[0], *(t for t in lines[1:] if rng.random() < keep)]),
-        "parameters": {"properties": {"action": action} | arguments, "required": ["action"], "type": "object"},
-    }}
+    return {
+        "type": "function",
+        "function": {
+            "name": name,
+            "description": "\n".join([lines[0], *(t for t in lines[1:] if rng.random() < keep)]),
+            "parameters": {
+                "properties": {"action": action} | arguments,
+                "required": ["action"],
+                "type": "object",
+            },
+        },
+    }

@@ -14,18 +14,17 @@ import random
 import time
 from pathlib import Path
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor
-
 import checkpoint_files
 import packing
 import tokens
+import torch
+import torch.nn.functional as F
 from cell_loss import CellHeads
 from export_weights import exported
 from feed import Feed
 from network import Network
 from optim import optimizers
+from torch import Tensor
 
 RUN = checkpoint_files.HERE / "runs" / "last"
 LOG_SECONDS = 25
@@ -60,7 +59,9 @@ class Figures:
         tasks, talks, talk_tasks = batch["tasks"], batch["talks"], batch["talk_tasks"]
         for k, value in enumerate((torch.ones_like(loss), loss, right.float())):
             self.sums[k].index_add_(0, tasks, value)
-        wrong = torch.zeros(len(talk_tasks), device=loss.device).index_add_(0, talks, (~right).float())
+        wrong = torch.zeros(len(talk_tasks), device=loss.device).index_add_(
+            0, talks, (~right).float()
+        )
         self.sums[3].index_add_(0, talk_tasks, (wrong == 0).float())
         self.sums[4].index_add_(0, talk_tasks, torch.ones_like(wrong))
 
@@ -70,17 +71,28 @@ class Figures:
         of_cells, steps = self.cells.tolist()
         self.sums.zero_()
         self.cells.zero_()
-        found = {name: (loss[k] / count[k], right[k] / count[k], whole[k] / talks[k])
-                 for k, name in enumerate(packing.TASKS) if count[k]}
+        found = {
+            name: (loss[k] / count[k], right[k] / count[k], whole[k] / talks[k])
+            for k, name in enumerate(packing.TASKS)
+            if count[k]
+        }
         return {"cells": (of_cells / max(steps, 1), 0.0, 0.0)} | found
 
 
-def forward_loss(network: Network, heads: CellHeads, batch: dict[str, Tensor], figures: Figures) -> Tensor:
+def forward_loss(
+    network: Network, heads: CellHeads, batch: dict[str, Tensor], figures: Figures
+) -> Tensor:
     """Mean loss in which an answer of n tokens weighs sqrt(n), and the loss of the cells."""
     device = batch["ids"].device
     with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-        seen, logits = network(batch["pixels"], batch["ids"], batch["positions"], batch["segments"], batch["slots"],
-                               batch["wanted"])
+        seen, logits = network(
+            batch["pixels"],
+            batch["ids"],
+            batch["positions"],
+            batch["segments"],
+            batch["slots"],
+            batch["wanted"],
+        )
         of_cells = heads(seen, batch["cells"])
     each = F.cross_entropy(logits.float(), batch["answers"], reduction="none")
     with torch.no_grad():
@@ -104,8 +116,15 @@ def compile_blocks(network: Network) -> None:
 def save(folder: Path, network: Network, heads: CellHeads, optims, state: dict) -> None:
     """Everything that `--resume` needs, replaced in one step."""
     folder.mkdir(parents=True, exist_ok=True)
-    torch.save({"network": network.state_dict(), "heads": heads.state_dict(),
-                "optims": [o.state_dict() for o in optims], "state": state}, folder / "part.pt")
+    torch.save(
+        {
+            "network": network.state_dict(),
+            "heads": heads.state_dict(),
+            "optims": [o.state_dict() for o in optims],
+            "state": state,
+        },
+        folder / "part.pt",
+    )
     os.replace(folder / "part.pt", folder / "state.pt")
 
 
@@ -121,8 +140,12 @@ def train(options: argparse.Namespace) -> dict:
         state = saved["state"]
     data = Lessons(options.seed + 77 * state["runs"], options.budget, shares, options.reach)
     loader = torch.utils.data.DataLoader(
-        data, batch_size=None, num_workers=options.workers, in_order=False,
-        prefetch_factor=16 if options.workers else None)
+        data,
+        batch_size=None,
+        num_workers=options.workers,
+        in_order=False,
+        prefetch_factor=16 if options.workers else None,
+    )
     feed = Feed(iter(loader), device)  # before CUDA starts: workers are forks
     torch.manual_seed(options.seed)
     config = json.loads(options.config.read_text(encoding="utf-8"))
@@ -134,7 +157,7 @@ def train(options: argparse.Namespace) -> dict:
     if saved:
         network.load_state_dict(saved["network"])
         heads.load_state_dict(saved["heads"])
-        for optimizer, kept in zip(optims, saved["optims"]):
+        for optimizer, kept in zip(optims, saved["optims"], strict=False):
             optimizer.load_state_dict(kept)
     state["runs"] += 1
     if options.compile:
@@ -177,17 +200,23 @@ def _loop(options, feed, network, heads, optims, state) -> dict:
 
 
 def _line(state: dict, seconds: float, waited: float, figures: dict) -> str:
-    parts = " ".join(f"{name} {loss:.3f}/{100 * right:.1f}/{100 * whole:.0f}"
-                     for name, (loss, right, whole) in figures.items())
-    return (f"[{state['seconds']:.0f} s step {state['step']} pictures {state['pictures']} talks {state['talks']} "
-            f"again {state['again']} "
-            f"waited {100 * waited / max(seconds, 1e-6):.0f}%] {parts}")
+    parts = " ".join(
+        f"{name} {loss:.3f}/{100 * right:.1f}/{100 * whole:.0f}"
+        for name, (loss, right, whole) in figures.items()
+    )
+    return (
+        f"[{state['seconds']:.0f} s step {state['step']} pictures {state['pictures']} talks {state['talks']} "
+        f"again {state['again']} "
+        f"waited {100 * waited / max(seconds, 1e-6):.0f}%] {parts}"
+    )
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=8.6, help="training time over all runs")
-    parser.add_argument("--stop-after", type=float, default=1e9, help="minutes after which this run stops")
+    parser.add_argument(
+        "--stop-after", type=float, default=1e9, help="minutes after which this run stops"
+    )
     parser.add_argument("--steps", type=int, default=10**9)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--budget", type=int, default=300_000, help="patches and tokens of a batch")
@@ -198,7 +227,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--warm", type=int, default=100, help="steps over which the rate rises")
     parser.add_argument("--shares", default="{}", help='JSON, e.g. {"pages": 0.2}')
     parser.add_argument("--resume", action="store_true")
-    parser.add_argument("--start-from", type=Path, help="checkpoint folder whose weights are the start")
+    parser.add_argument(
+        "--start-from", type=Path, help="checkpoint folder whose weights are the start"
+    )
     parser.add_argument("--config", type=Path, default=checkpoint_files.CHECKPOINT / "config.json")
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--folder", type=Path, default=RUN)

@@ -37,13 +37,31 @@ from world import article
 Figures = dict[str, list[float]]
 # Of ten scenes: pictures of shapes, print, a page, a clip, two pictures, a screen.
 KINDS = ("shapes", "shapes", "shapes", "shapes", "print", "print", "page", "clip", "pair", "screen")
-KEYS = ("caption_exact", "count", "box_label", "box_iou", "point_hit", "absent", "ocr_exact", "layout_iou",
-        "event_half_second", "two_pictures", "click_hit", "ends", "json_valid", "seconds_per_caption")
-BOXES = ('locate every instance that belongs to the following categories: "{}". '
-         "Report bbox coordinates in JSON format.")
-EVENTS = ("Localize a series of activity events in the video, output the start and end timestamp for each "
-          "event, and describe each event with sentences. Provide the result in json format with "
-          "'mm:ss.ff' format for time depiction.")
+KEYS = (
+    "caption_exact",
+    "count",
+    "box_label",
+    "box_iou",
+    "point_hit",
+    "absent",
+    "ocr_exact",
+    "layout_iou",
+    "event_half_second",
+    "two_pictures",
+    "click_hit",
+    "ends",
+    "json_valid",
+    "seconds_per_caption",
+)
+BOXES = (
+    'locate every instance that belongs to the following categories: "{}". '
+    "Report bbox coordinates in JSON format."
+)
+EVENTS = (
+    "Localize a series of activity events in the video, output the start and end timestamp for each "
+    "event, and describe each event with sentences. Provide the result in json format with "
+    "'mm:ss.ff' format for time depiction."
+)
 
 
 @dataclass
@@ -55,21 +73,29 @@ class Question:
     pictures: list[Image.Image] = field(default_factory=list)
     clip: clips.Clip | None = None
     system: str = ""
-    node: str = "ask"       # caption, detect, point or ask
-    find: str = ""          # what detect and point look for
+    node: str = "ask"  # caption, detect, point or ask
+    find: str = ""  # what detect and point look for
     is_json: bool = False
 
 
 def questions(number: int, seed: int) -> list[Question]:
     """The questions about one scene."""
     rng = random.Random(seed + number)
-    return {"shapes": _shapes, "print": _print, "page": _page, "clip": _clip, "pair": _pair,
-            "screen": _screen}[KINDS[number % len(KINDS)]](rng)
+    return {
+        "shapes": _shapes,
+        "print": _print,
+        "page": _page,
+        "clip": _clip,
+        "pair": _pair,
+        "screen": _screen,
+    }[KINDS[number % len(KINDS)]](rng)
 
 
 def _scene(rng: random.Random) -> scenes.Scene:
     if rng.random() < 0.1:
-        return scenes.random_scene(rng, scenes.random_size(rng, 150, 704), kinds=backgrounds.UNSEEN_KINDS)
+        return scenes.random_scene(
+            rng, scenes.random_size(rng, 150, 704), kinds=backgrounds.UNSEEN_KINDS
+        )
     return scenes.random_scene(rng, scenes.random_size(rng))
 
 
@@ -88,9 +114,13 @@ def _shapes(rng: random.Random) -> list[Question]:
 
     def points(text: str, figures: Figures) -> None:
         places = [i.get("point_2d") for i in scores.fenced_json(text) or [] if isinstance(i, dict)]
-        pixels = [(p[0] / 1000 * size[0], p[1] / 1000 * size[1]) for p in places if p and len(p) == 2]
+        pixels = [
+            (p[0] / 1000 * size[0], p[1] / 1000 * size[1]) for p in places if p and len(p) == 2
+        ]
         wanted = [t for t in scene.things if t.name == thing.name]
-        figures["point_hit"] += [float(any(scores.inside(p, t.points) for p in pixels)) for t in wanted]
+        figures["point_hit"] += [
+            float(any(scores.inside(p, t.points) for p in pixels)) for t in wanted
+        ]
 
     def absent(text: str, figures: Figures) -> None:
         figures["absent"].append(float(scores.fenced_json(text) == []))
@@ -124,7 +154,10 @@ def _print(rng: random.Random) -> list[Question]:
 def _page(rng: random.Random) -> list[Question]:
     width = rng.randint(448, 640)
     page = pages.random_page(rng, (width, rng.randint(width, 800)))
-    score = lambda text, figures: figures["layout_iou"].append(scores.layout_iou(text, page))
+
+    def score(text, figures):
+        return figures["layout_iou"].append(scores.layout_iou(text, page))
+
     return [Question("qwenvl html", score, [page.draw()])]
 
 
@@ -132,7 +165,9 @@ def _clip(rng: random.Random) -> list[Question]:
     clip = clips.random_clip(rng, scenes.random_size(rng, 144, 240))
 
     def score(text: str, figures: Figures) -> None:
-        right, total = scores.event_ends(text, [(e.thing.name, e.start, e.end) for e in clip.events])
+        right, total = scores.event_ends(
+            text, [(e.thing.name, e.start, e.end) for e in clip.events]
+        )
         figures["event_half_second"] += [1.0] * right + [0.0] * (total - right)
 
     return [Question(EVENTS, score, clip=clip, is_json=True)]
@@ -140,12 +175,18 @@ def _clip(rng: random.Random) -> list[Question]:
 
 def _pair(rng: random.Random) -> list[Question]:
     while True:
-        pair = [scenes.random_scene(rng, scenes.random_size(rng, 160, 400), rng.randint(1, 3)) for _ in range(2)]
+        pair = [
+            scenes.random_scene(rng, scenes.random_size(rng, 160, 400), rng.randint(1, 3))
+            for _ in range(2)
+        ]
         right = rng.randint(0, 1)
         name = rng.choice(pair[right].things).name
         if all(t.name != name for t in pair[1 - right].things):
             break
-    score = lambda text, figures: figures["two_pictures"].append(float(scores.first_number(text) == right + 1))
+
+    def score(text, figures):
+        return figures["two_pictures"].append(float(scores.first_number(text) == right + 1))
+
     return [Question(f"Which picture shows {article(name)}?", score, [s.draw() for s in pair])]
 
 
@@ -157,11 +198,15 @@ def _screen(rng: random.Random) -> list[Question]:
 
     def score(text: str, figures: Figures) -> None:
         place = scores.clicked(text, size)
-        figures["click_hit"].append(float(bool(place) and x1 <= place[0] <= x2 and y1 <= place[1] <= y2))
+        figures["click_hit"].append(
+            float(bool(place) and x1 <= place[0] <= x2 and y1 <= place[1] <= y2)
+        )
 
     tool = json.dumps(tools.signature(random.Random(1), mobile=False))
     system = lessons.tools_text(tool)
-    return [Question(f"Click the {screen.lines[k].text} button.", score, [screen.draw()], system=system)]
+    return [
+        Question(f"Click the {screen.lines[k].text} button.", score, [screen.draw()], system=system)
+    ]
 
 
 class ThroughEngine:
@@ -187,12 +232,20 @@ class ThroughEngine:
         if question.clip:
             indices = clips.sample_indices(question.clip.total_frames, even=True)
             frames = np.stack([np.asarray(question.clip.frame(i)) for i in indices])
-            shown = [chat.Clip(frames, clips.SOURCE_FPS, tuple(indices), question.clip.total_frames)]
-        words = task("ground_by_points").fill(things=question.find) if question.node == "point" else question.words
+            shown = [
+                chat.Clip(frames, clips.SOURCE_FPS, tuple(indices), question.clip.total_frames)
+            ]
+        words = (
+            task("ground_by_points").fill(things=question.find)
+            if question.node == "point"
+            else question.words
+        )
         messages = (chat.Message("user", (*shown, words)),)
         if question.system:
             messages = (chat.Message("system", (question.system,)), *messages)
-        return chat.Request(messages, self.options, seed=seed, number_pictures=len(question.pictures) > 1)
+        return chat.Request(
+            messages, self.options, seed=seed, number_pictures=len(question.pictures) > 1
+        )
 
     def answer(self, asked: list[Question]) -> list[tuple[str, bool]]:
         """(text, whether it ended by itself) of each question."""
@@ -219,19 +272,42 @@ class ThroughNodes(ThroughEngine):
 
         if question.clip or question.system or len({p.size for p in question.pictures}) > 1:
             return super().answer([question])[0]
-        image = torch.stack([torch.from_numpy(np.asarray(p) / np.float32(255)) for p in question.pictures])
+        image = torch.stack(
+            [torch.from_numpy(np.asarray(p) / np.float32(255)) for p in question.pictures]
+        )
         shared = {"model": self.model, "image": image, "seed": seed, "options": self.options}
         if question.node == "caption":
-            output = run_node(ask.Qwen3VLCaption, **shared, preset="Short caption", instructions="",
-                              system_prompt="", batch=asking.EACH)
+            output = run_node(
+                ask.Qwen3VLCaption,
+                **shared,
+                preset="Short caption",
+                instructions="",
+                system_prompt="",
+                batch=asking.EACH,
+            )
         elif question.node == "detect":
-            output = run_node(ground.Qwen3VLDetect, **shared, find=question.find, find_by=ground.CATEGORIES,
-                              attributes="", max_count=0, look_again="off", unreadable=grounding.LEAVE_EMPTY)
+            output = run_node(
+                ground.Qwen3VLDetect,
+                **shared,
+                find=question.find,
+                find_by=ground.CATEGORIES,
+                attributes="",
+                max_count=0,
+                look_again="off",
+                unreadable=grounding.LEAVE_EMPTY,
+            )
         elif question.node == "point":
-            output = run_node(ground.Qwen3VLPoint, **shared, find=question.find, unreadable=grounding.LEAVE_EMPTY)
+            output = run_node(
+                ground.Qwen3VLPoint, **shared, find=question.find, unreadable=grounding.LEAVE_EMPTY
+            )
         else:
-            output = run_node(ask.Qwen3VLAsk, **shared, question=question.words, system_prompt="",
-                              batch=asking.TOGETHER)
+            output = run_node(
+                ask.Qwen3VLAsk,
+                **shared,
+                question=question.words,
+                system_prompt="",
+                batch=asking.TOGETHER,
+            )
         return output.result[0][0], "cut" not in str(output.result[-1])
 
 
@@ -264,10 +340,14 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=1_000_000)
     parser.add_argument("--scenes", type=int, default=500)
     parser.add_argument("--through", choices=("engine", "nodes"), default="engine")
-    parser.add_argument("--sampled", action="store_true", help="the pack's default sampling, not greedy")
+    parser.add_argument(
+        "--sampled", action="store_true", help="the pack's default sampling, not greedy"
+    )
     parser.add_argument("--device", default="auto")
     chosen = parser.parse_args(arguments)
-    options = {"max_new_tokens": 400} | ({} if chosen.sampled else {"temperature": 0.0, "presence_penalty": 0.0})
+    options = {"max_new_tokens": 400} | (
+        {} if chosen.sampled else {"temperature": 0.0, "presence_penalty": 0.0}
+    )
     through = (ThroughNodes if chosen.through == "nodes" else ThroughEngine)(options, chosen.device)
     print(json.dumps(measure(through, chosen.seed, chosen.scenes)))
 

@@ -60,10 +60,13 @@ def rendered(lesson, talk, processor) -> list[int]:
         messages.append({"role": "user", "content": words if number else content + words})
         messages.append({"role": "assistant", "content": [{"type": "text", "text": answer}]})
     text = processor.apply_chat_template(
-        messages, tokenize=False, add_vision_id=lesson.numbered, tools=list(lesson.tools) or None)
+        messages, tokenize=False, add_vision_id=lesson.numbered, tools=list(lesson.tools) or None
+    )
     pictures = [visual.frames[0] for visual in lesson.visuals] or None
     ids = processor(text=[text], images=pictures, return_tensors="np")["input_ids"][0].tolist()
-    return ids[: len(ids) - ids[::-1].index(processor.tokenizer.convert_tokens_to_ids("<|im_end|>"))]
+    return ids[
+        : len(ids) - ids[::-1].index(processor.tokenizer.convert_tokens_to_ids("<|im_end|>"))
+    ]
 
 
 def test_a_clip_is_written_with_the_time_of_each_pair():
@@ -97,7 +100,10 @@ def test_every_caption_preset_of_the_pack_is_taught():
 def test_a_repeated_field_of_a_prompt_is_filled_in_everywhere():
     rng = random.Random(0)
     own = wordings.preset("ground_by_points").replace("{things}", "red star")
-    asked = {wordings.ask(rng, wordings.POINTS, "red star", preset_id="ground_by_points") for _ in range(40)}
+    asked = {
+        wordings.ask(rng, wordings.POINTS, "red star", preset_id="ground_by_points")
+        for _ in range(40)
+    }
     assert own in asked
 
 
@@ -121,4 +127,6 @@ def test_chats_of_one_row_do_not_see_each_other():
 
 def test_signatures_are_json():
     for lesson in (lesson_of("agent", seed) for seed in range(4)):
-        assert json.loads(json.dumps(lesson.tools[0]))["function"]["parameters"]["required"] == ["action"]
+        assert json.loads(json.dumps(lesson.tools[0]))["function"]["parameters"]["required"] == [
+            "action"
+        ]

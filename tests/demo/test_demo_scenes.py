@@ -28,11 +28,16 @@ def test_a_box_is_the_box_of_the_drawn_pixels(shape):
         scene = scenes.random_scene(rng, (260, 200), 1, kinds=("plain",))
         thing = scene.things[0]
         points = outline(shape, (130, 100), 60, rng.uniform(-10, 10))
-        drawn = scenes.Thing(thing.colour, shape, "medium", thing.rgb, tuple(points), bounds(points))
+        drawn = scenes.Thing(
+            thing.colour, shape, "medium", thing.rgb, tuple(points), bounds(points)
+        )
         shown = scenes.Scene(scene.size_wh, "plain", scene.ground_colours, (drawn,), 0).draw()
         bare = scenes.Scene(scene.size_wh, "plain", scene.ground_colours, (), 0).draw()
         found = changed_box(shown, bare)
-        assert all(abs(a - b) <= 1.6 for a, b in zip(found, drawn.box)), (found, drawn.box)
+        assert all(abs(a - b) <= 1.6 for a, b in zip(found, drawn.box, strict=False)), (
+            found,
+            drawn.box,
+        )
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -53,7 +58,9 @@ def test_the_point_of_every_shape_lies_on_the_shape():
         pixels = np.asarray(scene.draw(), int)
         for thing in scene.things:
             x, y = (int(v) for v in thing.point)
-            overlapped = any(t is not thing and scenes.overlap(t.box, thing.box) for t in scene.things)
+            overlapped = any(
+                t is not thing and scenes.overlap(t.box, thing.box) for t in scene.things
+            )
             assert overlapped or np.abs(pixels[y, x] - thing.rgb).max() < 8, thing
 
 
@@ -85,14 +92,16 @@ def test_a_printed_line_has_ink_exactly_in_its_box():
         differ = np.abs(np.asarray(plain.draw(), int) - np.asarray(bare.draw(), int)).sum(-1) > 0
         rows, columns = np.flatnonzero(differ.any(1)), np.flatnonzero(differ.any(0))
         found = (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1)
-        assert all(abs(a - b) <= 2 for a, b in zip(found, one.lines[0].box)), one.lines[0].text
+        assert all(abs(a - b) <= 2 for a, b in zip(found, one.lines[0].box, strict=False)), (
+            one.lines[0].text
+        )
 
 
 def test_page_blocks_stand_one_under_the_other():
     for seed in range(10):
         page = pages.random_page(random.Random(seed), (480, 640))
         assert page.blocks[0].kind == "title" and page.draw().size == (480, 640)
-        for above, below in zip(page.blocks, page.blocks[1:]):
+        for above, below in zip(page.blocks, page.blocks[1:], strict=False):
             assert above.box[3] < below.box[1]
 
 
@@ -103,7 +112,11 @@ def test_a_clip_shows_its_events_at_their_times():
         shown = clip.frame(round(time * clips.SOURCE_FPS))
         x1, y1, x2, y2 = event.box_at(round(time * clips.SOURCE_FPS) / clips.SOURCE_FPS)
         pixel = np.asarray(shown, int)[int((y1 + y2) / 2), int((x1 + x2) / 2)]
-        covered = [e for e in clip.visible(time) if e is not event and scenes.overlap(e.box_at(time), (x1, y1, x2, y2))]
+        covered = [
+            e
+            for e in clip.visible(time)
+            if e is not event and scenes.overlap(e.box_at(time), (x1, y1, x2, y2))
+        ]
         assert covered or np.abs(pixel - event.thing.rgb).max() < 40
     assert len(clips.sample_indices(clip.total_frames, even=True)) % 2 == 0
 

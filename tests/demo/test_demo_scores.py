@@ -23,7 +23,9 @@ def test_names_are_counted():
     assert scores.names_in("A red circle, a red circle and a blue star.")["red circle"] == 2
 
 
-@pytest.mark.parametrize(("text", "value"), [("There are 3 objects.", 3), ("None.", None), ("12", 12)])
+@pytest.mark.parametrize(
+    ("text", "value"), [("There are 3 objects.", 3), ("None.", None), ("12", 12)]
+)
 def test_first_number(text, value):
     assert scores.first_number(text) == value
 
@@ -38,8 +40,12 @@ def test_fenced_json(text, value):
 
 def test_boxes_of_the_truth_match_the_truth():
     one = scene()
-    items = [{"bbox_2d": answers.scaled_box(t.box, one.size_wh), "label": t.name} for t in one.things]
-    found = scores.pixel_boxes(scores.fenced_json(answers.fenced_items(items)), "label", one.size_wh)
+    items = [
+        {"bbox_2d": answers.scaled_box(t.box, one.size_wh), "label": t.name} for t in one.things
+    ]
+    found = scores.pixel_boxes(
+        scores.fenced_json(answers.fenced_items(items)), "label", one.size_wh
+    )
     right, overlaps = scores.match(found, [(t.name, t.box) for t in one.things])
     assert right == 3 and min(overlaps) > 0.93
     assert scores.match([], [("red circle", (0, 0, 10, 10))]) == (0, [0.0])
@@ -69,6 +75,8 @@ def test_event_ends_within_reach():
 
 
 def test_a_click():
-    assert scores.clicked(answers.click((100, 50), (200, 200)), (200, 200)) == pytest.approx((100, 50))
+    assert scores.clicked(answers.click((100, 50), (200, 200)), (200, 200)) == pytest.approx(
+        (100, 50)
+    )
     assert scores.clicked("<tool_call>\n{}\n</tool_call>", (9, 9)) is None
     assert scores.clicked("I cannot.", (9, 9)) is None

@@ -24,34 +24,63 @@ IMAGE, VIDEO = {"type": "image"}, {"type": "video"}
 CASES = {
     "user": ([{"role": "user", "content": "Hi"}], {}, "<|im_start|>user\nHi<|im_end|>\n"),
     "no default system, generation prompt": (
-        [{"role": "user", "content": [text("Hi")]}], {"add_generation_prompt": True},
-        "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n"),
+        [{"role": "user", "content": [text("Hi")]}],
+        {"add_generation_prompt": True},
+        "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n",
+    ),
     "system": (
-        [{"role": "system", "content": [text("Be "), text("brief.")]}, {"role": "user", "content": [IMAGE, text("?")]}],
-        {}, f"<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\n{PICTURE}?<|im_end|>\n"),
+        [
+            {"role": "system", "content": [text("Be "), text("brief.")]},
+            {"role": "user", "content": [IMAGE, text("?")]},
+        ],
+        {},
+        f"<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\n{PICTURE}?<|im_end|>\n",
+    ),
     "pictures are numbered through the chat": (
-        [{"role": "user", "content": [IMAGE, IMAGE, text("a")]}, {"role": "assistant", "content": [text("b")]},
-         {"role": "user", "content": [text("c"), IMAGE]}], {"add_vision_id": True},
+        [
+            {"role": "user", "content": [IMAGE, IMAGE, text("a")]},
+            {"role": "assistant", "content": [text("b")]},
+            {"role": "user", "content": [text("c"), IMAGE]},
+        ],
+        {"add_vision_id": True},
         f"<|im_start|>user\nPicture 1: {PICTURE}Picture 2: {PICTURE}a<|im_end|>\n<|im_start|>assistant\nb<|im_end|>\n"
-        f"<|im_start|>user\ncPicture 3: {PICTURE}<|im_end|>\n"),
-    "clip": ([{"role": "user", "content": [VIDEO, text("a")]}], {"add_vision_id": True},
-             f"<|im_start|>user\nVideo 1: {CLIP}a<|im_end|>\n"),
-    "tools": ([{"role": "user", "content": "a"}], {"tools": [TOOL]},
-              f"<|im_start|>system\n{TOOL_HEAD}<|im_start|>user\na<|im_end|>\n"),
+        f"<|im_start|>user\ncPicture 3: {PICTURE}<|im_end|>\n",
+    ),
+    "clip": (
+        [{"role": "user", "content": [VIDEO, text("a")]}],
+        {"add_vision_id": True},
+        f"<|im_start|>user\nVideo 1: {CLIP}a<|im_end|>\n",
+    ),
+    "tools": (
+        [{"role": "user", "content": "a"}],
+        {"tools": [TOOL]},
+        f"<|im_start|>system\n{TOOL_HEAD}<|im_start|>user\na<|im_end|>\n",
+    ),
     "tools after a system prompt": (
-        [{"role": "system", "content": "S"}, {"role": "user", "content": "a"}], {"tools": [TOOL]},
-        f"<|im_start|>system\nS\n\n{TOOL_HEAD}<|im_start|>user\na<|im_end|>\n"),
+        [{"role": "system", "content": "S"}, {"role": "user", "content": "a"}],
+        {"tools": [TOOL]},
+        f"<|im_start|>system\nS\n\n{TOOL_HEAD}<|im_start|>user\na<|im_end|>\n",
+    ),
     "tool calls and responses": (
-        [{"role": "user", "content": "a"},
-         {"role": "assistant", "content": "b", "tool_calls": [
-             {"type": "function", "function": {"name": "look", "arguments": {"x": 1}}},
-             {"name": "look", "arguments": '{"x": 2}'}]},
-         {"role": "tool", "content": "one"}, {"role": "tool", "content": [IMAGE, text("two")]}],
+        [
+            {"role": "user", "content": "a"},
+            {
+                "role": "assistant",
+                "content": "b",
+                "tool_calls": [
+                    {"type": "function", "function": {"name": "look", "arguments": {"x": 1}}},
+                    {"name": "look", "arguments": '{"x": 2}'},
+                ],
+            },
+            {"role": "tool", "content": "one"},
+            {"role": "tool", "content": [IMAGE, text("two")]},
+        ],
         {"add_generation_prompt": True},
         '<|im_start|>user\na<|im_end|>\n<|im_start|>assistant\nb\n<tool_call>\n{"name": "look", "arguments": '
         '{"x": 1}}\n</tool_call>\n<tool_call>\n{"name": "look", "arguments": {"x": 2}}\n</tool_call><|im_end|>\n'
         "<|im_start|>user\n<tool_response>\none\n</tool_response>\n<tool_response>\n"
-        f"{PICTURE}two\n</tool_response><|im_end|>\n<|im_start|>assistant\n"),
+        f"{PICTURE}two\n</tool_response><|im_end|>\n<|im_start|>assistant\n",
+    ),
 }
 
 

@@ -14,10 +14,22 @@ import train
 from network import Network
 
 TINY = {
-    "vision_config": {"depth": 3, "hidden_size": 32, "num_heads": 2, "intermediate_size": 48, "out_hidden_size": 32,
-                      "deepstack_visual_indexes": [0, 1, 2]},
-    "text_config": {"hidden_size": 32, "num_hidden_layers": 4, "num_attention_heads": 2, "num_key_value_heads": 1,
-                    "head_dim": 64, "intermediate_size": 48},
+    "vision_config": {
+        "depth": 3,
+        "hidden_size": 32,
+        "num_heads": 2,
+        "intermediate_size": 48,
+        "out_hidden_size": 32,
+        "deepstack_visual_indexes": [0, 1, 2],
+    },
+    "text_config": {
+        "hidden_size": 32,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+        "head_dim": 64,
+        "intermediate_size": 48,
+    },
 }
 
 
@@ -31,8 +43,24 @@ def tiny_config() -> dict:
 def test_twenty_steps_on_the_cpu_learn_something_and_resume(tmp_path, capsys):
     config = tmp_path / "config.json"
     config.write_text(json.dumps(tiny_config()), encoding="utf-8")
-    shared = ["--budget", "900", "--reach", "0.05", "--workers", "0", "--config", str(config), "--folder",
-              str(tmp_path), "--shares", '{"pages": 0, "clips": 0.05}', "--minutes", "30", "--warm", "2"]
+    shared = [
+        "--budget",
+        "900",
+        "--reach",
+        "0.05",
+        "--workers",
+        "0",
+        "--config",
+        str(config),
+        "--folder",
+        str(tmp_path),
+        "--shares",
+        '{"pages": 0, "clips": 0.05}',
+        "--minutes",
+        "30",
+        "--warm",
+        "2",
+    ]
     torch.set_num_threads(2)
     train.train(train.parse([*shared, "--steps", "4"]))
     last = train.train(train.parse([*shared, "--steps", "20", "--resume"]))
@@ -64,12 +92,18 @@ def test_logits_are_those_of_the_stock_class(family):
     lesson = lessons.FAMILIES[family](random.Random(11), (160, 128))
     talk = lesson.talks[0]
     row = packing.lay_out(lesson)
-    batch = packing.collate([row], packing.pixels_of(lesson), [c for v in lesson.visuals for c in v.cells])
+    batch = packing.collate(
+        [row], packing.pixels_of(lesson), [c for v in lesson.visuals for c in v.cells]
+    )
     places = torch.from_numpy(np.flatnonzero(np.isin(row.segments, (0, 1))))
     with torch.no_grad():
         ids = {k: v.long() if v.dtype == torch.int32 else v for k, v in batch.items()}
-        _, mine = network(ids["pixels"], ids["ids"], ids["positions"], ids["segments"], ids["slots"], places)
+        _, mine = network(
+            ids["pixels"], ids["ids"], ids["positions"], ids["segments"], ids["slots"], places
+        )
         text = packing.beginning(lesson) + f"{talk.turns[0][0]}<|im_end|>\n<|im_start|>assistant\n"
-        inputs = processor(text=[text], images=[v.frames[0] for v in lesson.visuals], return_tensors="pt")
+        inputs = processor(
+            text=[text], images=[v.frames[0] for v in lesson.visuals], return_tensors="pt"
+        )
         theirs = stock(**inputs).logits[0]
     assert torch.allclose(mine[: len(theirs)], theirs, atol=2e-4)

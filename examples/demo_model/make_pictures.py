@@ -1,0 +1,76 @@
+"""Draw the pictures of examples/images and the clip of examples/videos: python make_pictures.py."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import clips
+import numpy as np
+import pages
+import printed
+import scenes
+from checkpoint_files import HERE
+
+IMAGES, VIDEOS = HERE.parent / "images", HERE.parent / "videos"
+# name -> (seed, size, number of things); chosen so that a reader can check a caption at a glance.
+SHAPES = {
+    "one_thing": (2000100, (320, 240), 1),
+    "two_things": (2000102, (384, 288), 2),
+    "three_things": (2000104, (320, 320), 3),
+    "four_things": (2000224, (480, 320), 4),
+    "five_things": (2000230, (480, 480), 5),
+    "wide": (2000233, (640, 320), 3),
+    "tall": (2000237, (256, 448), 3),
+}
+PRINT = {
+    "words": (2000113, (416, 256), 2),
+    "sign": (2000337, (320, 160), 1),
+    "notes": (2000293, (448, 320), 4),
+}
+
+
+def pictures() -> dict[str, object]:
+    """Every still picture by name: its scene, print or page."""
+    made = {
+        name: scenes.random_scene(random.Random(seed), size, count)
+        for name, (seed, size, count) in SHAPES.items()
+    }
+    made |= {
+        name: printed.random_print(random.Random(seed), size, count)
+        for name, (seed, size, count) in PRINT.items()
+    }
+    made["card"] = printed.random_card(random.Random(2000110), (416, 288))
+    made["window"] = printed.random_window(random.Random(2000110), (480, 320))
+    made["page"] = pages.random_page(random.Random(2000180), (512, 640))
+    return made
+
+
+def clip() -> clips.Clip:
+    return clips.random_clip(random.Random(2000105), (224, 160), 6.0)
+
+
+def write_clip(made: clips.Clip, path: Path) -> None:
+    """An H.264 file at the clip's own frame rate."""
+    import av
+
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=clips.SOURCE_FPS)
+        stream.width, stream.height = made.size_wh
+        stream.pix_fmt, stream.options = "yuv420p", {"crf": "16"}
+        for index in range(made.total_frames):
+            frame = av.VideoFrame.from_ndarray(np.asarray(made.frame(index)), format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+
+
+def main() -> None:
+    for folder in (IMAGES, VIDEOS):
+        folder.mkdir(parents=True, exist_ok=True)
+    for name, scene in pictures().items():
+        scene.draw().save(IMAGES / f"{name}.png", optimize=True)
+    write_clip(clip(), VIDEOS / "coming_and_going.mp4")
+
+
+if __name__ == "__main__":
+    main()
