@@ -42,7 +42,8 @@ class FastEngine:
     Args:
         module: a module for which `weights.supports` gives None.
         processor: the checkpoint's processor.
-        free_memory: called after running out of memory, when the engine holds nothing.
+        free_memory: called after running out of memory, for others to make room; it must not move
+            this module.
         free_bytes: how many bytes the engine may take now; asked at the start of each run. By
             default what the device has left.
         slots: most requests decoded at once.
@@ -133,7 +134,15 @@ class FastEngine:
                 self._slots,
                 self._page_tokens,
             )
-        self._stepper.attach()
+        out_of_memory = False
+        try:
+            self._stepper.attach()
+        except torch.OutOfMemoryError:
+            out_of_memory = True  # recovered below: the exception holds the tensors
+        if out_of_memory:
+            self._stepper.drop()
+            self._free_memory()
+            self._stepper.attach()
         return self._stepper
 
     def _pages(self, stepper: Stepper, intake: Intake) -> Pages:

@@ -81,7 +81,7 @@ class TextModel:
             deepstack: visual features for the first layers.
             tick: called before each layer; what it raises passes through.
         """
-        if hidden.shape[0] in self.ops.narrow_rows and deepstack is None and self._dense:
+        if hidden.shape[0] in self.ops.narrow_rows and deepstack is None and self._joined:
             return self._run_narrow(hidden, rotary, pool, targets, attend)
         delta = None
         for index, layer in enumerate(self.layers):
@@ -98,8 +98,9 @@ class TextModel:
         return hidden.add_(delta) if delta is not None else hidden
 
     @property
-    def _dense(self) -> bool:
-        return all(layer.down is not None for layer in self.layers)
+    def _joined(self) -> bool:
+        """Whether every layer is dense and its matrices are joined, as the narrow way needs."""
+        return all(len(layer.qkv) == len(layer.gate_up) == 1 for layer in self.layers)
 
     def _mlp(self, layer: Layer, normed: torch.Tensor) -> torch.Tensor:
         if layer.down is None:

@@ -9,6 +9,7 @@ import pytest
 import torch
 from fast_kit import DEVICE, answers, ask, check, clip, engine, picture, stock, tiny
 from qwen3vl_nodes.loaders.engine import run as run_module
+from qwen3vl_nodes.loaders.engine.board import Board
 from qwen3vl_nodes.loaders.engine.fast import FastEngine
 from qwen3vl_nodes.loaders.engine.step import Stepper
 from qwen3vl_nodes.loaders.engine.vision import VisionTower
@@ -75,6 +76,43 @@ def test_shared_pages_belong_to_each_who_uses_them():
     while prefix.evict():
         pass
     assert sorted(pool._free) == list(range(1, pool.pages)) and not any(pool._owners)
+
+
+def test_rows_without_a_request_are_idle(monkeypatch):
+    boards = []
+
+    class Watched(Board):
+        def __init__(self, *args):
+            super().__init__(*args)
+            boards.append(self)
+
+    original, idle = Stepper.decode, []
+
+    def decode(self, batch, longest, greedy):
+        for row in set(range(batch)) - boards[-1].running.keys():
+            idle.append(row)
+            assert not self.rows.ints[row, 1:].any()  # the token drawn there is nobody's
+            assert not self.rows.table[row].any()
+        return original(self, batch, longest, greedy)
+
+    monkeypatch.setattr(run_module, "Board", Watched)
+    monkeypatch.setattr(Stepper, "decode", decode)
+    check(engine(slots=4), [ask(f"say {i}", tokens=n) for i, n in enumerate((2, 30, 30, 30, 9))])
+    assert len(idle) > 10
+
+
+def test_only_what_was_read_is_remembered():
+    made = engine()
+    request = ask("hello", tokens=9)
+    check(made, [request])
+    ((known, _),) = made._stepper.prefix._entries.values()  # type: ignore[union-attr]
+    ((_, reply),) = made.generate([request])
+    assert len(known) == reply.prompt_tokens + 8
+    made.drop_buffers()
+    made._end_ids = frozenset([stock(request)[4]])
+    ended = len(answers(made, [request])[0])
+    ((known, _),) = made._stepper.prefix._entries.values()  # type: ignore[union-attr]
+    assert len(known) == reply.prompt_tokens + ended
 
 
 def test_next_chat_turn_reuses_the_last_one(seen):
@@ -144,7 +182,8 @@ def failing(monkeypatch, name, times):
 
 
 @pytest.mark.parametrize(
-    ("name", "times"), [("read", {1}), ("decode", {1, 5}), ("decode", {3}), ("grow", {1})]
+    ("name", "times"),
+    [("attach", {1}), ("read", {1}), ("decode", {1, 5}), ("decode", {3}), ("grow", {1})],
 )
 def test_out_of_memory_is_recovered(monkeypatch, name, times):
     freed = []
