@@ -40,7 +40,7 @@ def caption_prompt(preset: str, instructions: str) -> tuple[Task | None, str]:
     return None, own
 
 
-def preset_inputs() -> list[io.Input]:
+def preset_inputs(seed_changes: bool = True) -> list[io.Input]:
     """The widgets that choose the words of a caption."""
     return [
         io.Combo.Input("preset", options=caption_presets()),
@@ -57,18 +57,18 @@ def preset_inputs() -> list[io.Input]:
             default="",
             tooltip="What the model is told before the picture: a role, a language, rules.",
         ),
-        seed_input(),
+        seed_input(seed_changes),
     ]
 
 
-def seed_input() -> io.Input:
-    """The seed widget; image n of a batch uses seed + n."""
+def seed_input(changes: bool = True) -> io.Input:
+    """The seed widget; with `changes`, the browser sets a new one after every run."""
     return io.Int.Input(
         "seed",
         default=0,
         min=0,
         max=MAX_SEED,
-        control_after_generate=True,
+        control_after_generate=True if changes else io.ControlAfterGenerate.fixed,
         tooltip="The same seed gives the same answer. Image n of a batch uses seed + n.",
     )
 

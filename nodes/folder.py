@@ -49,7 +49,7 @@ class Qwen3VLCaptionFolder(io.ComfyNode):
                     tooltip="A folder below ComfyUI's input folder; empty: the input folder.",
                 ),
                 io.Boolean.Input("recursive", default=False, tooltip="Also folders inside."),
-                *preset_inputs(),
+                *preset_inputs(seed_changes=False),  # a new seed is a new recipe
                 io.Combo.Input(
                     "mode",
                     options=[SKIP, OVERWRITE],
@@ -114,7 +114,7 @@ class Qwen3VLCaptionFolder(io.ComfyNode):
                 for index, outcome in run(model, requests, len(pictures), node_id_of(cls)):
                     _enter(files, asked[index], outcome)
         ledger = str(files.ledger)
-        return io.NodeOutput(ledger, ui={"text": [ledger]})
+        return io.NodeOutput(ledger, ui={"text": [ledger], "report": [files.ledger.summary]})
 
 
 def folders(folder: str, place: str) -> tuple[Path, Path]:

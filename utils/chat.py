@@ -142,7 +142,7 @@ OPTION_RANGES: dict[str, tuple[float, float]] = {
     "repetition_penalty": (0.5, 2.0),
     "presence_penalty": (-2.0, 2.0),
     "min_pixels": (32 * 32, 16_384 * 32 * 32),
-    "max_pixels": (4 * 32 * 32, 16_384 * 32 * 32),
+    "max_pixels": (32 * 32, 16_384 * 32 * 32),
 }
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from .natural_order import natural_key
+
 State = Literal["written", "skipped", "failed"]
 
 
@@ -22,7 +24,7 @@ class Line:
 
 @dataclass(slots=True)
 class Ledger:
-    """Lines in the order the pictures were dealt with."""
+    """Lines as the pictures are dealt with; as text they are in the order of their names."""
 
     lines: list[Line] = field(default_factory=list)
 
@@ -41,4 +43,5 @@ class Ledger:
         return ", ".join(f"{state} {self.count(state)}" for state in states)
 
     def __str__(self) -> str:
-        return "\n".join([*map(str, self.lines), self.summary])
+        by_name = sorted(self.lines, key=lambda line: natural_key(line.name))
+        return "\n".join([*map(str, by_name), self.summary])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,6 +14,7 @@ import numpy as np
 from .chat import Picture
 from .errors import InputError
 from .images import MAX_SOURCE_PIXELS
+from .natural_order import natural_key
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -40,12 +40,6 @@ def picture_paths(folder: Path, recursive: bool) -> list[Path]:
             if name.lower().endswith(SUFFIXES) and not name.startswith(".")
         ]
     return sorted(found, key=lambda path: natural_key(path.relative_to(folder).as_posix()))
-
-
-def natural_key(name: str) -> list[tuple[int, int, str]]:
-    """Sorts "img2" before "img10"; the name itself decides between equals."""
-    pieces = re.findall(r"\d+|\D+", name.casefold())
-    return [(0, int(p), p) if p.isdecimal() else (1, 0, p) for p in pieces] + [(2, 0, name)]
 
 
 def read_picture(path: Path) -> Picture:
