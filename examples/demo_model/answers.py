@@ -40,11 +40,12 @@ def fenced_fields(fields: dict[str, str]) -> str:
 
 
 def capital(text: str) -> str:
+    """The text with a capital first letter."""
     return text[0].upper() + text[1:]
 
 
 def caption(things: tuple[Thing, ...]) -> str:
-    """ "A red circle, a blue star and an orange heart." """
+    """Names from left to right: "A red circle, a blue star and an orange heart."."""
     return capital(listing([article(t.name) for t in things])) + "."
 
 
@@ -63,11 +64,13 @@ def detailed(scene: Scene) -> str:
 
 
 def tags(scene: Scene) -> str:
+    """Names without repetition, then the ground."""
     names = list(dict.fromkeys(t.name for t in scene.things))
     return ", ".join([*names, f"{scene.ground} background"])
 
 
 def prompt(scene: Scene) -> str:
+    """Objects with sizes and places, as a prompt for an image generator."""
     return (
         capital(listing([_placed(scene, t) for t in scene.things]))
         + f", {scene.ground} background, flat shapes."
@@ -75,10 +78,12 @@ def prompt(scene: Scene) -> str:
 
 
 def alt_text(scene: Scene) -> str:
+    """The caption and the ground in two sentences."""
     return f"{caption(scene.things)} The background is {scene.ground}."
 
 
 def training(scene: Scene) -> str:
+    """One plain statement for each object and for the ground."""
     return (
         " ".join(f"{capital(_placed(scene, t))}." for t in scene.things)
         + f" {capital(scene.ground)} background."
@@ -86,11 +91,12 @@ def training(scene: Scene) -> str:
 
 
 def style(scene: Scene) -> str:
+    """The style, which only the ground tells apart."""
     return f"A flat digital drawing with bold colors on a {scene.ground} background."
 
 
 def count_kinds(scene: Scene) -> str:
-    """ "There are 3 objects: 2 circles, 1 star." in order of first appearance from the left."""
+    """As in "There are 3 objects: 2 circles, 1 star.", from the left."""
     kinds: dict[str, int] = {}
     for thing in scene.things:
         kinds[thing.shape] = kinds.get(thing.shape, 0) + 1
@@ -99,14 +105,17 @@ def count_kinds(scene: Scene) -> str:
 
 
 def plural(noun: str) -> str:
+    """The noun for more than one."""
     return noun + ("es" if noun.endswith(("s", "x", "ch")) else "s")
 
 
 def there_are(count: int, noun: str) -> str:
+    """As in "There is 1 circle." or "There are 3 circles."."""
     return f"There is 1 {noun}." if count == 1 else f"There are {count} {plural(noun)}."
 
 
 def text_lines(lines) -> str:
+    """Printed lines as text lines."""
     return "\n".join(line.text for line in lines)
 
 
@@ -163,6 +172,7 @@ def events(clip: Clip) -> str:
 
 
 def at_second(clip: Clip, time: float) -> str:
+    """What is going on at a time, from left to right."""
     going = clip.visible(time)
     if not going:
         return "Nothing is visible."
@@ -170,6 +180,7 @@ def at_second(clip: Clip, time: float) -> str:
 
 
 def video_caption(clip: Clip) -> str:
+    """Every event with its times in one sentence."""
     parts = [
         f"{article(e.thing.name)} {e.doing} from {e.start:.1f} to {e.end:.1f} seconds"
         for e in clip.events

@@ -32,7 +32,7 @@ def untold(grid_wh: tuple[int, int], column: slice | None = None) -> np.ndarray:
 
 
 def of_things(boxed: list[tuple[Thing, tuple]], size_wh, grid_wh) -> np.ndarray:
-    """Cells of a picture of shapes; `boxed` gives each thing with its box in the picture's pixels."""
+    """Cells of a picture of shapes; `boxed`: each thing with its box in pixels."""
     cells = untold(grid_wh)
     rows, columns = cells.shape[:2]
     for thing, box in sorted(boxed, key=lambda pair: -pair[0].area):

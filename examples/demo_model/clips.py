@@ -34,10 +34,12 @@ class Event:
 
     @property
     def description(self) -> str:
+        """The event as a sentence."""
         return f"{article(self.thing.name).capitalize()} {self.doing}."
 
     @property
     def doing(self) -> str:
+        """What the thing does, as a verb phrase."""
         if not any(self.drift):
             return "is visible"
         return "moves to the right" if self.drift[0] > 0 else "moves to the left"
@@ -54,6 +56,7 @@ class Clip:
 
     @property
     def total_frames(self) -> int:
+        """Frames of the source."""
         return round(self.seconds * SOURCE_FPS)
 
     def frame(self, index: int) -> Image.Image:

@@ -1,4 +1,4 @@
-"""Write a training state as the checkpoint's bf16 safetensors: python export_weights.py [state.pt]."""
+"""A training state as the checkpoint's weights: python export_weights.py [state.pt]."""
 
 from __future__ import annotations
 

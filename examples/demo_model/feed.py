@@ -1,4 +1,4 @@
-"""Batches on the training device: copied in the background, earlier ones again when none is ready."""
+"""Batches on the training device: copied in the background, repeated when none is ready."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Feed:
                         part.to(self.device, non_blocking=True).view(value.dtype).view(value.shape)
                     )
                     at += -(-len(raw) // 16) * 16
-                stream.synchronize()  # the buffer is free again, the copies are visible to every stream
+                stream.synchronize()  # frees the buffer, shows the copies to every stream
             self.ready.put(there)
 
 

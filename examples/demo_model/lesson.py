@@ -10,7 +10,7 @@ from PIL import Image
 
 @dataclass(frozen=True, slots=True)
 class Visual:
-    """A picture (one frame, no times) or a clip (an even number of frames, a time for each pair)."""
+    """A picture (one frame, no times) or a clip (pairs of frames, a time for each)."""
 
     frames: tuple[Image.Image, ...]
     pair_times: tuple[float, ...] = ()
@@ -21,10 +21,12 @@ class Visual:
 
     @property
     def is_clip(self) -> bool:
+        """Whether frames have times."""
         return bool(self.pair_times)
 
     @property
     def size_wh(self) -> tuple[int, int]:
+        """(width, height) in pixels."""
         return self.frames[0].size
 
 

@@ -1,5 +1,6 @@
 """From a seed to a lesson: draws a scene of one family and holds chats about it."""
 
+# ruff: noqa: E501 (prompts are quoted whole)
 from __future__ import annotations
 
 import random
@@ -40,7 +41,7 @@ def fitted(picture: Image.Image, grid_wh: tuple[int, int]) -> Image.Image:
 
 
 def near_size(rng: random.Random, grid_wh: tuple[int, int], shrink: float = 0.0) -> tuple[int, int]:
-    """A picture size that the processor rounds to this grid (or enlarges to it, with chance `shrink`)."""
+    """A picture size that the processor rounds (with chance `shrink` enlarges) to this grid."""
     if rng.random() < shrink:
         scale = rng.uniform(0.68, 0.95)
         return round(grid_wh[0] * scale), round(grid_wh[1] * scale)

@@ -47,6 +47,7 @@ def pictures() -> dict[str, object]:
 
 
 def clip() -> clips.Clip:
+    """The one clip."""
     return clips.random_clip(random.Random(2000105), (224, 160), 6.0)
 
 
@@ -65,6 +66,7 @@ def write_clip(made: clips.Clip, path: Path) -> None:
 
 
 def main() -> None:
+    """Write every picture and the clip."""
     for folder in (IMAGES, VIDEOS):
         folder.mkdir(parents=True, exist_ok=True)
     for name, scene in pictures().items():

@@ -7,7 +7,7 @@ the two forwards equal. The stock class loops over pictures; here one batch is o
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
+import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 Rotation = tuple[Tensor, Tensor]
@@ -21,6 +21,8 @@ def rotate(x: Tensor, rotation: Rotation) -> Tensor:
 
 
 class VisionAttention(nn.Module):
+    """Attention among the patches of one picture."""
+
     def __init__(self, width: int, heads: int):
         super().__init__()
         self.heads = heads
@@ -28,6 +30,7 @@ class VisionAttention(nn.Module):
         self.proj = nn.Linear(width, width)
 
     def forward(self, x: Tensor, rotation: Rotation) -> Tensor:
+        """x [pictures, patches, width] -> the same shape."""
         pictures, patches, width = x.shape
         q, k, v = self.qkv(x).view(pictures, patches, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
         mixed = F.scaled_dot_product_attention(rotate(q, rotation), rotate(k, rotation), v)
@@ -35,16 +38,21 @@ class VisionAttention(nn.Module):
 
 
 class VisionMLP(nn.Module):
+    """Two layers with a GELU between."""
+
     def __init__(self, width: int, inner: int):
         super().__init__()
         self.linear_fc1 = nn.Linear(width, inner)
         self.linear_fc2 = nn.Linear(inner, width)
 
     def forward(self, x: Tensor) -> Tensor:
+        """The last axis is the width."""
         return self.linear_fc2(F.gelu(self.linear_fc1(x), approximate="tanh"))
 
 
 class VisionBlock(nn.Module):
+    """Attention and MLP, each after a norm."""
+
     def __init__(self, config: dict):
         super().__init__()
         width = config["hidden_size"]
@@ -54,6 +62,7 @@ class VisionBlock(nn.Module):
         self.mlp = VisionMLP(width, config["intermediate_size"])
 
     def forward(self, x: Tensor, rotation: Rotation) -> Tensor:
+        """x [pictures, patches, width] -> the same shape."""
         x = x + self.attn(self.norm1(x), rotation)
         return x + self.mlp(self.norm2(x))
 
@@ -70,6 +79,7 @@ class Merger(nn.Module):
         self.linear_fc2 = nn.Linear(joined, config["out_hidden_size"])
 
     def forward(self, x: Tensor) -> Tensor:
+        """The last axis is the width."""
         pictures, patches, width = x.shape
         shape = (pictures, patches // 4, width * 4)
         x = self.norm(x.reshape(shape)) if self.norm_joined else self.norm(x).reshape(shape)
@@ -77,6 +87,8 @@ class Merger(nn.Module):
 
 
 class PatchEmbed(nn.Module):
+    """One vector for each pair of patches."""
+
     def __init__(self, config: dict):
         super().__init__()
         edge = (config["temporal_patch_size"], config["patch_size"], config["patch_size"])
@@ -88,6 +100,8 @@ class PatchEmbed(nn.Module):
 
 
 class Vision(nn.Module):
+    """The vision tower with its deepstack taps."""
+
     def __init__(self, config: dict):
         super().__init__()
         self.config = config
@@ -102,7 +116,7 @@ class Vision(nn.Module):
         )
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """pixels uint8 [pictures, 1 or 2, height, width, 3] -> tokens [pictures, n, d] and deepstack layers."""
+        """pixels uint8 [pictures, 1 or 2, height, width, 3] -> tokens, deepstack."""
         rows, columns = pixels.shape[2] // 16, pixels.shape[3] // 16
         x = self.patch_embed(to_patches(pixels).div(127.5).sub(1.0))
         x = x + self._positions(rows, columns, x.device).to(x.dtype)
@@ -131,7 +145,7 @@ class Vision(nn.Module):
 
 
 def waves(side: int, width: int) -> Tensor:
-    """A first position table [side * side, width]: sines and cosines of row and column, 1/8 to 8 periods."""
+    """A first position table [side * side, width]: waves of 1/8 to 8 periods."""
     angles = torch.linspace(0, 1, side)[:, None] * (
         2 * torch.pi * torch.logspace(-3, 3, width // 4, base=2.0)
     )
@@ -155,12 +169,15 @@ def to_patches(pixels: Tensor) -> Tensor:
 
 
 class RMSNorm(nn.Module):
+    """Root mean square norm, computed in float32."""
+
     def __init__(self, width: int, eps: float):
         super().__init__()
         self.weight = nn.Parameter(torch.ones(width))
         self.eps = eps
 
     def forward(self, x: Tensor) -> Tensor:
+        """The last axis is the width."""
         wide = x.float()
         return (
             self.weight * wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + self.eps)
@@ -168,6 +185,8 @@ class RMSNorm(nn.Module):
 
 
 class TextAttention(nn.Module):
+    """Grouped-query attention with normed queries and keys."""
+
     def __init__(self, config: dict):
         super().__init__()
         width, self.dim, eps = config["hidden_size"], config["head_dim"], config["rms_norm_eps"]
@@ -179,6 +198,7 @@ class TextAttention(nn.Module):
         self.q_norm, self.k_norm = RMSNorm(self.dim, eps), RMSNorm(self.dim, eps)
 
     def forward(self, x: Tensor, rotation: Rotation, mask: Tensor) -> Tensor:
+        """x [rows, n, width] -> the same shape."""
         rows, length, _ = x.shape
         q = self.q_norm(self.q_proj(x).view(rows, length, self.heads, self.dim)).transpose(1, 2)
         k = self.k_norm(self.k_proj(x).view(rows, length, self.kv_heads, self.dim)).transpose(1, 2)
@@ -191,6 +211,8 @@ class TextAttention(nn.Module):
 
 
 class TextMLP(nn.Module):
+    """The gated layer of SiLU."""
+
     def __init__(self, width: int, inner: int):
         super().__init__()
         self.gate_proj = nn.Linear(width, inner, bias=False)
@@ -198,10 +220,13 @@ class TextMLP(nn.Module):
         self.down_proj = nn.Linear(inner, width, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
+        """The last axis is the width."""
         return self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
 
 
 class TextBlock(nn.Module):
+    """Attention and MLP, each after a norm."""
+
     def __init__(self, config: dict):
         super().__init__()
         width, eps = config["hidden_size"], config["rms_norm_eps"]
@@ -213,11 +238,14 @@ class TextBlock(nn.Module):
         )
 
     def forward(self, x: Tensor, rotation: Rotation, mask: Tensor) -> Tensor:
+        """x [rows, n, width] -> the same shape."""
         x = x + self.self_attn(self.input_layernorm(x), rotation, mask)
         return x + self.mlp(self.post_attention_layernorm(x))
 
 
 class Text(nn.Module):
+    """The language model up to its last norm."""
+
     def __init__(self, config: dict):
         super().__init__()
         self.config = config
@@ -260,7 +288,7 @@ class Text(nn.Module):
         return self.norm(x)
 
     def _rotation(self, positions: Tensor) -> Rotation:
-        """Interleaved multimodal rotary angles: time, row and column take turns over the channels."""
+        """Interleaved multimodal rotary angles: time, row and column take turns."""
         dim = self.config["head_dim"]
         speeds = 1.0 / self.config["rope_theta"] ** (
             torch.arange(0, dim, 2, device=positions.device).float() / dim
@@ -274,6 +302,8 @@ class Text(nn.Module):
 
 
 class Model(nn.Module):
+    """The two towers under their stock names."""
+
     def __init__(self, config: dict):
         super().__init__()
         self.visual = Vision(config["vision_config"])
@@ -281,6 +311,8 @@ class Model(nn.Module):
 
 
 class Network(nn.Module):
+    """Everything, with weights to start from."""
+
     def __init__(self, config: dict):
         super().__init__()
         self.model = Model(config)
@@ -303,7 +335,7 @@ class Network(nn.Module):
         slots: Tensor,
         wanted: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        """Visual tokens [n, d] and logits [len(wanted), vocabulary] at the flat places `wanted` of a packed batch.
+        """Visual tokens [n, d] and logits [len(wanted), vocabulary] at the flat places `wanted`.
 
         `segments` [rows, n]: 0 the shared beginning, 1, 2, ... independent chats, -1 padding.
         """

@@ -34,6 +34,7 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self) -> None:
+        """One update of every matrix."""
         for group in self.param_groups:
             by_shape: dict[torch.Size, list[nn.Parameter]] = {}
             for weight in group["params"]:
@@ -55,7 +56,7 @@ class Muon(torch.optim.Optimizer):
 def optimizers(
     network: nn.Module, heads: nn.Module, muon_lr: float, adam_lr: float
 ) -> list[torch.optim.Optimizer]:
-    """The two optimizers of a network and its extra heads; each remembers its peak rate as `peak`."""
+    """The optimizers of a network and its extra heads; `peak` keeps each peak rate."""
     hidden, rest = [], list(heads.parameters())
     for name, weight in network.named_parameters():
         is_hidden = weight.dim() >= 2 and not any(part in name for part in _TABLES)

@@ -1,4 +1,4 @@
-"""Lessons as tensors: tokens, rotary positions and targets, exactly as processor and template render them."""
+"""Lessons as tensors, exactly as processor and template render them."""
 
 from __future__ import annotations
 
@@ -78,12 +78,13 @@ TASKS = (
 
 @functools.lru_cache(maxsize=1)
 def tokenizer() -> Tokenizer:
+    """The checkpoint's own tokenizer."""
     return Tokenizer.from_file(str(CHECKPOINT / "tokenizer.json"))
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One lesson: ids, positions [3, n], segments, and for each target its place, token and talk."""
+    """One lesson: ids, positions [3, n], segments, and each target's place, token, talk."""
 
     ids: np.ndarray
     positions: np.ndarray

@@ -27,6 +27,7 @@ class Block:
 
     @property
     def text(self) -> str:
+        """The lines as one text."""
         return " ".join(line.text for line in self.lines)
 
 
@@ -40,6 +41,7 @@ class Page:
     blocks: tuple[Block, ...]
 
     def draw(self) -> Image.Image:
+        """The page as a picture."""
         picture = Image.new("RGB", self.size_wh, self.paper)
         pen = ImageDraw.Draw(picture)
         for block in self.blocks:

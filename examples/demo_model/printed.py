@@ -38,6 +38,7 @@ class Print:
     plates: tuple[tuple[Box, tuple[int, int, int]], ...] = ()
 
     def draw(self) -> Image.Image:
+        """The print as a picture."""
         rng = random.Random(self.noise_seed)
         picture = backgrounds.draw(self.ground, self.size_wh, self.ground_colours, rng)
         pen = ImageDraw.Draw(picture)
@@ -170,7 +171,7 @@ def random_card(rng: random.Random, size_wh: tuple[int, int]) -> Print:
 
 
 def random_window(rng: random.Random, size_wh: tuple[int, int]) -> Print:
-    """A window with two to five buttons; `lines[k].text` names the button whose plate is `plates[k]`."""
+    """A window with two to five buttons; `lines[k].text` is the name on `plates[k]`."""
     ground, colours = random_ground(rng, ("plain", "gradient"))
     lines, plates = [], []
     names = rng.sample(BUTTONS, rng.randint(2, 5))

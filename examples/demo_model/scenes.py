@@ -31,10 +31,12 @@ class Thing:
 
     @property
     def name(self) -> str:
+        """Colour and shape."""
         return f"{self.colour} {self.shape}"
 
     @property
     def full_name(self) -> str:
+        """Size, colour and shape."""
         return f"{self.size} {self.colour} {self.shape}"
 
     @property
@@ -45,6 +47,7 @@ class Thing:
 
     @property
     def area(self) -> float:
+        """Pixels of the box."""
         x1, y1, x2, y2 = self.box
         return (x2 - x1) * (y2 - y1)
 
@@ -60,6 +63,7 @@ class Scene:
     noise_seed: int
 
     def draw(self) -> Image.Image:
+        """The scene as a picture; small things lie on large ones."""
         rng = random.Random(self.noise_seed)
         picture = backgrounds.draw(self.ground, self.size_wh, self.ground_colours, rng)
         for thing in sorted(self.things, key=lambda t: -t.area):
@@ -189,12 +193,12 @@ def _apart(a: Thing, b: Thing, width: int) -> bool:
 
 
 def listing(names: list[str]) -> str:
-    """ "a", "a and b", "a, b and c"."""
+    """As in "a", "a and b", "a, b and c"."""
     if len(names) < 2:
         return "".join(names)
     return ", ".join(names[:-1]) + " and " + names[-1]
 
 
 def name_list(things: tuple[Thing, ...]) -> str:
-    """ "a red circle, a blue star and an orange heart"."""
+    """As in "a red circle, a blue star and an orange heart"."""
     return listing([article(t.name) for t in things])

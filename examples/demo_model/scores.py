@@ -27,6 +27,7 @@ def caption_exact(text: str, scene: Scene) -> bool:
 
 
 def first_number(text: str) -> int | None:
+    """The first whole number of a text."""
     found = re.search(r"\d+", text)
     return int(found[0]) if found else None
 
@@ -56,7 +57,7 @@ def pixel_boxes(items: object, key: str, size_wh: tuple[int, int]) -> list[tuple
 
 
 def match(found: list[tuple[str, Box]], truth: list[tuple[str, Box]]) -> tuple[int, list[float]]:
-    """Greedy matching by overlap: number of right labels, and the overlap of each true box (0: missed)."""
+    """Greedy matching by overlap: right labels, and the overlap of each true box."""
     left, overlaps, right = list(found), [], 0
     for label, box in truth:
         best = max(left, key=lambda one: iou(one[1], box), default=None)
@@ -105,7 +106,7 @@ def layout_iou(text: str, page: Page) -> float:
 
 
 def seconds(clock: str) -> float:
-    """ "00:01.50" as seconds."""
+    """A clock such as "00:01.50" in seconds."""
     minutes, rest = _CLOCK.search(clock).groups()
     return int(minutes) * 60 + float(rest)
 
@@ -113,7 +114,7 @@ def seconds(clock: str) -> float:
 def event_ends(
     text: str, truth: list[tuple[str, float, float]], reach: float = 0.5
 ) -> tuple[int, int]:
-    """(starts and ends within `reach` seconds, all of them); an event is found by its object's name."""
+    """(starts and ends within `reach` seconds, all); events are found by their object's name."""
     answer, right = fenced_json(text), 0
     spans = []
     for span, description in answer.items() if isinstance(answer, dict) else []:

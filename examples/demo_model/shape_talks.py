@@ -26,10 +26,12 @@ _STYLES: dict[str, tuple[tuple[str, ...], Callable[[Scene], str]]] = {
 
 
 def caption(rng: random.Random, scene: Scene) -> Talk:
+    """The short caption."""
     return _caption(rng, scene, "caption_short")
 
 
 def other_caption(rng: random.Random, scene: Scene) -> Talk:
+    """Another preset of the pack."""
     weights = (0, 3, 1, 1, 1, 1, 0.4, 1.5)
     return _caption(rng, scene, rng.choices(list(_STYLES), weights)[0])
 
@@ -40,6 +42,7 @@ def _caption(rng: random.Random, scene: Scene, preset: str) -> Talk:
 
 
 def count(rng: random.Random, scene: Scene) -> Talk:
+    """All objects, or those of one kind."""
     if rng.random() < 0.5:
         return one(
             "count", say.ask(rng, say.COUNT_ALL), answers.there_are(len(scene.things), "object")
@@ -51,6 +54,7 @@ def count(rng: random.Random, scene: Scene) -> Talk:
 
 
 def yes_no(rng: random.Random, scene: Scene) -> Talk:
+    """Whether something is there."""
     noun, found = _category(rng, scene, absent=0.5, generic=False)
     return one("yes_no", say.ask(rng, say.IS_THERE, article(noun)), "Yes." if found else "No.")
 
@@ -94,6 +98,7 @@ def _unique(rng: random.Random, scene: Scene, key: Callable[[Thing], str]) -> Th
 
 
 def attribute(rng: random.Random, scene: Scene) -> Talk:
+    """Colour, shape, size or place of one object."""
     kind = rng.randint(0, 3)
     keys = (lambda t: t.shape, lambda t: t.colour, lambda t: t.name, lambda t: t.name)
     thing = _unique(rng, scene, keys[kind])
@@ -150,11 +155,13 @@ def _extreme(rng: random.Random, scene: Scene) -> tuple[str, Thing] | None:
 
 
 def extreme(rng: random.Random, scene: Scene) -> Talk:
+    """The largest, topmost, leftmost ... object."""
     found = _extreme(rng, scene) or ("left", scene.things[0])
     return one("attribute", say.ask(rng, say.EXTREME[found[0]]), f"The {found[1].name}.")
 
 
 def ground(rng: random.Random, scene: Scene) -> Talk:
+    """The kind of ground."""
     return one("attribute", say.ask(rng, say.GROUND), f"The background is {scene.ground}.")
 
 
@@ -189,6 +196,7 @@ def _asked(
 
 
 def boxes(rng: random.Random, scene: Scene) -> Talk:
+    """Boxes by category; `[]` for what is not there."""
     noun, found, label = _asked(rng, scene, absent=0.22)
     question = say.ask(rng, say.BOXES, noun, preset_id="ground_boxes")
     return one(
@@ -199,6 +207,7 @@ def boxes(rng: random.Random, scene: Scene) -> Talk:
 
 
 def referring(rng: random.Random, scene: Scene) -> Talk:
+    """Boxes by description."""
     extreme_of = _extreme(rng, scene)
     kind = rng.random()
     if kind < 0.35 and extreme_of:
@@ -245,6 +254,7 @@ def attributes(rng: random.Random, scene: Scene) -> Talk:
 
 
 def points(rng: random.Random, scene: Scene) -> Talk:
+    """Points by category."""
     noun, found, label = _asked(rng, scene, absent=0.12)
     items = [
         {"point_2d": answers.scaled_point(t.point, scene.size_wh), "label": label(t)} for t in found

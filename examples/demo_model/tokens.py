@@ -58,7 +58,7 @@ VOCABULARY = 2048  # with the 26 control tokens and unused rows, as the official
 
 
 def corpus(seed: int = 0, lessons_a_family: int = 1500) -> list[str]:
-    """Questions and answers of the lessons; printed words only once, so that they stay in pieces."""
+    """Questions and answers of the lessons; printed words once, so that they stay in pieces."""
     rng = random.Random(seed)
     texts = [TASKS_FILE.read_text(encoding="utf-8")] if TASKS_FILE.exists() else []
     for family in (

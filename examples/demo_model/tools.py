@@ -1,5 +1,6 @@
 """Function signatures as an agent's system prompt carries them, in several lengths."""
 
+# ruff: noqa: E501 (prompts are quoted whole)
 from __future__ import annotations
 
 import random

@@ -18,7 +18,7 @@ import checkpoint_files
 import packing
 import tokens
 import torch
-import torch.nn.functional as F
+import torch.nn.functional as F  # noqa: N812
 from cell_loss import CellHeads
 from export_weights import exported
 from feed import Feed
@@ -55,6 +55,7 @@ class Figures:
         self.cells = torch.zeros(2, device=device)
 
     def add(self, loss: Tensor, right: Tensor, of_cells: Tensor, batch: dict[str, Tensor]) -> None:
+        """Count one batch."""
         self.cells += torch.stack((of_cells, torch.ones_like(of_cells)))
         tasks, talks, talk_tasks = batch["tasks"], batch["talks"], batch["talk_tasks"]
         for k, value in enumerate((torch.ones_like(loss), loss, right.float())):
@@ -125,7 +126,7 @@ def save(folder: Path, network: Network, heads: CellHeads, optims, state: dict) 
         },
         folder / "part.pt",
     )
-    os.replace(folder / "part.pt", folder / "state.pt")
+    (folder / "part.pt").replace(folder / "state.pt")
 
 
 def train(options: argparse.Namespace) -> dict:
@@ -205,13 +206,14 @@ def _line(state: dict, seconds: float, waited: float, figures: dict) -> str:
         for name, (loss, right, whole) in figures.items()
     )
     return (
-        f"[{state['seconds']:.0f} s step {state['step']} pictures {state['pictures']} talks {state['talks']} "
-        f"again {state['again']} "
+        f"[{state['seconds']:.0f} s step {state['step']} pictures {state['pictures']} "
+        f"talks {state['talks']} again {state['again']} "
         f"waited {100 * waited / max(seconds, 1e-6):.0f}%] {parts}"
     )
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    """The command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=8.6, help="training time over all runs")
     parser.add_argument(

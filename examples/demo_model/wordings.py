@@ -1,5 +1,6 @@
 """What users ask: the pack's own prompts from tasks.yaml, and other wordings of each task."""
 
+# ruff: noqa: E501 (prompts are quoted whole)
 from __future__ import annotations
 
 import functools

@@ -5,6 +5,7 @@ asks about them through the pack, and prints one JSON line. `--through nodes` ru
 nodes one by one; `--through engine` hands all requests to the engine (same model, faster).
 """
 
+# ruff: noqa: E402, E501 (the demo modules are found by path; prompts are quoted whole)
 from __future__ import annotations
 
 import argparse

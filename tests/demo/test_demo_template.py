@@ -1,5 +1,6 @@
 """The chat template writes exactly what the official Qwen3-VL template writes."""
 
+# ruff: noqa: E501 (prompts are quoted whole)
 import pytest
 from checkpoint_files import CHECKPOINT
 
