@@ -11,7 +11,7 @@ import torch
 from ...utils.chat import Request
 from ...utils.errors import GenerationError
 from ...utils.sampling import resolve
-from .capability import pick_ops
+from .fusion import pick_ops
 from .jobs import Intake, Job
 from .memory import Pages, free_bytes_of
 from .meter import Meter, ignore_progress

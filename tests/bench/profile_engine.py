@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import torch
 from engine import Fast, Generate, requests
 from qwen3vl_nodes.loaders.engine.attention import flash
-from qwen3vl_nodes.loaders.engine.capability import pick_ops
+from qwen3vl_nodes.loaders.engine.fusion import pick_ops
 from qwen3vl_nodes.loaders.engine.prepare import Preparer
 from qwen3vl_nodes.loaders.engine.prompt import PromptEncoder
 from qwen3vl_nodes.loaders.engine.sampling import SamplingRows, choose_tokens
@@ -148,7 +148,7 @@ def matvec() -> None:
     from qwen3vl_nodes.loaders.engine.matvec import matvec as product
 
     blocks = [(2, 1024, 4), (4, 512, 4), (4, 1024, 4), (8, 512, 4), (16, 256, 4), (4, 2048, 8),
-              (8, 1024, 8), (1, 2048, 4), (2, 2048, 4), (16, 512, 8), (1, 1024, 2), (2, 512, 2)]  # fmt: skip
+              (8, 1024, 8), (1, 2048, 4), (2, 2048, 4), (16, 512, 8), (2, 512, 2)]  # fmt: skip
     shapes = [(4096, 2048), (2048, 2048), (2048, 6144), (6144, 4096), (4096, 12288),
               (151_936, 2048)]  # fmt: skip
     for outputs, width in shapes:

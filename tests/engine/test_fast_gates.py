@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 import torch
 from fast_kit import DEVICE, answers, ask, check, clip, engine, ids_as_text, picture, stock, tiny
-from qwen3vl_nodes.loaders.engine.capability import pick_ops
+from qwen3vl_nodes.loaders.engine import fast as fast_module
+from qwen3vl_nodes.loaders.engine.fusion import pick_ops
 from qwen3vl_nodes.loaders.engine.reference import ReferenceEngine
+from qwen3vl_nodes.loaders.engine.run import Run
 from qwen3vl_nodes.utils.chat import GenerationOptions, Message, Request
 
 MIXED = [(64, 64), (96, 64), (64, 160), (128, 96), (192, 64), (64, 96), (160, 160), (96, 224)]
@@ -39,6 +41,27 @@ def test_refills_in_the_middle_of_a_run():
         for i in range(14)
     ]
     check(engine(slots=3), requests)
+
+
+def test_tokens_are_read_one_step_late(monkeypatch):
+    class LateRun(Run):
+        def __init__(self, *args):
+            super().__init__(*args)
+            self._late = 1  # as on a device that works on its own
+
+    monkeypatch.setattr(fast_module, "Run", LateRun)
+    requests = [ask(f"say {i}", tokens=3 + 7 * (i % 3)) for i in range(9)]
+    check(engine(slots=3), requests)
+    made = engine(slots=3)
+    ids = stock(requests[2])
+    made._end_ids = frozenset([ids[6]])
+    found = answers(made, requests)
+    for i, request in enumerate(requests):
+        whole = stock(request)
+        assert found[i] == (whole[: whole.index(ids[6])] if ids[6] in whole else whole)
+    made.drop_buffers()
+    made._end_ids = frozenset()
+    check(made, requests)
 
 
 def test_prompts_longer_than_a_page_and_than_a_step(monkeypatch):

@@ -11,7 +11,7 @@ import pytest
 import torch
 from fast_kit import DEVICE, ask, clip, picture, tiny
 from qwen3vl_nodes.loaders.engine import weights
-from qwen3vl_nodes.loaders.engine.capability import pick_ops
+from qwen3vl_nodes.loaders.engine.fusion import pick_ops
 from qwen3vl_nodes.loaders.engine.graphs import StepGraphs
 from qwen3vl_nodes.loaders.engine.ops import DecodeView, TorchOps
 from qwen3vl_nodes.loaders.engine.pool import PagePool
