@@ -6,7 +6,7 @@ import functools
 import gc
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -23,8 +23,10 @@ from .capability import ONE_DEVICE, SPREAD, Plan, plan
 from .checkpoint import Checkpoint, inspect
 from .choices import GB, amount
 from .download import fetch
+from .engine.fast import FastEngine
 from .engine.protocol import Engine
 from .engine.reference import ReferenceEngine
+from .engine.weights import supports
 from .estimate import Estimate, check_room, estimate
 from .host import host
 from .hubs import list_files
@@ -162,11 +164,12 @@ class LoadedModel:
             lambda: MODEL_CACHE.evict(settings),
             self._drop_buffers if parks else None,
         )
-        # A partial, not a method: a cycle through this object would keep the weights alive.
-        free_memory = functools.partial(
+        # Partials, not methods: a cycle through this object would keep the weights alive.
+        make_room = functools.partial(
             host().make_room, self._working_bytes, chosen.device, keep=self._residence
         )
-        self.engine: Any = _engine(settings, built, free_memory)
+        free_bytes = functools.partial(host().free_bytes, chosen.device)
+        self.engine: Any = _engine(settings.engine, built, make_room, free_bytes)
         seconds = time.perf_counter() - started
         self.report = loaded_text(
             settings.model, chosen, built.size_bytes, prepared.checkpoint.weight_bytes, seconds
@@ -236,5 +239,20 @@ def _make_room(wanted_bytes: int, chosen: Plan) -> None:
         host().make_room(wanted_bytes, device)
 
 
-def _engine(settings: LoadSettings, built: Built, free_memory: Any) -> Engine:
-    return ReferenceEngine(built.module, built.processor, free_memory)
+def _engine(
+    choice: str, built: Built, make_room: Callable[[], None], free_bytes: Callable[[], int]
+) -> Engine:
+    """The fast engine where it can drive the module, the reference engine elsewhere.
+
+    Raises:
+        LoadError: the fast one was chosen and cannot.
+    """
+    reason = supports(built.module) if choice != "reference" else None
+    if choice == "reference" or (choice == "auto" and reason):
+        log.info("Engine: reference (%s)", reason or "as chosen")
+        return ReferenceEngine(built.module, built.processor, make_room)
+    if reason:
+        raise LoadError(
+            f"The fast engine cannot run this model: {reason}.", "Choose engine auto or reference."
+        )
+    return FastEngine(built.module, built.processor, make_room, free_bytes=free_bytes)

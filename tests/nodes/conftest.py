@@ -8,8 +8,8 @@ import torch
 hosting.ensure_host()
 
 import folder_paths  # noqa: E402 - there only now
-from qwen3vl_nodes.loaders.cache import MODEL_CACHE  # noqa: E402
 from node_running import LOADER, run_node  # noqa: E402
+from qwen3vl_nodes.loaders.cache import MODEL_CACHE  # noqa: E402
 from tiny_checkpoint import write_checkpoint  # noqa: E402
 
 
