@@ -63,7 +63,7 @@ def rendered(lesson, talk, processor) -> list[int]:
         messages, tokenize=False, add_vision_id=lesson.numbered, tools=list(lesson.tools) or None
     )
     pictures = [visual.frames[0] for visual in lesson.visuals] or None
-    ids = processor(text=[text], images=pictures, return_tensors="np")["input_ids"][0].tolist()
+    ids = processor(text=[text], images=pictures, return_tensors="pt")["input_ids"][0].tolist()
     return ids[
         : len(ids) - ids[::-1].index(processor.tokenizer.convert_tokens_to_ids("<|im_end|>"))
     ]
