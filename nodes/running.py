@@ -51,15 +51,18 @@ def answer_all(model: LocalModel, requests: Sequence[Request], node_id: str | No
 def watch(total: int, node_id: str | None) -> OnProgress:
     """A callback that moves the node's bar and lets ComfyUI's interrupt through."""
     bar = comfy_bridge.ProgressBar(total, node_id)
-    shown_at = 0.0
+    shown_at, shown_finished = 0.0, -1
 
     def on_progress(progress: Progress) -> None:
-        nonlocal shown_at
+        nonlocal shown_at, shown_finished
         comfy_bridge.check_interrupt()
         now = time.monotonic()
         if now - shown_at >= SHOW_EVERY_SECONDS:
-            shown_at = now
+            shown_at, shown_finished = now, progress.finished
             bar.show(progress.finished, progress_text(progress, total))
+        elif progress.finished != shown_finished:
+            shown_finished = progress.finished
+            bar.show(progress.finished)  # the bar alone is small, and its end must not be missed
 
     return on_progress
 
