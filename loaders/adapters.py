@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -121,12 +122,17 @@ def attach(module: Any, lora: LoraFiles, strength: float, number: int) -> None:
     Raises:
         LoadError: peft is not installed, or refuses the adapter.
     """
+    if importlib.util.find_spec("peft") is None:
+        raise LoadError(
+            "An attached LoRA needs the package peft, which is not installed.",
+            "Install it into ComfyUI's Python, or choose merged.",
+        )
     try:
         module.load_adapter(str(lora.folder), adapter_name=f"lora{number}")
-    except ImportError as error:
+    except (ImportError, ValueError) as error:  # a peft that this transformers refuses
         raise LoadError(
-            f"An attached LoRA needs the package peft ({error}).",
-            "Install it into ComfyUI's Python, or choose merged.",
+            f"peft cannot attach the LoRA {lora.folder} ({error}).",
+            "Update peft, or choose merged.",
         ) from error
     for part in module.modules():
         scaling = getattr(part, "scaling", None)

@@ -10,8 +10,11 @@ import torch
 
 from ..utils.errors import LoadError
 from .capability import FP8, FROM_FP8, ONE_DEVICE, PLAIN, QUANTIZED, SPREAD, Plan
+from .catalog import DEMO_FOLDER
 from .checkpoint import Checkpoint
+from .comfy_bridge import core_tokenizer_folder
 from .reading import OnBytes
+from .single_file import processor_for_file
 from .skeleton import empty_module, fill, model_class, model_config
 
 # Quantizing these costs quality where it hurts most and saves little. transformers 5 compares
@@ -77,6 +80,8 @@ def read_processor(checkpoint: Checkpoint) -> Any:
     model_class(checkpoint.model_type)  # a broken transformers is named as such
     from transformers import AutoProcessor
 
+    if checkpoint.is_file:
+        return processor_for_file(core_tokenizer_folder(), DEMO_FOLDER / "chat_template.jinja")
     try:
         return AutoProcessor.from_pretrained(checkpoint.folder, **_SAFE)
     except (ValueError, OSError, KeyError, TypeError, ImportError) as error:

@@ -11,6 +11,7 @@ from ..utils.errors import LoadError
 from .checkpoint import Checkpoint
 from .choices import (
     HALVES,
+    devices_here,
     why_not_attention,
     why_not_device,
     why_not_dtype,
@@ -21,6 +22,7 @@ from .choices import (
 from .context import context_tokens
 from .machine import Machine
 from .settings import ALL_GPUS, ATTENTION, GPU_AND_RAM, PARK, LoadSettings
+from .single_file import FILE_FP8
 
 TORCH_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 # How the weights get from the files into memory.
@@ -122,14 +124,6 @@ def _device(
     return device, ONE_DEVICE
 
 
-def devices_here(machine: Machine) -> list[str]:
-    """The device choices that work on a machine."""
-    several = [ALL_GPUS] if len(machine.gpus) > 1 else []
-    offload = [GPU_AND_RAM] if machine.gpus else []
-    cuda = [f"cuda:{n}" for n in range(len(machine.gpus))]
-    return ["auto", *cuda, *(["mps"] if machine.mps else []), "cpu", *several, *offload]
-
-
 def _weights(
     settings: LoadSettings, checkpoint: Checkpoint, machine: Machine, device: torch.device
 ) -> tuple[str, list[str]]:
@@ -156,6 +150,11 @@ def _weights(
 def _quantized(
     settings: LoadSettings, checkpoint: Checkpoint, machine: Machine, device: torch.device
 ) -> tuple[str, list[str]]:
+    if checkpoint.is_file:
+        raise LoadError(
+            "A single file cannot be quantized while loading.",
+            "Choose quantization none, or the folder of the official checkpoint.",
+        )
     wish = f"Quantization {settings.quantization} was chosen"
     if checkpoint.quantization is not None:
         raise LoadError(
@@ -184,6 +183,8 @@ def _fp8(
     """FP8 weights stay FP8 where that works without a download; a chosen dtype turns them."""
     moe = bool(checkpoint.architecture.text.sparse_layers)
     reason = why_not_fp8(machine, device, moe)
+    if checkpoint.quantization == FILE_FP8:
+        reason = "FP8 in a single file has no block scales"
     if dtype == "fp8" and reason:
         raise LoadError(
             f"dtype fp8 was chosen, but {reason}.",

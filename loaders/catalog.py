@@ -25,6 +25,8 @@ MAX_CONFIG_BYTES = 1024 * 1024
 NO_ADAPTER = "none found"
 # Hugging Face's cache names a repository's folder like this.
 _CACHED = re.compile(r"^models--(?P<owner>[^/]+?)--(?P<name>[^/]+)/snapshots/[^/]+$")
+# ComfyUI's text encoders: qwen3vl_4b_bf16.safetensors, Qwen3-VL-8B-fp8_scaled.safetensors, ...
+_SINGLE = re.compile(r"qwen[\W_]*3[\W_]*vl", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,10 +124,16 @@ def local_folders(roots: Sequence[Path]) -> dict[str, Path]:
     """Every folder under the roots whose config says Qwen3-VL, by name.
 
     An official checkpoint goes by its official name, wherever it lies; one in a hub's cache by
-    its repository's name; anything else by its path below the root. The first of two with one
-    name wins, as in ComfyUI's own lists.
+    its repository's name; anything else, single files too, by its path below the root. The
+    first of two with one name wins, as in ComfyUI's own lists.
     """
-    return _search(roots, "config.json", lambda folder: _model_type(folder) in MODEL_TYPES)
+    found = _search(roots, "config.json", lambda folder: _model_type(folder) in MODEL_TYPES)
+    for root in roots:
+        for path in [*root.glob("*.safetensors"), *root.glob("*/*.safetensors")]:
+            # By name alone: a header of each file would be too much for a menu.
+            if _SINGLE.search(path.name) and not (path.parent / "config.json").is_file():
+                found.setdefault(path.relative_to(root).as_posix(), path)
+    return found
 
 
 def adapter_folders(roots: Sequence[Path]) -> dict[str, Path]:

@@ -12,6 +12,7 @@ from ..utils.errors import LoadError
 from .architecture import MODEL_TYPES, Architecture, read_architecture
 from .companions import check_companions, half_downloads, refuse_half_download
 from .config_files import read_configs
+from .single_file import FILE_FP8, inspect_file
 from .tensor_files import StoredTensor, check_index, read_header, weight_files
 from .tensor_names import canonical, check_tensors
 
@@ -23,7 +24,7 @@ CLASS_NAMES = {
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A folder that may be built.
+    """A folder, or a single file, that may be built.
 
     `config` is its config.json, `tensors` what its files hold, by Hugging Face's names;
     `quantization` is the config's quant_method, None for plain weights.
@@ -39,8 +40,13 @@ class Checkpoint:
 
     @property
     def is_fp8(self) -> bool:
-        """Its weights are FP8 with block scales, which this pack can read itself."""
-        return self.quantization == "fp8"
+        """Its weights are FP8 with scales, which this pack can read itself."""
+        return self.quantization in ("fp8", FILE_FP8)
+
+    @property
+    def is_file(self) -> bool:
+        """It is one file without a config and a tokenizer; `folder` is that file."""
+        return self.folder.suffix == ".safetensors"
 
     @property
     def parameters(self) -> int:
@@ -66,6 +72,11 @@ def inspect(folder: Path) -> Checkpoint:
 
 
 def _inspect(folder: Path) -> Checkpoint:
+    if folder.is_file():
+        config, tensors, quantization = inspect_file(folder)
+        whole = read_architecture(config, str(folder))
+        size = folder.stat().st_size
+        return Checkpoint(folder, whole.model_type, size, whole, config, tensors, quantization)
     if not folder.is_dir():
         raise LoadError(f"There is no folder {folder}.", "Choose another model in the loader.")
     configs = read_configs(folder)

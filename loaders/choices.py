@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from .machine import Machine
+from .settings import ALL_GPUS, GPU_AND_RAM
 
 GB = 1e9
 # Prepared checkpoints by their quant_method: the packages of which one must be installed.
@@ -34,6 +35,14 @@ def why_not_device(machine: Machine, device: torch.device) -> str | None:
     if device.type == "mps" and not machine.mps:
         return "this is not a Mac with Metal"
     return None
+
+
+def devices_here(machine: Machine) -> list[str]:
+    """The device choices that work on a machine."""
+    several = [ALL_GPUS] if len(machine.gpus) > 1 else []
+    offload = [GPU_AND_RAM] if machine.gpus else []
+    cuda = [f"cuda:{n}" for n in range(len(machine.gpus))]
+    return ["auto", *cuda, *(["mps"] if machine.mps else []), "cpu", *several, *offload]
 
 
 def why_not_dtype(machine: Machine, device: torch.device, dtype: torch.dtype) -> str | None:

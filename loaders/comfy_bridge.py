@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from .teardown import empty
+from .patcher import patcher_class
 
 # Where packs keep Qwen3-VL; the first is ours, and downloads go into its Qwen-VL folder.
 MODEL_FOLDER_KINDS = ("LLM", "text_encoders", "prompt_generator", "llm", "VLM", "diffusers")
@@ -43,6 +43,14 @@ def download_folder() -> Path:
     import folder_paths
 
     return Path(folder_paths.models_dir) / "LLM" / "Qwen-VL"
+
+
+def core_tokenizer_folder() -> Path:
+    """Where ComfyUI keeps the vocabulary that its Qwen3-VL text encoders use."""
+    import folder_paths
+
+    root = Path(folder_paths.base_path)
+    return root / "comfy" / "text_encoders" / "qwen25_tokenizer"
 
 
 def input_folder() -> Path:
@@ -160,55 +168,7 @@ def _patcher_class() -> Any:
     """Our ModelPatcher; made late, because comfy must not be imported with this module."""
     from comfy.model_patcher import ModelPatcher
 
-    class Patcher(ModelPatcher):
-        """Moves a Hugging Face module whole: its plain layers cannot be loaded in part."""
-
-        def set_up(
-            self,
-            unlist: Callable[[], None],
-            on_evicted: Callable[[], None],
-            on_parked: Callable[[], None] | None,
-        ) -> None:
-            self.unlist, self.on_evicted, self.on_parked = unlist, on_evicted, on_parked
-
-        def partially_load(
-            self, device_to: Any, extra_memory: Any = 0, force_patch_weights: bool = False
-        ) -> int:
-            if self.model.model_loaded_weight_memory:
-                return 0
-            self._move(self.load_device, self.size)
-            return self.size
-
-        def partially_unload(
-            self, device_to: Any, memory_to_free: Any = 0, force_patch_weights: bool = False
-        ) -> int:
-            return 0  # ComfyUI goes on to detach the whole
-
-        def detach(self, unpatch_all: bool = True) -> Any:
-            # ComfyUI also detaches, without unpatching, each time it loads a model again.
-            if unpatch_all:
-                self.unlist()
-                if self.on_parked is not None:
-                    self.on_parked()
-                    self._move(self.offload_device, 0)
-                else:
-                    self.drop()
-                    self.on_evicted()
-            return self.model
-
-        def drop(self) -> None:
-            """Let go of every weight, even if somebody still holds the module."""
-            empty(self.model)
-            self.model.model_loaded_weight_memory = 0
-            self.model.device = self.offload_device
-
-        def _move(self, device: Any, loaded_bytes: int) -> None:
-            with torch.inference_mode(False):  # ComfyUI runs nodes inside it
-                self.model.to(device)
-            self.model.model_loaded_weight_memory = loaded_bytes
-            self.model.device = device
-
-    return Patcher
+    return patcher_class(ModelPatcher)
 
 
 def check_interrupt() -> None:

@@ -112,9 +112,9 @@ def _scales(
     matrix: int,
     block: tuple[int, int],
 ) -> Scales | None:
-    if stored.dtype != FP8_DTYPE:
-        return None
-    source = tensors[scale_name(name)]
+    source = tensors.get(scale_name(name))
+    if stored.dtype != FP8_DTYPE or source is None:
+        return None  # plain, or FP8 that was only rounded
     rows, columns = source.shape[-2:] if len(source.shape) > 1 else (1, 1)
     return Scales(source, matrix * rows, rows, columns, block)
 

@@ -55,7 +55,7 @@ def check_tensors(
     optional = {"lm_head.weight"} if architecture.text.tied else set()
     stored = {name for name in tensors if not _COMPUTED.search(name)} - optional
     if quantization is not None:
-        loose = {name for name in stored if tensors[name].dtype not in PLAIN_DTYPES}
+        loose = {name for name in stored if tensors[name].dtype not in (*PLAIN_DTYPES, FP8_DTYPE)}
         _refuse_missing(folder, {_module(n) for n in wanted} - {_module(n) for n in stored})
         _refuse_extra(folder, {_module(n) for n in stored} - {_module(n) for n in wanted})
     else:
@@ -64,7 +64,7 @@ def check_tensors(
         _refuse_missing(folder, wanted.keys() - stored)
         _refuse_extra(folder, stored - wanted.keys())
     for name, shape in wanted.items():
-        if name in tensors and name not in loose and quantization in (None, "fp8"):
+        if name in tensors and name not in loose:
             _check_shape(folder, name, tensors[name].shape, shape)
     if quantization == "fp8":
         _refuse_unscaled(folder, tensors)

@@ -54,9 +54,9 @@ def memory(request, kind, monkeypatch):
         hosting = pytest.importorskip("hosting")
         try:
             hosting.ensure_host()
+            from comfy import model_management
         except ImportError as error:
             pytest.skip(f"ComfyUI's requirements are not installed: {error}")
-        from comfy import model_management
         from qwen3vl_nodes.loaders import comfy_bridge
 
         assert hosts.host() is comfy_bridge
@@ -70,7 +70,9 @@ def memory(request, kind, monkeypatch):
 
 
 def model(name, **choices):
-    return LocalModel(LoadSettings(name, device="cpu", dtype="fp32", **choices))
+    """With the reference engine: the fast one would want its own share of the tiny limit."""
+    choices = {"device": "cpu", "dtype": "fp32", "engine": "reference"} | choices
+    return LocalModel(LoadSettings(name, **choices))
 
 
 def answer(handle):
