@@ -245,6 +245,18 @@ def test_interrupt_inside_of_a_prompt(monkeypatch):
     check(made, REQUESTS)
 
 
+def test_the_caller_gets_a_turn_at_every_layer_and_block(monkeypatch):
+    original, ticks = Stepper.read, []
+
+    def read(self, chunks, tick):
+        return original(self, chunks, lambda: ticks.append(tick()))
+
+    monkeypatch.setattr(Stepper, "read", read)
+    check(engine(), [ask(picture(96, 96), "?", tokens=2)])
+    config = tiny().model.config
+    assert len(ticks) == config.text_config.num_hidden_layers + config.vision_config.depth
+
+
 def test_closing_the_iterator_early_frees_what_it_holds():
     made = engine(slots=2)
     outcomes = made.generate(REQUESTS)
