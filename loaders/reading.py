@@ -151,11 +151,11 @@ class _Reader:
 
     def _staging(self, size_bytes: int, pinned: bool) -> torch.Tensor:
         held: torch.Tensor | None = getattr(self._own, "staging", None)
-        if held is None or held.numel() < size_bytes:
-            self._own.staging = held = torch.empty(
-                max(size_bytes, PIECE_BYTES), dtype=torch.uint8, pin_memory=pinned
-            )
-        return held[:size_bytes]
+        if held is not None and held.numel() >= size_bytes:
+            return held[:size_bytes]
+        room = torch.empty(max(size_bytes, PIECE_BYTES), dtype=torch.uint8, pin_memory=pinned)
+        self._own.staging = room
+        return room[:size_bytes]
 
     def _stream(self, device: torch.device) -> Any:
         if device.type != "cuda":

@@ -24,8 +24,9 @@ def write_kind(folder: Path, kind: str) -> Path:
     elif kind == "fp8":
         # Not whole blocks of 128: the last scale of a row covers fewer weights.
         rope = {"rope_type": "default", "mrope_section": [8, 4, 4]}
-        sizes = {"hidden_size": 192, "intermediate_size": 320, "head_dim": 32}
-        write_checkpoint(folder, rope_scaling=rope, **sizes)
+        write_checkpoint(
+            folder, rope_scaling=rope, hidden_size=192, intermediate_size=320, head_dim=32
+        )
     else:
         write_checkpoint(folder, tie_word_embeddings=kind != "untied")
     if kind == "sharded":

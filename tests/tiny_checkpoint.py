@@ -18,7 +18,8 @@ TEMPLATE = """\
 {%- set count = namespace(image=0) %}{% for message in messages %}<|im_start|>{{ message.role }}
 {% if message.content is string %}{{ message.content }}{% else %}{% for part in message.content %}\
 {% if part.type == 'image' %}{% set count.image = count.image + 1 %}\
-{% if add_vision_id %}Picture {{ count.image }}: {% endif %}<|vision_start|><|image_pad|><|vision_end|>\
+{% if add_vision_id %}Picture {{ count.image }}: {% endif %}\
+<|vision_start|><|image_pad|><|vision_end|>\
 {% elif part.type == 'video' %}<|vision_start|><|video_pad|><|vision_end|>\
 {% else %}{{ part.text }}{% endif %}{% endfor %}{% endif %}<|im_end|>
 {% endfor %}{% if add_generation_prompt %}<|im_start|>assistant
@@ -51,8 +52,8 @@ def build_processor(thinking: bool = False):
     from transformers import Qwen2VLImageProcessor, Qwen3VLProcessor, Qwen3VLVideoProcessor
 
     tokenizer = build_tokenizer(thinking)
-    sizes = dict(patch_size=16, merge_size=2, temporal_patch_size=2)
-    half = dict(image_mean=[0.5] * 3, image_std=[0.5] * 3)
+    sizes = {"patch_size": 16, "merge_size": 2, "temporal_patch_size": 2}
+    half = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3}
     image = Qwen2VLImageProcessor(
         size={"shortest_edge": 64 * 64, "longest_edge": 1280 * 1024}, **sizes, **half
     )
@@ -73,14 +74,17 @@ def build_config(tokenizer, **text):
         "vocab_size": len(tokenizer), "hidden_size": 64, "intermediate_size": 128,
         "num_hidden_layers": 3, "num_attention_heads": 4, "num_key_value_heads": 2,
         "head_dim": 16, "max_position_embeddings": 4096, "rope_theta": 10_000.0,
-        "rope_scaling": {"rope_type": "default", "mrope_section": [4, 2, 2], "mrope_interleaved": True},
+        "rope_scaling": {
+            "rope_type": "default", "mrope_section": [4, 2, 2], "mrope_interleaved": True,
+        },
         "tie_word_embeddings": True, "eos_token_id": token("im_end"), "bos_token_id": None,
         "pad_token_id": token("endoftext"),
     } | text  # fmt: skip
     vision_config = {
         "depth": 3, "hidden_size": 32, "intermediate_size": 64, "num_heads": 2, "in_channels": 3,
-        "patch_size": 16, "spatial_merge_size": 2, "temporal_patch_size": 2, "out_hidden_size": text_config["hidden_size"],
-        "num_position_embeddings": 64, "deepstack_visual_indexes": [0, 1],
+        "patch_size": 16, "spatial_merge_size": 2, "temporal_patch_size": 2,
+        "out_hidden_size": text_config["hidden_size"], "num_position_embeddings": 64,
+        "deepstack_visual_indexes": [0, 1],
     }  # fmt: skip
     return Qwen3VLConfig(
         text_config=text_config,

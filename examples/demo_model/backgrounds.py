@@ -19,12 +19,14 @@ def random_ground_colour(rng: random.Random) -> Colour:
     """A muted colour: low saturation, any brightness."""
     hue, saturation = rng.random(), rng.random() * 0.22
     value = rng.choice((rng.uniform(0.72, 1.0), rng.uniform(0.72, 1.0), rng.uniform(0.12, 0.6)))
-    return tuple(round(255 * c) for c in colorsys.hsv_to_rgb(hue, saturation, value))
+    red, green, blue = (round(255 * c) for c in colorsys.hsv_to_rgb(hue, saturation, value))
+    return red, green, blue
 
 
 def near(colour: Colour, rng: random.Random, reach: int) -> Colour:
     """A colour at most `reach` away in each channel."""
-    return tuple(max(0, min(255, c + rng.randint(-reach, reach))) for c in colour)
+    red, green, blue = (max(0, min(255, c + rng.randint(-reach, reach))) for c in colour)
+    return red, green, blue
 
 
 @functools.lru_cache(maxsize=2)

@@ -47,7 +47,7 @@ def near_size(rng: random.Random, grid_wh: tuple[int, int], shrink: float = 0.0)
         return round(grid_wh[0] * scale), round(grid_wh[1] * scale)
     if rng.random() < 0.6:
         return grid_wh
-    return tuple(side + rng.randint(-15, 15) for side in grid_wh)
+    return grid_wh[0] + rng.randint(-15, 15), grid_wh[1] + rng.randint(-15, 15)
 
 
 def _picture(scene: Scene | Print | Page, grid_wh: tuple[int, int]) -> Visual:

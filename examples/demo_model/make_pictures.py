@@ -30,9 +30,9 @@ PRINT = {
 }
 
 
-def pictures() -> dict[str, object]:
+def pictures() -> dict[str, scenes.Scene | printed.Print | pages.Page]:
     """Every still picture by name: its scene, print or page."""
-    made = {
+    made: dict[str, scenes.Scene | printed.Print | pages.Page] = {
         name: scenes.random_scene(random.Random(seed), size, count)
         for name, (seed, size, count) in SHAPES.items()
     }

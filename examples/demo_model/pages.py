@@ -68,7 +68,7 @@ def random_page(rng: random.Random, size_wh: tuple[int, int]) -> Page:
     page.title()
     for kind in kinds[: rng.randint(1, 3)]:
         getattr(page, kind)()
-    paper = tuple(rng.randint(236, 255) for _ in range(3))
+    paper = rng.randint(236, 255), rng.randint(236, 255), rng.randint(236, 255)
     return Page(size_wh, paper, page.rgb, tuple(page.blocks))
 
 

@@ -61,9 +61,8 @@ def match(found: list[tuple[str, Box]], truth: list[tuple[str, Box]]) -> tuple[i
     left, overlaps, right = list(found), [], 0
     for label, box in truth:
         best = max(left, key=lambda one: iou(one[1], box), default=None)
-        overlap = iou(best[1], box) if best else 0.0
-        overlaps.append(overlap)
-        if overlap > 0:
+        overlaps.append(iou(best[1], box) if best else 0.0)
+        if best and overlaps[-1] > 0:
             right += best[0] == label
             left.remove(best)
     return right, overlaps
@@ -89,10 +88,11 @@ def page_boxes(text: str, size_wh: tuple[int, int]) -> list[tuple[str, Box]]:
     """(kind, box in pixels) of every element with data-bbox."""
     kinds = {"h1": "title", "p": "paragraph", "img": "figure", "table": "table"}
     found = re.findall(r'<(h1|p|img|table) data-bbox="(\d+) (\d+) (\d+) (\d+)"', text)
-    return [
-        (kinds[tag], tuple(int(v) / 1000 * size_wh[k % 2] for k, v in enumerate(place)))
-        for tag, *place in found
-    ]
+    boxes = []
+    for tag, *place in found:
+        x1, y1, x2, y2 = (int(v) / 1000 * size_wh[k % 2] for k, v in enumerate(place))
+        boxes.append((kinds[tag], (x1, y1, x2, y2)))
+    return boxes
 
 
 def layout_iou(text: str, page: Page) -> float:
@@ -107,7 +107,10 @@ def layout_iou(text: str, page: Page) -> float:
 
 def seconds(clock: str) -> float:
     """A clock such as "00:01.50" in seconds."""
-    minutes, rest = _CLOCK.search(clock).groups()
+    found = _CLOCK.search(clock)
+    if found is None:
+        raise ValueError(f"{clock!r} is no clock")
+    minutes, rest = found.groups()
     return int(minutes) * 60 + float(rest)
 
 
@@ -133,8 +136,10 @@ def event_ends(
 def clicked(text: str, size_wh: tuple[int, int]) -> tuple[float, float] | None:
     """The pixel of the one tool call of an answer."""
     found = re.search(r"<tool_call>\s*(\{.*?\})\s*</tool_call>", text, re.DOTALL)
+    if found is None:
+        return None
     try:
-        x, y = json.loads(found[1])["arguments"]["coordinate"] if found else (None, None)
+        x, y = json.loads(found[1])["arguments"]["coordinate"]
         return x / 1000 * size_wh[0], y / 1000 * size_wh[1]
     except (ValueError, KeyError, TypeError):
         return None

@@ -46,8 +46,8 @@ class Readback:
         if tokens.device.type == "cuda":
             host = torch.empty(tokens.shape, dtype=tokens.dtype, pin_memory=True)
             self._host = host.copy_(tokens, non_blocking=True)
-            self._event = torch.cuda.Event()
-            self._event.record()
+            self._event = event = torch.cuda.Event()
+            event.record()
         else:
             self._host = tokens.to("cpu", copy=True)
 

@@ -57,7 +57,8 @@ class Fast:
     def run(self, made: Iterator[Request], lengths: list[int]) -> Times:
         """Answer all; the times of every step."""
         times, began = [], time.perf_counter()
-        self.engine._stepper and self.engine._stepper.prefix and _forget(self.engine)
+        if self.engine._stepper and self.engine._stepper.prefix:
+            _forget(self.engine)
         for _ in self.engine.generate(
             made, lambda p: times.append((time.perf_counter() - began, p.tokens))
         ):

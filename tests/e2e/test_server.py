@@ -70,7 +70,8 @@ def server(tmp_path_factory):
     folder = tmp_path_factory.mktemp("server")
     models = folder / "models"
     write_checkpoint(models / "Tiny")
-    # Large enough (about 0.7 GB in fp32, in pieces that malloc gives back at once) that memory given back can be seen.
+    # Large enough (about 0.7 GB in fp32, in pieces that malloc gives back at once) that it can be
+    # seen when the memory comes back.
     write_checkpoint(models / "Wide", hidden_size=1024, intermediate_size=12_288, head_dim=64,
                      num_attention_heads=16, num_key_value_heads=8, num_hidden_layers=4,
                      rope_scaling={"rope_type": "default", "mrope_section": [16, 8, 8],

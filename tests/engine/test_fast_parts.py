@@ -75,8 +75,9 @@ def test_features_are_the_stock_models():
     out = model.model.get_image_features(
         inputs["pixel_values"].to(DEVICE), inputs["image_grid_thw"].to(DEVICE)
     )
-    whole, levels = out[:2] if isinstance(out, tuple) else (out.pooler_output, None)
-    levels = out.deepstack_features if levels is None else levels
+    # transformers 4 gives a tuple, 5 an output object (whose class is a tuple to the checker).
+    whole = getattr(out, "pooler_output", None)
+    whole, levels = out[:2] if whole is None else (whole, out["deepstack_features"])
     levels = [torch.cat(x) if isinstance(x, (list, tuple)) else x for x in levels]
     stock = torch.stack([torch.cat(tuple(whole)), *levels])
     torch.testing.assert_close(mine, stock, rtol=1e-4, atol=1e-4)

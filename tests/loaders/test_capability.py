@@ -1,6 +1,7 @@
 """Each choice on each kind of machine: what "auto" comes to, and what is refused with a way out."""
 
 import dataclasses
+from typing import Any
 
 import pytest
 import torch
@@ -120,6 +121,7 @@ REFUSED = {
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_is_refused(kind, name):
+    choices: dict[str, Any]
     machine, folder, choices, problem, remedy = REFUSED[name]
     with pytest.raises(LoadError) as caught:
         planned(kind(folder), machine, **choices)

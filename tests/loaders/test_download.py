@@ -30,7 +30,7 @@ class Hub:
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
-            def log_message(self, *_args):
+            def log_message(self, format, *args):  # noqa: A002 - its name in the base class
                 pass
 
             def do_GET(self):  # noqa: N802

@@ -15,12 +15,12 @@ def as_written(item: Detection) -> tuple[str, list[float], str, dict]:
     """A detection as the table writes it, in thousandths."""
     shape = item.shape
     if isinstance(shape, Box):
-        place = "box", [value * 1000 for value in shape.xyxy]
+        kind, place = "box", [value * 1000 for value in shape.xyxy]
     elif isinstance(shape, Point):
-        place = "point", [shape.x * 1000, shape.y * 1000]
+        kind, place = "point", [shape.x * 1000, shape.y * 1000]
     else:
-        place = "3d", shape.to_qwen()
-    return *place, item.label, dict(item.attributes)
+        kind, place = "3d", shape.to_qwen()
+    return kind, place, item.label, dict(item.attributes)
 
 
 def test_the_table_is_large_and_its_names_differ():

@@ -7,7 +7,7 @@ from qwen3vl_nodes.utils.tasks import Task, all_tasks, task, tasks_in
 
 def test_every_task_has_the_fields_its_prompt_names():
     for one in all_tasks().values():
-        filled = one.fill(**{name: "cat" for name in one.fields})
+        filled = one.fill(**dict.fromkeys(one.fields, "cat"))
         assert filled
         for name in one.fields:
             assert "{" + name + "}" in one.prompt, one.id
