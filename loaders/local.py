@@ -14,25 +14,17 @@ from typing import Any
 import torch
 
 from ..utils.errors import LoadError
-from . import catalog
-from .adapters import LoraFiles, inspect_adapter
 from .adapters import apply as apply_loras
 from .build import Built, build, size_bytes
 from .cache import MODEL_CACHE
-from .capability import ONE_DEVICE, SPREAD, Plan, plan
-from .checkpoint import Checkpoint, inspect
-from .choices import GB, amount
-from .download import fetch
-from .engine.fast import FastEngine
+from .capability import ONE_DEVICE, SPREAD, Plan
+from .choices import GB
 from .engine.protocol import Engine
-from .engine.reference import ReferenceEngine
 from .engine.weights import supports
-from .estimate import Estimate, check_room, estimate
 from .host import host
-from .hubs import list_files
-from .machine import this_machine
+from .prepare import Prepared, prepare
 from .report import loaded_text, loading_text, plan_text
-from .settings import NEVER, PARK, UNLOAD, Adapter, LoadSettings
+from .settings import PARK, UNLOAD, Adapter, LoadSettings
 
 log = logging.getLogger(__name__)
 
@@ -87,64 +79,6 @@ class LocalModel:
             self.settings.adapters,
             host().free_bytes(prepared.plan.device),
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """A checkpoint that has been looked at, and how it will be loaded."""
-
-    checkpoint: Checkpoint
-    plan: Plan
-    estimate: Estimate
-    loras: tuple[tuple[Adapter, LoraFiles], ...] = ()
-
-
-def prepare(settings: LoadSettings) -> Prepared:
-    """Look at the files and decide everything, without loading weights.
-
-    Raises:
-        LoadError: naming the file or the choice, and what to do.
-    """
-    checkpoint = _checkpoint(settings)
-    machine, memory = this_machine(), host()
-    chosen = plan(settings, checkpoint, machine, memory.default_device(), memory.free_bytes)
-    needed = estimate(checkpoint, chosen)
-    check_room(needed, chosen, machine)
-    return Prepared(checkpoint, chosen, needed, _loras(settings, checkpoint, chosen))
-
-
-def _checkpoint(settings: LoadSettings) -> Checkpoint:
-    """The checkpoint's folder, checked; fetched first where it is wanted and not whole."""
-    spec = catalog.spec_of(settings.model)
-    try:
-        return inspect(catalog.folder_of(settings.model))
-    except LoadError:
-        if settings.download == NEVER or spec is None:
-            raise
-    place = catalog.place_of(spec.name)
-    bar = host().ProgressBar(100)
-
-    def on_bytes(done: int, total: int) -> None:
-        host().check_interrupt()
-        text = f"Downloading {spec.name}: {amount(done)} of {amount(total)} into {place}"
-        bar.show(100 * done / max(1, total), text)
-
-    fetch(list_files(settings.download, spec.repository), place, on_bytes)
-    return inspect(place)
-
-
-def _loras(
-    settings: LoadSettings, checkpoint: Checkpoint, chosen: Plan
-) -> tuple[tuple[Adapter, LoraFiles], ...]:
-    if settings.adapters and not chosen.movable and any(a.merged for a in settings.adapters):
-        raise LoadError(
-            "A LoRA cannot be merged into weights that are quantized or spread.",
-            "Choose attached in the LoRA node, or quantization none and one device.",
-        )
-    return tuple(
-        (adapter, inspect_adapter(catalog.adapter_folder(adapter.name), checkpoint.architecture))
-        for adapter in settings.adapters
-    )
 
 
 class LoadedModel:
@@ -247,6 +181,10 @@ def _engine(
     Raises:
         LoadError: the fast one was chosen and cannot.
     """
+    # Half of the pack's import time, for something that is needed at the first load.
+    from .engine.fast import FastEngine
+    from .engine.reference import ReferenceEngine
+
     reason = supports(built.module) if choice != "reference" else None
     if choice == "reference" or (choice == "auto" and reason):
         log.info("Engine: reference (%s)", reason or "as chosen")

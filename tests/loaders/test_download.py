@@ -9,9 +9,11 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from qwen3vl_nodes.loaders import catalog, download, local, torch_memory
+from qwen3vl_nodes.loaders import catalog, download, torch_memory
+from qwen3vl_nodes.loaders import prepare as preparing
 from qwen3vl_nodes.loaders.checkpoint import inspect
 from qwen3vl_nodes.loaders.hubs import RemoteFile, list_files
+from qwen3vl_nodes.loaders.prepare import prepare
 from qwen3vl_nodes.loaders.settings import HUGGING_FACE, MODELSCOPE, LoadSettings
 from qwen3vl_nodes.utils.errors import LoadError
 
@@ -262,7 +264,7 @@ def test_an_unknown_repository(hub):
 
 @pytest.fixture
 def models(tmp_path, monkeypatch):
-    monkeypatch.setattr(local, "host", lambda: torch_memory)
+    monkeypatch.setattr(preparing, "host", lambda: torch_memory)
     monkeypatch.setattr(catalog, "_model_roots", lambda: [tmp_path])
     monkeypatch.setattr(catalog.comfy_bridge, "download_folder", lambda: tmp_path / "Qwen-VL")
     return tmp_path
@@ -270,24 +272,24 @@ def models(tmp_path, monkeypatch):
 
 def test_only_when_asked_for(hub, models):
     with pytest.raises(LoadError, match="not on this machine"):
-        local.prepare(LoadSettings(NAME))
+        prepare(LoadSettings(NAME))
     assert not hub.requests
-    prepared = local.prepare(LoadSettings(NAME, device="cpu", download=HUGGING_FACE))
+    prepared = prepare(LoadSettings(NAME, device="cpu", download=HUGGING_FACE))
     assert prepared.checkpoint.folder == models / "Qwen-VL" / NAME
     before = len(hub.requests)
-    local.prepare(LoadSettings(NAME, device="cpu", download=HUGGING_FACE))
-    local.prepare(LoadSettings(NAME, device="cpu"))
+    prepare(LoadSettings(NAME, device="cpu", download=HUGGING_FACE))
+    prepare(LoadSettings(NAME, device="cpu"))
     assert len(hub.requests) == before
 
 
 def test_a_half_download_is_resumed_or_named(hub, models):
-    local.prepare(LoadSettings(NAME, device="cpu", download=MODELSCOPE))
+    prepare(LoadSettings(NAME, device="cpu", download=MODELSCOPE))
     folder = models / "Qwen-VL" / NAME
     shard = sorted(folder.glob("*.safetensors"))[0]
     (folder / (shard.name + ".incomplete")).write_bytes(shard.read_bytes()[:1000])
     shard.unlink()
     with pytest.raises(LoadError, match="did not finish here"):
-        local.prepare(LoadSettings(NAME, device="cpu"))
+        prepare(LoadSettings(NAME, device="cpu"))
     hub.requests.clear()
-    local.prepare(LoadSettings(NAME, device="cpu", download=MODELSCOPE))
+    prepare(LoadSettings(NAME, device="cpu", download=MODELSCOPE))
     assert [wanted for path, wanted, _ in hub.requests if "resolve" in path] == ["bytes=1000-"]

@@ -7,11 +7,13 @@ import pytest
 import torch
 from engine_requests import ask
 from qwen3vl_nodes.loaders import build as building
+from qwen3vl_nodes.loaders import catalog, local, torch_memory
 from qwen3vl_nodes.loaders import host as hosts
-from qwen3vl_nodes.loaders import local, torch_memory
+from qwen3vl_nodes.loaders import prepare as preparing
 from qwen3vl_nodes.loaders.build import size_bytes
 from qwen3vl_nodes.loaders.cache import MODEL_CACHE
 from qwen3vl_nodes.loaders.checkpoint import inspect
+from qwen3vl_nodes.loaders.estimate import Estimate
 from qwen3vl_nodes.loaders.local import LocalModel
 from qwen3vl_nodes.loaders.settings import PARK, UNLOAD, LoadSettings
 from qwen3vl_nodes.utils.errors import LoadError
@@ -49,6 +51,7 @@ def memory(request, kind, monkeypatch):
     made = Memory(monkeypatch)
     if request.param == "torch":
         monkeypatch.setattr(local, "host", lambda: torch_memory)
+        monkeypatch.setattr(preparing, "host", lambda: torch_memory)
         monkeypatch.setattr(torch_memory, "free_bytes", made.free_bytes)
     else:
         hosting = pytest.importorskip("hosting")
@@ -61,9 +64,9 @@ def memory(request, kind, monkeypatch):
 
         assert hosts.host() is comfy_bridge
         monkeypatch.setattr(model_management, "get_free_memory", made.free_bytes)
-    monkeypatch.setattr(local.catalog, "folder_of", kind)
+    monkeypatch.setattr(catalog, "folder_of", kind)
     # Work space would hide the tiny weights.
-    monkeypatch.setattr(local.Estimate, "working_bytes", 0)
+    monkeypatch.setattr(Estimate, "working_bytes", 0)
     MODEL_CACHE.clear()
     yield made
     MODEL_CACHE.clear()
