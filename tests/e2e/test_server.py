@@ -227,10 +227,11 @@ def test_interrupt_stops_within_two_seconds_and_keeps_captions(server, captions)
 def test_free_gives_the_memory_back(server, captions):
     server.run(folder_prompt(model="Wide"))
     loaded = resident_mb(server)
-    server.post("/free", {"unload_models": True, "free_memory": True})
     deadline = time.monotonic() + 20
     while resident_mb(server) > loaded - 300 and time.monotonic() < deadline:
-        time.sleep(0.2)
+        # Again and again: ComfyUI sleeps through one that comes while it collects garbage.
+        server.post("/free", {"unload_models": True, "free_memory": True})
+        time.sleep(0.5)
     assert resident_mb(server) < loaded - 300
     before = loads(server)
     assert ledger_of(server.run(folder_prompt(seed=9)))
