@@ -156,4 +156,7 @@ def found_report(found: Sequence[Detections], replies: Sequence[Reply] = ()) -> 
 
 def shown(texts: list[str], how: str, image: torch.Tensor, cls: type[io.ComfyNode]) -> dict:
     """The texts and the picture for the browser and for `/history`."""
-    return {"text": texts, "report": [how]} | ui.PreviewImage(image, cls=cls).as_dict()
+    words = {"text": texts, "report": [how]}
+    # A host without a browser has no previews.
+    preview = getattr(ui, "PreviewImage", None)
+    return words | preview(image, cls=cls).as_dict() if preview else words
