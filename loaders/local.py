@@ -40,6 +40,11 @@ class LocalModel:
         """The model's name in the loader's menu."""
         return self.settings.model
 
+    @property
+    def identity(self) -> str:
+        """What decides its answers, apart from rounding: the model and its adapters."""
+        return " ".join([self.name, *map(repr, self.settings.adapters)])
+
     @contextmanager
     def open(self) -> Iterator[Engine]:
         """An engine with the weights in place, ours for the length of the `with` block.

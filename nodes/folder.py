@@ -103,7 +103,7 @@ class Qwen3VLCaptionFolder(io.ComfyNode):
                 seed=seed_for(seed, name),
             )[0]  # fmt: skip
 
-        recipe = fingerprint(model.name, words, system_prompt, repr(options), str(seed))
+        recipe = fingerprint(model.identity, words, system_prompt, repr(options), str(seed))
         with only_writer(target):
             sweep(target)
             files = CaptionRun(source, target, recipe, mode == OVERWRITE, prefix, suffix)

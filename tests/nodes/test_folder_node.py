@@ -7,7 +7,7 @@ from PIL import Image
 from qwen3vl_nodes.loaders import comfy_bridge
 from qwen3vl_nodes.loaders.engine import reference
 from qwen3vl_nodes.loaders.local import LocalModel
-from qwen3vl_nodes.loaders.settings import LoadSettings
+from qwen3vl_nodes.loaders.settings import Adapter, LoadSettings
 from qwen3vl_nodes.nodes.folder import (
     BESIDE,
     OVERWRITE,
@@ -136,7 +136,7 @@ def test_nothing_to_do_loads_no_model(comfy, pics):
         (pics / f"{name}.txt").write_text("mine")
 
     class Unloadable:
-        name = "x"
+        identity = "x"
 
         def open(self):
             raise AssertionError("loaded for nothing")
@@ -166,3 +166,10 @@ def test_only_good_answers_become_captions(pics, reply, state, detail):
     assert (line.state, line.name) == (state, "a.png")
     assert detail in line.detail
     assert (pics / "a.txt").exists() == (state == "written")
+
+
+def test_another_adapter_is_another_recipe():
+    plain = LocalModel(LoadSettings("Tiny"))
+    adapted = plain.with_adapter(Adapter("style", 0.5, merged=True))
+    assert plain.identity != adapted.identity
+    assert plain.identity == LocalModel(LoadSettings("Tiny", dtype="bf16")).identity
