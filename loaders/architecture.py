@@ -15,7 +15,6 @@ from .config_files import positive
 
 MODEL_TYPES = ("qwen3_vl", "qwen3_vl_moe")
 TEXT, VISION = "model.language_model.", "model.visual."
-NATIVE_CONTEXT = 262_144
 
 Shapes = Iterator[tuple[str, tuple[int, ...]]]
 

@@ -63,14 +63,6 @@ Part = str | Picture | Clip
 
 
 @dataclass(frozen=True, slots=True)
-class ToolCall:
-    """A function call written by the model; `arguments` is the parsed JSON object."""
-
-    name: str
-    arguments: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
 class Message:
     """One turn of a chat: text, pictures and clips in the order the model reads them."""
 

@@ -17,7 +17,7 @@ from .memory import Pages, free_bytes_of
 from .meter import Meter, ignore_progress
 from .pool import PAGE_TOKENS
 from .prepare import Prepared, Preparer
-from .prompt import PromptEncoder, check_fits
+from .prompt import PromptEncoder
 from .protocol import OnProgress, Outcome
 from .reference import end_token_ids
 from .replies import Draft
@@ -173,14 +173,13 @@ class FastEngine:
         return activations + self._slots * text.vocab_size * 20
 
     def _job(self, index: int, request: Request, prepared: Prepared, seconds: float) -> Job:
-        context = self._module.config.text_config.max_position_embeddings
-        check_fits(prepared.length, context)
         sampling = resolve(request.options, self._encoder.edition, request.has_vision)
-        draft = Draft(
+        draft = Draft.begin(
+            request,
+            sampling,
             self._encoder,
             self._end_ids,
-            limit=min(sampling.max_new_tokens, context - prepared.length),
-            stop=request.options.stop,
+            context=self._module.config.text_config.max_position_embeddings,
             prompt_tokens=prepared.length,
             started=time.perf_counter() - seconds,
         )

@@ -17,7 +17,7 @@ from ...utils.chat import Request
 from ...utils.errors import GenerationError, Qwen3VLError
 from ...utils.sampling import Sampling, resolve
 from .meter import Meter, ignore_progress
-from .prompt import Prompt, PromptEncoder, check_fits
+from .prompt import Prompt, PromptEncoder
 from .protocol import OnProgress, Outcome
 from .replies import Draft
 from .sampling import SamplingRows, choose_tokens
@@ -74,14 +74,13 @@ class ReferenceEngine:
 
     def _job(self, index: int, request: Request) -> _Job:
         prompt = self._encoder.encode(request)
-        context = self._module.config.text_config.max_position_embeddings
-        check_fits(prompt.length, context)
         sampling = resolve(request.options, self._encoder.edition, request.has_vision)
-        draft = Draft(
+        draft = Draft.begin(
+            request,
+            sampling,
             self._encoder,
             self._end_ids,
-            limit=min(sampling.max_new_tokens, context - prompt.length),
-            stop=request.options.stop,
+            context=self._module.config.text_config.max_position_embeddings,
             prompt_tokens=prompt.length,
             started=time.perf_counter(),
         )

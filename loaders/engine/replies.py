@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
-from ...utils.chat import Reply, StoppedBy
+from ...utils.chat import Reply, Request, StoppedBy
 from ...utils.parsing.thinking import split_thinking
 from ...utils.repetition import is_endless
-from .prompt import PromptEncoder
+from ...utils.sampling import Sampling
+from .prompt import PromptEncoder, check_fits
 
 # Repetition and stop strings are looked for once in so many tokens, since both cost time
 # proportional to the reply; a stop string found late is cut off all the same.
@@ -29,6 +30,27 @@ class Draft:
     stopped_by: StoppedBy | None = None
     first_at: float = 0.0
     last_at: float = 0.0
+
+    @classmethod
+    def begin(
+        cls,
+        request: Request,
+        sampling: Sampling,
+        encoder: PromptEncoder,
+        end_ids: frozenset[int],
+        *,
+        context: int,
+        prompt_tokens: int,
+        started: float,
+    ) -> Draft:
+        """The empty reply to a request on a model that holds `context` tokens.
+
+        Raises:
+            GenerationError: the prompt leaves no room for an answer.
+        """
+        check_fits(prompt_tokens, context)
+        limit = min(sampling.max_new_tokens, context - prompt_tokens)
+        return cls(encoder, end_ids, limit, request.options.stop, prompt_tokens, started)
 
     def add(self, token_id: int) -> bool:
         """Take the next token; True when the reply is complete with it."""
