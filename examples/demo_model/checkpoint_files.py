@@ -44,7 +44,7 @@ TEXT = {
     "hidden_act": "silu",
     "max_position_embeddings": 8192,
     "rms_norm_eps": 1e-6,
-    "rope_theta": 5000000,
+    "rope_theta": 10000,
     "rope_scaling": {
         "mrope_interleaved": True,
         "mrope_section": [12, 10, 10],

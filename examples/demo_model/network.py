@@ -149,7 +149,7 @@ def waves(side: int, width: int) -> Tensor:
     angles = torch.linspace(0, 1, side)[:, None] * (
         2 * torch.pi * torch.logspace(-3, 3, width // 4, base=2.0)
     )
-    line = 0.5 * torch.cat((angles.sin(), angles.cos()), dim=1)
+    line = torch.cat((angles.sin(), angles.cos()), dim=1)
     rows, columns = line[:, None].expand(-1, side, -1), line[None].expand(side, -1, -1)
     return torch.cat((rows, columns), dim=-1).flatten(0, 1)
 

@@ -7,9 +7,10 @@ from torch import Tensor, nn
 
 # Quintic Newton-Schulz coefficients of Keller Jordan's Muon (https://kellerjordan.github.io/posts/muon).
 _A, _B, _C = 3.4445, -4.7750, 2.0315
-# The patch embedding is a Muon matrix too: under Adam its 1,536 inputs move together, its output
-# grows a hundredfold, and the position embedding added to it is drowned.
 _TABLES = ("embed_tokens", "pos_embed")
+# The 1,536 inputs of the patch embedding are nearly equal (flat color), so at the full rate its
+# output soon drowns the position embedding that is added to it, and nothing can be placed.
+_PATCH, _PATCH_SHARE = "patch_embed", 0.1
 
 
 def orthogonalized(stack: Tensor, steps: int = 5) -> Tensor:
@@ -57,13 +58,14 @@ def optimizers(
     network: nn.Module, heads: nn.Module, muon_lr: float, adam_lr: float
 ) -> list[torch.optim.Optimizer]:
     """The optimizers of a network and its extra heads; `peak` keeps each peak rate."""
-    hidden, rest = [], list(heads.parameters())
+    hidden, patch, rest = [], [], list(heads.parameters())
     for name, weight in network.named_parameters():
         is_hidden = weight.dim() >= 2 and not any(part in name for part in _TABLES)
-        (hidden if is_hidden else rest).append(weight)
+        (rest if not is_hidden else patch if _PATCH in name else hidden).append(weight)
     fused = rest[0].is_cuda
     result = [
         Muon(hidden, muon_lr),
+        Muon(patch, muon_lr * _PATCH_SHARE),
         torch.optim.AdamW(rest, adam_lr, (0.9, 0.98), 1e-8, 0.0, fused=fused),
     ]
     for optimizer in result:

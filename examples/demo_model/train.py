@@ -1,4 +1,4 @@
-"""Train the demo checkpoint: python train.py --compile --minutes 8.6 [--resume].
+"""Train the demo checkpoint: python train.py --compile --minutes 16 [--resume].
 
 Lessons are drawn by worker processes without end, so nothing is seen twice and the training
 figures are also figures on unseen scenes. The rate follows the clock: it falls to zero when
@@ -177,7 +177,7 @@ def _loop(options, feed, network, heads, optims, state) -> dict:
         over = done >= 1 or now - start > options.stop_after * 60 or state["step"] >= options.steps
         if over or now - logged > LOG_SECONDS:
             last = figures.report()
-            print(_line(state, now - logged, waited, last), flush=True)
+            print(_line(state, now - logged, waited, last), _loudness(network), flush=True)
             logged, waited = time.monotonic(), 0.0
         if over or now - saved > SAVE_SECONDS:
             save(options.folder, network, heads, optims, state)
@@ -200,6 +200,14 @@ def _loop(options, feed, network, heads, optims, state) -> dict:
         state["talks"] += len(batch["talk_tasks"]) * fresh
 
 
+def _loudness(network: Network) -> str:
+    """What a white patch and its place add to the first sum; places must stay audible."""
+    tower = network.model.visual
+    white = tower.patch_embed.proj.weight.flatten(1).sum(1).square().mean().sqrt()
+    place = tower.pos_embed.weight.square().mean().sqrt()
+    return f"patch {white.item():.2f} place {place.item():.2f}"
+
+
 def _line(state: dict, seconds: float, waited: float, figures: dict) -> str:
     parts = " ".join(
         f"{name} {loss:.3f}/{100 * right:.1f}/{100 * whole:.0f}"
@@ -215,13 +223,13 @@ def _line(state: dict, seconds: float, waited: float, figures: dict) -> str:
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--minutes", type=float, default=8.6, help="training time over all runs")
+    parser.add_argument("--minutes", type=float, default=16.0, help="training time over all runs")
     parser.add_argument(
         "--stop-after", type=float, default=1e9, help="minutes after which this run stops"
     )
     parser.add_argument("--steps", type=int, default=10**9)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--budget", type=int, default=300_000, help="patches and tokens of a batch")
+    parser.add_argument("--budget", type=int, default=150_000, help="patches and tokens of a batch")
     parser.add_argument("--reach", type=float, default=1.0, help="below 1: smaller pictures only")
     parser.add_argument("--workers", type=int, default=max(0, (os.cpu_count() or 2) - 4))
     parser.add_argument("--muon-lr", type=float, default=0.02)

@@ -29,8 +29,8 @@ from tiny_checkpoint import build_processor  # noqa: E402
 load_pack()
 
 from engine_requests import ask  # noqa: E402
+from qwen3vl_nodes.loaders import catalog, local, torch_memory  # noqa: E402
 from qwen3vl_nodes.loaders import host as hosts  # noqa: E402
-from qwen3vl_nodes.loaders import local, torch_memory  # noqa: E402
 from qwen3vl_nodes.loaders.architecture import read_architecture  # noqa: E402
 from qwen3vl_nodes.loaders.cache import MODEL_CACHE  # noqa: E402
 from qwen3vl_nodes.loaders.choices import table  # noqa: E402
@@ -307,7 +307,7 @@ def main() -> None:
     reader.add_argument("--cycles", type=int, default=50)
     chosen = reader.parse_args()
     hosts.host = local.host = lambda: torch_memory
-    local.catalog.folder_of = Path  # a folder's path is its name here
+    catalog.folder_of = Path  # a folder's path is its name here
     print(table(this_machine(), torch_memory.default_device()))
     kept: list[tuple[Path, int]] = []
     for name in chosen.models:
