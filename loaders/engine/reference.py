@@ -68,6 +68,9 @@ class ReferenceEngine:
                     yield index, error
             yield from self._answer(jobs, meter)
 
+    def drop_buffers(self) -> None:
+        """Nothing to do: `generate` keeps no cache between runs."""
+
     def close(self) -> None:
         """Forget the module."""
         self._module = None
@@ -98,7 +101,7 @@ class ReferenceEngine:
         self._free_memory()
         left = [job for job in jobs if job.draft.stopped_by is None]
         for job in left:
-            job.draft.token_ids.clear()
+            job.draft.restart()
         if len(left) == 1:
             meter.finish(0)
             yield left[0].index, _too_large(left[0].prompt.length)

@@ -52,6 +52,11 @@ class Draft:
         limit = min(sampling.max_new_tokens, context - prompt_tokens)
         return cls(encoder, end_ids, limit, request.options.stop, prompt_tokens, started)
 
+    def restart(self) -> None:
+        """Forget what was written: the next token is the first one, and so is its time."""
+        self.token_ids.clear()
+        self.first_at = self.last_at = 0.0
+
     def add(self, token_id: int) -> bool:
         """Take the next token; True when the reply is complete with it."""
         self.last_at = time.perf_counter()

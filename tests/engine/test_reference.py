@@ -182,6 +182,26 @@ def test_out_of_memory_halves_the_batch_then_reports_the_request(engine, process
     assert asked_to_free
 
 
+def test_after_out_of_memory_the_first_token_is_the_one_of_the_answer(engine, monkeypatch):
+    generate, retried_at = engine._module.generate, []
+
+    def short_of_memory(**inputs):
+        if len(inputs["input_ids"]) == 1:
+            retried_at.append(time.perf_counter())
+            return generate(**inputs)
+        watch = inputs["stopping_criteria"][0]
+        watch(inputs["input_ids"], None)  # a first token, and then no memory for a second
+        time.sleep(0.3)
+        raise torch.OutOfMemoryError("no memory")
+
+    monkeypatch.setattr(engine._module, "generate", short_of_memory)
+    started = time.perf_counter()
+    outcomes = dict(engine.generate([ask("a"), ask("b")]))
+    assert [outcomes[n].tokens for n in (0, 1)] == [12, 12]
+    for index, at in enumerate(retried_at):
+        assert outcomes[index].first_token_seconds > at - started - 0.2
+
+
 def test_an_error_of_the_model_reaches_the_caller(engine, monkeypatch):
     monkeypatch.setattr(engine._module, "generate", lambda **_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
