@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 
@@ -108,7 +107,7 @@ class LoadedModel:
             host().make_room, self._working_bytes, chosen.device, keep=self._residence
         )
         free_bytes = functools.partial(host().free_bytes, chosen.device)
-        self.engine: Any = _engine(settings.engine, built, make_room, free_bytes)
+        self.engine = _engine(settings.engine, built, make_room, free_bytes)
         seconds = time.perf_counter() - started
         self.report = loaded_text(
             settings.model, chosen, built.size_bytes, prepared.checkpoint.weight_bytes, seconds
@@ -127,7 +126,7 @@ class LoadedModel:
 
     def _drop_buffers(self) -> None:
         """Caches and graphs point at the weights, which are about to move."""
-        getattr(self.engine, "drop_buffers", lambda: None)()
+        self.engine.drop_buffers()
 
 
 def _build(settings: LoadSettings, prepared: Prepared) -> Built:

@@ -30,6 +30,10 @@ class Engine(Protocol):
         """
         ...
 
+    def drop_buffers(self) -> None:
+        """Let go of whatever points at the weights, which are about to move; stays usable."""
+        ...
+
     def close(self) -> None:
         """Give back every buffer; the engine must not be used afterwards."""
         ...
