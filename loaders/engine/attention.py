@@ -95,9 +95,18 @@ def token_places(pages: list[int], start: int, end: int, page_tokens: int) -> np
     )
 
 
+def as_tensor(array: np.ndarray) -> torch.Tensor:
+    """The array as a tensor on the CPU, without a copy where torch takes its memory as it is.
+
+    A picture straight from Pillow lies in memory that must not be written; torch has no such
+    tensors and warns.
+    """
+    return torch.from_numpy(np.require(array, requirements=("C", "W")))
+
+
 def upload(array: np.ndarray, device: torch.device) -> torch.Tensor:
     """The array on the device, without waiting for what the device is doing."""
-    tensor = torch.from_numpy(np.ascontiguousarray(array))
+    tensor = as_tensor(array)
     if device.type != "cuda":
         return tensor.to(device)
     # Small pageable copies are staged at once; large ones would wait for the stream.

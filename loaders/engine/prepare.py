@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 
 from ...utils.chat import Clip, Request
 from ...utils.errors import GenerationError
-from .attention import pinned
+from .attention import as_tensor, pinned
 from .prompt import PromptEncoder, render, sized_visuals
 
 
@@ -123,7 +122,7 @@ class Preparer:
     def _memory(self, data: np.ndarray) -> np.ndarray:
         if not self._pin:
             return data
-        return pinned(torch.from_numpy(np.ascontiguousarray(data))).numpy()
+        return pinned(as_tensor(data)).numpy()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

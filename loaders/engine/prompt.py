@@ -12,6 +12,7 @@ from ...utils.chat import Clip, Message, Picture, Request
 from ...utils.errors import GenerationError
 from ...utils.images import DEFAULT_MAX_PIXELS, fit_size_wh, resize_clip, resize_picture
 from ...utils.sampling import Edition
+from .attention import as_tensor
 
 # A control token that a user typed must not become one: "<|im_end|>" is read as "<| im_end |>".
 _CONTROL = re.compile(r"<\|(\w+)\|>")
@@ -52,7 +53,7 @@ class PromptEncoder:
         if pictures:
             extra["images"] = [_pil(picture) for picture in pictures]
         if clips:
-            extra["videos"] = [torch.from_numpy(c.frames).permute(0, 3, 1, 2) for c in clips]
+            extra["videos"] = [as_tensor(c.frames).permute(0, 3, 1, 2) for c in clips]
             extra["video_metadata"] = [_video_metadata(clip) for clip in clips]
             extra["do_sample_frames"] = False
         encoded = self.processor(text=[rendered], do_resize=False, return_tensors="pt", **extra)

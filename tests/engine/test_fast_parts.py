@@ -11,6 +11,7 @@ import pytest
 import torch
 from fast_kit import DEVICE, ask, clip, picture, tiny
 from qwen3vl_nodes.loaders.engine import weights
+from qwen3vl_nodes.loaders.engine.attention import as_tensor
 from qwen3vl_nodes.loaders.engine.fusion import pick_ops
 from qwen3vl_nodes.loaders.engine.graphs import StepGraphs
 from qwen3vl_nodes.loaders.engine.ops import DecodeView, TorchOps
@@ -93,6 +94,32 @@ def test_many_pictures_are_read_in_several_passes(monkeypatch):
         monkeypatch.setattr(f"qwen3vl_nodes.loaders.engine.vision.{name}", 50)
     for one, other in zip(tower(prepared.visuals), at_once, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.filterwarnings("error::UserWarning")
+@torch.inference_mode()
+def test_pictures_that_must_not_be_written_are_read_without_a_warning():
+    """As Pillow hands them out; torch warns of them once in a process unless told otherwise."""
+    encoder, model = PromptEncoder(tiny().processor), tiny().model
+    request = ask(clip(), picture(64, 96))
+    for part in request.messages[0].parts[:2]:
+        (part.frames if hasattr(part, "frames") else part.pixels).flags.writeable = False
+    always = torch.is_warn_always_enabled()
+    torch.set_warn_always(True)
+    try:
+        for asked in (request, ask(request.messages[0].parts[1])):  # the processor's way and ours
+            prepared = Preparer(encoder, model.config)(asked)
+            tower = VisionTower(model.model.visual, tiny().processor.image_processor, TorchOps())
+            assert tower(prepared.visuals)
+    finally:
+        torch.set_warn_always(always)
+
+
+def test_only_what_must_not_be_written_is_copied():
+    mine = np.zeros((2, 3), dtype=np.uint8)
+    assert as_tensor(mine).data_ptr() == mine.ctypes.data
+    mine.flags.writeable = False
+    assert as_tensor(mine).data_ptr() != mine.ctypes.data
 
 
 def small_pool(pages=8):
