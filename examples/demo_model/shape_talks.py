@@ -185,7 +185,7 @@ def _asked(
         by_shape = rng.random() < 0.5
         key = (lambda t: t.shape) if by_shape else (lambda t: t.name)
         present = list(dict.fromkeys(key(t) for t in scene.things))
-        chosen = rng.sample(present, min(len(present), rng.randint(1, 3)))
+        chosen = rng.sample(present, rng.randint(1, len(present)))
         if rng.random() < 0.4:
             miss = _near_miss(rng, scene, scene.things[0])
             if by_shape == (" " not in miss):

@@ -28,7 +28,6 @@ from torch import Tensor
 
 RUN = checkpoint_files.HERE / "runs" / "last"
 LOG_SECONDS = 25
-CELL_WEIGHT = 0.3
 SAVE_SECONDS = 150
 
 
@@ -81,7 +80,11 @@ class Figures:
 
 
 def forward_loss(
-    network: Network, heads: CellHeads, batch: dict[str, Tensor], figures: Figures
+    network: Network,
+    heads: CellHeads,
+    batch: dict[str, Tensor],
+    figures: Figures,
+    cell_weight: float,
 ) -> Tensor:
     """Mean loss in which an answer of n tokens weighs sqrt(n), and the loss of the cells."""
     device = batch["ids"].device
@@ -98,7 +101,7 @@ def forward_loss(
     each = F.cross_entropy(logits.float(), batch["answers"], reduction="none")
     with torch.no_grad():
         figures.add(each.detach(), logits.argmax(-1) == batch["answers"], of_cells, batch)
-    return (each * batch["weights"]).sum() / batch["weights"].sum() + CELL_WEIGHT * of_cells
+    return (each * batch["weights"]).sum() / batch["weights"].sum() + cell_weight * of_cells
 
 
 def rate(done: float, step: int, warm_steps: int) -> float:
@@ -189,7 +192,7 @@ def _loop(options, feed, network, heads, optims, state) -> dict:
         for optimizer in optims:
             for group in optimizer.param_groups:
                 group["lr"] = group["peak"] * rate(done, state["step"], options.warm)
-        forward_loss(network, heads, batch, figures).backward()
+        forward_loss(network, heads, batch, figures, options.cell_weight).backward()
         torch.nn.utils.clip_grad_norm_([*network.parameters(), *heads.parameters()], 1.0)
         for optimizer in optims:
             optimizer.step()
@@ -234,6 +237,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=max(0, (os.cpu_count() or 2) - 4))
     parser.add_argument("--muon-lr", type=float, default=0.02)
     parser.add_argument("--adam-lr", type=float, default=2e-3)
+    parser.add_argument(
+        "--cell-weight", type=float, default=0.3, help="0 with --start-from: its heads are gone"
+    )
     parser.add_argument("--warm", type=int, default=100, help="steps over which the rate rises")
     parser.add_argument("--shares", default="{}", help='JSON, e.g. {"pages": 0.2}')
     parser.add_argument("--resume", action="store_true")

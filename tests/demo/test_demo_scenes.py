@@ -2,6 +2,7 @@
 
 import random
 
+import backgrounds
 import cells
 import clips
 import numpy as np
@@ -77,6 +78,18 @@ def test_sizes_and_unseen_grounds():
         assert 160 <= width <= 640 and 160 <= height <= 640 and 0.49 <= width / height <= 2.05
     for kind in UNSEEN_KINDS:
         assert scenes.random_scene(rng, (200, 200), kinds=(kind,)).draw().size == (200, 200)
+
+
+def test_a_gradient_stays_between_its_colours_and_noise_keeps_the_mean():
+    first, second = (200, 180, 160), (160, 190, 150)
+    low, high = np.minimum(first, second), np.maximum(first, second)
+    for seed in range(20):  # ramps and waves, fine and coarse grain
+        rng = random.Random(seed)
+        ramp = np.asarray(backgrounds.draw("gradient", (90, 60), (first, second), rng))
+        assert ramp.shape == (60, 90, 3)
+        assert (ramp >= low - 1).all() and (ramp <= high + 1).all() and ramp.std((0, 1)).max() > 5
+        noise = np.asarray(backgrounds.draw("noisy", (200, 200), (first, second), rng), int)
+        assert np.abs(noise.mean((0, 1)) - first).max() < 8 and noise.std() > 5
 
 
 def test_names_of_the_world():
