@@ -83,7 +83,7 @@ def test_sizes_and_unseen_grounds():
 def test_a_gradient_stays_between_its_colours_and_noise_keeps_the_mean():
     first, second = (200, 180, 160), (160, 190, 150)
     low, high = np.minimum(first, second), np.maximum(first, second)
-    for seed in range(20):  # ramps and waves, fine and coarse grain
+    for seed in range(20):
         rng = random.Random(seed)
         ramp = np.asarray(backgrounds.draw("gradient", (90, 60), (first, second), rng))
         assert ramp.shape == (60, 90, 3)
