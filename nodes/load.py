@@ -57,6 +57,7 @@ class Qwen3VLLoader(io.ComfyNode):
                     "dtype",
                     options=list(DTYPES),
                     default="auto",
+                    advanced=True,
                     tooltip="auto: bf16 on newer GPUs, fp16 on older ones, fp32 on the CPU. fp8 "
                     "keeps the weights of an -FP8 checkpoint as they are.",
                 ),
@@ -64,6 +65,7 @@ class Qwen3VLLoader(io.ComfyNode):
                     "attention",
                     options=list(ATTENTION),
                     default="auto",
+                    advanced=True,
                     tooltip="auto is sdpa, which needs no package. flash_attention_2 needs "
                     "flash-attn, flash_attention_3 its version for Hopper.",
                 ),
@@ -77,6 +79,7 @@ class Qwen3VLLoader(io.ComfyNode):
                     "device",
                     options=list(DEVICES),
                     default="auto",
+                    advanced=True,
                     tooltip="all GPUs spreads the layers of a large model; GPU and RAM keeps in "
                     "RAM what does not fit, and is slow.",
                 ),
@@ -84,6 +87,7 @@ class Qwen3VLLoader(io.ComfyNode):
                     "engine",
                     options=list(ENGINES),
                     default="auto",
+                    advanced=True,
                     tooltip="fast generates many answers at once; reference is transformers' own "
                     "generate. auto takes fast where it can.",
                 ),
@@ -126,6 +130,7 @@ def later_inputs() -> list[io.Input]:
             options=list(CONTEXTS),
             default=NATIVE,
             optional=True,
+            advanced=True,
             tooltip="native is 262,144 tokens for the official models. 1M stretches it with "
             "YaRN, as Qwen describes; answers to short prompts change a little too.",
         ),
@@ -134,6 +139,7 @@ def later_inputs() -> list[io.Input]:
             options=list(KEEPING),
             default=UNTIL_WANTED,
             optional=True,
+            advanced=True,
             tooltip="What becomes of the weights after a run: they stay until another model "
             "wants the memory (then they are dropped, or parked in RAM to come back quickly), or "
             "they go at once.",
