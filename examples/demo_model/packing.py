@@ -15,11 +15,11 @@ from checkpoint_files import CHECKPOINT
 from lesson import Lesson, Visual
 from tokenizers import Tokenizer
 
-# Share of batches, and most tokens of a row, for each family.
+# Relative share of batches, and most tokens of a row, for each family.
 SHARES = {
-    "shapes": 0.44,
-    "printed": 0.17,
-    "cards": 0.06,
+    "shapes": 0.36,
+    "printed": 0.25,
+    "cards": 0.07,
     "pages": 0.12,
     "clips": 0.10,
     "several": 0.06,
