@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +19,14 @@ from .tensor_files import StoredTensor, read_header
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 _PREFIX = "base_model.model."
+# Each makes the two matrices mean something else than their product.
+UNREAD = (
+    "use_dora", "modules_to_save", "rank_pattern", "alpha_pattern", "layer_replication",
+    "alora_invocation_tokens",
+)  # fmt: skip
+# Training began with these by changing the base model; on the official one such an adapter is
+# wrong by that change.
+CHANGES_BASE = ("pissa", "olora", "corda", "loftq", "lora_ga")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +62,12 @@ def inspect_adapter(folder: Path, architecture: Architecture) -> LoraFiles:
         raise LoadError(
             f"{folder} is a {config.get('peft_type')!r} adapter.", "Choose a LoRA adapter."
         )
-    for key in ("use_dora", "modules_to_save", "rank_pattern", "alpha_pattern"):
+    for key in UNREAD:
         if config.get(key):
-            raise LoadError(
-                f"{path} uses {key}, which this pack cannot apply.",
-                "Merge the adapter into its base model with the tool that made it.",
-            )
+            raise _cannot_apply(path, key)
+    start = config.get("init_lora_weights")
+    if isinstance(start, str) and start.lower().startswith(CHANGES_BASE):
+        raise _cannot_apply(path, f"init_lora_weights {start[:40]!r}")
     if not (folder / WEIGHTS).is_file():
         raise LoadError(f"{folder} has no {WEIGHTS}.", "Download it in safetensors form.")
     rank = positive(config, "r", str(path), 1 << 14)
@@ -69,6 +76,13 @@ def inspect_adapter(folder: Path, architecture: Architecture) -> LoraFiles:
     base = str(config.get("base_model_name_or_path") or "another model")[:120]
     layers = _layers(folder, architecture, rank, base)
     return LoraFiles(folder, scale, layers)
+
+
+def _cannot_apply(path: Path, what: str) -> LoadError:
+    return LoadError(
+        f"{path} uses {what}, which this pack cannot apply.",
+        "Merge the adapter into its base model with the tool that made it.",
+    )
 
 
 def _layers(
@@ -114,19 +128,19 @@ def merge(module: Any, lora: LoraFiles, strength: float) -> None:
             weight = module.get_submodule(layer.module).weight
             up, down = (_read(t).to(weight.device, torch.float32) for t in (layer.up, layer.down))
             weight.copy_(weight.float() + strength * lora.scale * (up @ down))
+            if not torch.isfinite(weight).all():
+                raise LoadError(
+                    f"The LoRA {lora.folder} makes {layer.module} infinite or not a number.",
+                    "Choose a smaller strength, dtype bf16 or fp32, or another adapter.",
+                )
 
 
 def attach(module: Any, lora: LoraFiles, strength: float, number: int) -> None:
     """Let peft compute the adapter beside the weights, which stay as they are.
 
     Raises:
-        LoadError: peft is not installed, or refuses the adapter.
+        LoadError: peft refuses the adapter, or this transformers refuses peft.
     """
-    if importlib.util.find_spec("peft") is None:
-        raise LoadError(
-            "An attached LoRA needs the package peft, which is not installed.",
-            "Install it into ComfyUI's Python, or choose merged.",
-        )
     try:
         module.load_adapter(str(lora.folder), adapter_name=f"lora{number}")
     except (ImportError, ValueError) as error:  # a peft that this transformers refuses

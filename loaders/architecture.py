@@ -87,7 +87,12 @@ def read_architecture(config: Mapping[str, Any], where: str) -> Architecture:
         raise LoadError(
             f"{where} lacks its text_config or vision_config.", "Download the file again."
         )
-    tied = bool(config.get("tie_word_embeddings", text.get("tie_word_embeddings", False)))
+    tied = config.get("tie_word_embeddings", text.get("tie_word_embeddings", False))
+    if not isinstance(tied, bool):
+        raise LoadError(
+            f"{where}: tie_word_embeddings is {str(tied)[:40]!r}, not true or false.",
+            "Download the file again.",
+        )
     moe = model_type == "qwen3_vl_moe"
     return Architecture(str(model_type), _text(text, where, tied, moe), _vision(vision, where))
 
@@ -98,11 +103,12 @@ def _text(config: Mapping[str, Any], where: str, tied: bool, moe: bool) -> TextS
 
     layers = positive(config, "num_hidden_layers", where, 1024)
     heads, hidden = number("num_attention_heads"), number("hidden_size")
-    step = config.get("decoder_sparse_step") or 1
-    dense = config.get("mlp_only_layers") or []
-    sparse = {n for n in range(layers) if n not in dense and (n + 1) % step == 0} if moe else set()
+    sparse = _sparse_layers(config, where, layers) if moe else set()
     # transformers 5 writes the count under its own name.
     experts_key = "num_local_experts" if "num_local_experts" in config else "num_experts"
+    experts = positive(config, experts_key, where, 65_536) if sparse else 0
+    if sparse:
+        positive(config, "num_experts_per_tok", where, experts)
     return TextShape(
         vocabulary=number("vocab_size"),
         hidden=hidden,
@@ -111,12 +117,20 @@ def _text(config: Mapping[str, Any], where: str, tied: bool, moe: bool) -> TextS
         kv_heads=number("num_key_value_heads"),
         head_dim=number("head_dim") if "head_dim" in config else hidden // heads,
         intermediate=number("intermediate_size") if len(sparse) < layers else 0,
-        experts=positive(config, experts_key, where, 65_536) if sparse else 0,
+        experts=experts,
         expert_intermediate=number("moe_intermediate_size") if sparse else 0,
         sparse_layers=frozenset(sparse),
         tied=tied,
         context=number("max_position_embeddings"),
     )
+
+
+def _sparse_layers(config: Mapping[str, Any], where: str, layers: int) -> set[int]:
+    step = positive({"decoder_sparse_step": 1, **config}, "decoder_sparse_step", where, 1024)
+    dense = config.get("mlp_only_layers") or []
+    if not isinstance(dense, list):
+        raise LoadError(f"{where}: mlp_only_layers is not a list.", "Download the file again.")
+    return {n for n in range(layers) if n not in dense and (n + 1) % step == 0}
 
 
 def _vision(config: Mapping[str, Any], where: str) -> VisionShape:

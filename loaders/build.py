@@ -13,6 +13,7 @@ from .capability import FP8, FROM_FP8, ONE_DEVICE, PLAIN, QUANTIZED, SPREAD, Pla
 from .catalog import DEMO_FOLDER
 from .checkpoint import Checkpoint
 from .comfy_bridge import core_tokenizer_folder
+from .engine.prompt import edition_of
 from .reading import OnBytes
 from .single_file import processor_for_file
 from .skeleton import empty_module, fill, model_class, model_config
@@ -53,15 +54,15 @@ def build(
         LoadError: the installed packages cannot build this class, or weights do not fit it.
         torch.OutOfMemoryError: unchanged, for the caller to make room.
     """
+    config = model_config(checkpoint, context, plan.attention)
     processor = read_processor(checkpoint)
     # ComfyUI runs nodes in inference mode; weights made there could never be moved or changed.
     with torch.inference_mode(False), torch.no_grad():
-        module = _build_module(checkpoint, plan, context, on_bytes)
+        module = _build_module(checkpoint, plan, config, on_bytes)
     return Built(module, processor, size_bytes(module))
 
 
-def _build_module(checkpoint: Checkpoint, plan: Plan, context: str, on_bytes: OnBytes) -> Any:
-    config = model_config(checkpoint, context, plan.attention)
+def _build_module(checkpoint: Checkpoint, plan: Plan, config: Any, on_bytes: OnBytes) -> Any:
     if plan.weights not in (PLAIN, FROM_FP8):
         return _by_transformers(checkpoint, plan, config).eval().requires_grad_(False)
     module = empty_module(checkpoint, config, plan.dtype)
@@ -77,16 +78,22 @@ def read_processor(checkpoint: Checkpoint) -> Any:
     Raises:
         LoadError: transformers cannot read them.
     """
-    model_class(checkpoint.model_type)  # a broken transformers is named as such
     from transformers import AutoProcessor
 
     if checkpoint.is_file:
         return processor_for_file(core_tokenizer_folder(), DEMO_FOLDER / "chat_template.jinja")
     try:
-        return AutoProcessor.from_pretrained(checkpoint.folder, **_SAFE)
-    except (ValueError, OSError, KeyError, TypeError, ImportError) as error:
+        processor = AutoProcessor.from_pretrained(checkpoint.folder, **_SAFE)
+        # What the engines need of it, before the weights and not after them.
+        edition_of(processor)
+        if processor.tokenizer.eos_token_id is None:
+            raise ValueError("the tokenizer has no token that ends an answer")
+        return processor
+    # transformers, tokenizers and Jinja each have errors of their own.
+    except Exception as error:
         raise LoadError(
-            f"The tokenizer or picture settings of {checkpoint.folder} cannot be read ({error}).",
+            f"The tokenizer, chat template or picture settings of {checkpoint.folder} cannot be "
+            f"read ({type(error).__name__}: {error}).",
             "Download its small files again, and see that torchvision matches your torch.",
         ) from error
 

@@ -12,6 +12,7 @@ from ..utils.errors import LoadError
 from .architecture import MODEL_TYPES, Architecture, read_architecture
 from .companions import check_companions, half_downloads, refuse_half_download
 from .config_files import read_configs
+from .fp8_blocks import block_size, check_scales
 from .single_file import FILE_FP8, inspect_file
 from .tensor_files import StoredTensor, check_index, read_header, weight_files
 from .tensor_names import canonical, check_tensors
@@ -90,6 +91,8 @@ def _inspect(folder: Path) -> Checkpoint:
     check_index(folder, tensors)
     named = {canonical(name): tensor for name, tensor in tensors.items()}
     check_tensors(folder, architecture, named, quantization)
+    if quantization == "fp8":
+        check_scales(folder, named, block_size(config, str(folder / "config.json")), required=True)
     size = sum(path.stat().st_size for path in files)
     return Checkpoint(
         folder, architecture.model_type, size, architecture, config, named, quantization
@@ -112,9 +115,10 @@ def _model_config(folder: Path, configs: dict[str, dict[str, Any]]) -> dict[str,
         )
     classes = config.get("architectures") or []
     right = CLASS_NAMES[config["model_type"]]
-    if classes and right not in classes:
+    if classes and (not isinstance(classes, list) or right not in classes):
+        named = classes[0] if isinstance(classes, list) else classes
         raise LoadError(
-            f"{folder} is made for {str(classes[0])[:80]}, which does not write text.",
+            f"{folder} is made for {str(named)[:80]}, which does not write text.",
             f"Choose a checkpoint made for {right}.",
         )
     return config

@@ -112,6 +112,11 @@ def why_not_packed(machine: Machine, method: str) -> str | None:
     return _lacks(PACKED[method][0])
 
 
+def why_not_attached(machine: Machine) -> str | None:
+    """Why a LoRA cannot be attached, which merging it does not need; None when it can."""
+    return None if machine.has("peft") else _lacks("peft")
+
+
 def table(machine: Machine, device: torch.device) -> str:
     """Every choice of the loader and whether it works on this machine, as text."""
     rows: list[tuple[str, str]] = [("device auto", str(device))]
@@ -128,7 +133,8 @@ def table(machine: Machine, device: torch.device) -> str:
         rows.append((f"{method} checkpoints", _answer(why_not_packed(machine, method))))
     several = "yes" if len(machine.gpus) > 1 else f"no: {len(machine.gpus)} CUDA devices"
     rows.append(("device all GPUs", several))
-    rows.append(("LoRA adapters", "yes" if machine.has("peft") else f"no: {_lacks('peft')}"))
+    rows.append(("LoRA merged", "yes"))
+    rows.append(("LoRA attached", _answer(why_not_attached(machine))))
     versions = [f"{p} {machine.packages[p]}" for p in ("torch", "transformers") if machine.has(p)]
     width = max(len(name) for name, _ in rows)
     lines = [f"{name:<{width}}  {answer}" for name, answer in rows]

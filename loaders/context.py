@@ -6,17 +6,38 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
-from .settings import YARN
+from ..utils.errors import LoadError
+from .settings import NATIVE, YARN
 
 # Qwen's own numbers for a million tokens. The factor is smaller than 1,000,000 / 262,144,
 # because pictures take fewer positions than tokens.
 YARN_FACTOR = 3.0
 YARN_CONTEXT, YARN_NATIVE = 1_000_000, 262_144
+# What a config says that leaves positions as they are; "mrope" is an older name.
+UNSTRETCHED = ("default", "mrope")
 
 
 def context_tokens(native: int, choice: str) -> int:
     """Tokens that fit, prompt and answer together, for a loader choice."""
     return native if choice != YARN else native * YARN_CONTEXT // YARN_NATIVE
+
+
+def check_context(config: Mapping[str, Any], choice: str) -> None:
+    """Refuse to stretch what is stretched already.
+
+    Raises:
+        LoadError: YaRN was chosen for a checkpoint whose config.json says how to stretch it.
+    """
+    text = config["text_config"]
+    ropes = [text.get(key) for key in ("rope_scaling", "rope_parameters")]
+    kinds = [rope.get("rope_type") or rope.get("type") for rope in ropes if isinstance(rope, dict)]
+    stretched = [kind for kind in kinds if kind not in (None, *UNSTRETCHED)]
+    if choice == YARN and stretched:
+        raise LoadError(
+            f"Context {YARN} was chosen, but the checkpoint's config.json stretches the context "
+            f"itself ({str(stretched[0])[:40]}), to {text['max_position_embeddings']:,} tokens.",
+            f"Choose context {NATIVE}.",
+        )
 
 
 def with_context(config: Mapping[str, Any], choice: str, transformers_major: int) -> dict[str, Any]:

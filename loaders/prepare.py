@@ -9,7 +9,8 @@ from . import catalog
 from .adapters import LoraFiles, inspect_adapter
 from .capability import Plan, plan
 from .checkpoint import Checkpoint, inspect
-from .choices import amount
+from .choices import amount, why_not_attached
+from .context import check_context
 from .estimate import Estimate, check_room, estimate
 from .host import host
 from .machine import this_machine
@@ -34,6 +35,7 @@ def prepare(settings: LoadSettings) -> Prepared:
     """
     checkpoint = _checkpoint(settings)
     machine, memory = this_machine(), host()
+    check_context(checkpoint.config, settings.context)
     chosen = plan(settings, checkpoint, machine, memory.default_device(), memory.free_bytes)
     needed = estimate(checkpoint, chosen)
     check_room(needed, chosen, machine)
@@ -70,6 +72,12 @@ def _loras(
         raise LoadError(
             "A LoRA cannot be merged into weights that are quantized or spread.",
             "Choose attached in the LoRA node, or quantization none and one device.",
+        )
+    reason = why_not_attached(this_machine())
+    if reason and not all(adapter.merged for adapter in settings.adapters):
+        raise LoadError(
+            f"A LoRA cannot be attached: {reason}.",
+            "Install it into ComfyUI's Python, or choose merged in the LoRA node.",
         )
     return tuple(
         (adapter, inspect_adapter(catalog.adapter_folder(adapter.name), checkpoint.architecture))

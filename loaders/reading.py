@@ -115,6 +115,8 @@ class _Reader:
                 scales = self._scales(piece.scales).to(target.device)
                 values = dequantize(values, scales, piece.scales.block, target.dtype)
             target.copy_(values, non_blocking=True)
+            if target.dtype == torch.float16 and piece.source.dtype != "F16":
+                _refuse_overflow(piece)
             if target.device.type == "cuda":
                 # The staging memory is used again for the next piece.
                 torch.cuda.current_stream(target.device).synchronize()
@@ -169,3 +171,12 @@ class _Reader:
         """Close the files that the threads opened."""
         for file in self._files:
             file.close()
+
+
+def _refuse_overflow(piece: Piece) -> None:
+    """bf16 reaches much further than fp16; a weight beyond it would be infinite, and silent."""
+    if not torch.isfinite(piece.target).all():
+        raise LoadError(
+            f"{piece.source.path} holds weights beyond 65,504, the largest number of fp16.",
+            "Choose dtype bf16 or fp32.",
+        )

@@ -14,6 +14,7 @@ from typing import Any
 
 from ..utils.errors import LoadError
 from .architecture import TEXT, VISION, read_architecture
+from .fp8_blocks import WHOLE, check_scales
 from .tensor_files import StoredTensor, read_header
 from .tensor_names import FP8_DTYPE, canonical, check_tensors, scale_name
 
@@ -51,6 +52,7 @@ def inspect_file(path: Path) -> tuple[dict[str, Any], dict[str, StoredTensor], s
     matched = {scale_name(name) for name, t in tensors.items() if t.dtype == FP8_DTYPE}
     plain = {name: tensor for name, tensor in tensors.items() if name not in scales & matched}
     check_tensors(path, architecture, plain, FILE_FP8 if fp8 else None)
+    check_scales(path, tensors, WHOLE, required=False)
     return config, tensors, FILE_FP8 if fp8 else None
 
 

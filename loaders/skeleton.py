@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from torch import nn
 from ..utils.errors import LoadError
 from .checkpoint import CLASS_NAMES, Checkpoint
 from .context import with_context
+from .fp8_blocks import block_size
 from .pieces import Piece, pieces_of
 from .reading import OnBytes, read_pieces
 
@@ -33,6 +35,24 @@ def model_class(model_type: str) -> Any:
         ) from error
 
 
+@contextmanager
+def _naming_the_config(checkpoint: Checkpoint) -> Iterator[None]:
+    """Whatever transformers' own checks raise is about config.json, and says so."""
+    try:
+        yield
+    except (LoadError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:  # its validation has error classes of its own
+        import transformers
+
+        text = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        raise LoadError(
+            f"transformers {transformers.__version__} cannot build a model from "
+            f"{checkpoint.folder / 'config.json'} ({text}).",
+            "Download config.json again, or update transformers.",
+        ) from error
+
+
 def model_config(checkpoint: Checkpoint, context: str, attention: str) -> Any:
     """transformers' config object for a checkpoint, its attention and context chosen."""
     import transformers
@@ -40,7 +60,8 @@ def model_config(checkpoint: Checkpoint, context: str, attention: str) -> Any:
     major = int(transformers.__version__.split(".")[0])
     values = with_context(checkpoint.config, context, major)
     values.pop("quantization_config", None)
-    config = model_class(checkpoint.model_type).config_class(**values)
+    with _naming_the_config(checkpoint):
+        config = model_class(checkpoint.model_type).config_class(**values)
     config._attn_implementation = attention
     return config
 
@@ -51,7 +72,7 @@ def empty_module(checkpoint: Checkpoint, config: Any, dtype: torch.dtype) -> Any
     from transformers import GenerationConfig
 
     config.dtype = dtype
-    with init_empty_weights(include_buffers=False):
+    with _naming_the_config(checkpoint), init_empty_weights(include_buffers=False):
         module = model_class(checkpoint.model_type)(config)
     if checkpoint.architecture.text.tied:
         module.lm_head.weight = module.get_input_embeddings().weight
@@ -74,7 +95,7 @@ def fill(
     Raises:
         LoadError: a parameter for which the checkpoint has nothing.
     """
-    block = _block(checkpoint.config)
+    block = block_size(checkpoint.config, str(checkpoint.folder))
     pieces: list[Piece] = []
     missing: list[str] = []
     for name, parameter in list(module.named_parameters()):
@@ -106,9 +127,3 @@ def _set(module: nn.Module, name: str, target: torch.Tensor) -> None:
 def _owner(module: nn.Module, name: str) -> tuple[nn.Module, str]:
     path, _, leaf = name.rpartition(".")
     return module.get_submodule(path), leaf
-
-
-def _block(config: Mapping[str, Any]) -> tuple[int, int]:
-    """Height and width of the FP8 blocks; a scale for a whole matrix counts as one block."""
-    size = (config.get("quantization_config") or {}).get("weight_block_size")
-    return (int(size[0]), int(size[1])) if size else (1 << 30, 1 << 30)

@@ -66,8 +66,6 @@ def check_tensors(
     for name, shape in wanted.items():
         if name in tensors and name not in loose:
             _check_shape(folder, name, tensors[name].shape, shape)
-    if quantization == "fp8":
-        _refuse_unscaled(folder, tensors)
 
 
 def _module(name: str) -> str:
@@ -102,15 +100,6 @@ def _refuse_packed(folder: Path, tensors: Mapping[str, StoredTensor]) -> None:
                 f"{folder}: {name} is stored as {tensor.dtype}, but config.json has no "
                 "quantization_config that says how to read it.",
                 "Download config.json again, or another checkpoint.",
-            )
-
-
-def _refuse_unscaled(folder: Path, tensors: Mapping[str, StoredTensor]) -> None:
-    for name, tensor in tensors.items():
-        if tensor.dtype == FP8_DTYPE and scale_name(name) not in tensors:
-            raise LoadError(
-                f"{folder}: the FP8 weight {name} has no {scale_name(name)} beside it.",
-                "Download the checkpoint again; without its scale the weight means nothing.",
             )
 
 

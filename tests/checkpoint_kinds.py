@@ -17,6 +17,10 @@ TINY_MOE = {
 }
 
 
+LORA_LAYERS = ("self_attn.q_proj", "self_attn.v_proj", "mlp.down_proj")
+LORA_PREFIX = "base_model.model.model.language_model.layers"
+
+
 def write_kind(folder: Path, kind: str) -> Path:
     """A checkpoint of one kind: dense, untied, sharded, moe, fp8 or moe-fp8."""
     if kind in ("moe", "moe-fp8"):
@@ -139,3 +143,34 @@ def edit_weights(path: Path, change) -> None:
     weights = load_file(path)
     change(weights)
     save_file(weights, path, metadata={"format": "pt"})
+
+
+def write_adapter(folder, module, rank=4, alpha=8, seed=0):
+    """An adapter as peft saves it, for three linear layers of each decoder layer."""
+    from safetensors.torch import save_file
+
+    generator = torch.Generator().manual_seed(seed)
+    tensors = {}
+    for number, layer in enumerate(module.model.language_model.layers):
+        for name in LORA_LAYERS:
+            linear = layer.get_submodule(name)  # quantized ones hide the shape of their weight
+            rows, columns = linear.out_features, linear.in_features
+            key = f"{LORA_PREFIX}.{number}.{name}"
+            tensors[f"{key}.lora_A.weight"] = torch.randn(rank, columns, generator=generator) * 0.1
+            tensors[f"{key}.lora_B.weight"] = torch.randn(rows, rank, generator=generator) * 0.1
+    folder.mkdir(parents=True)
+    save_file(tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
+    config = {
+        "peft_type": "LORA", "r": rank, "lora_alpha": alpha, "bias": "none",
+        "fan_in_fan_out": False,
+        "task_type": "CAUSAL_LM", "base_model_name_or_path": "Qwen/Qwen3-VL-2B-Instruct",
+        "target_modules": [name.rpartition(".")[2] for name in LORA_LAYERS], "inference_mode": True,
+    }  # fmt: skip
+    (folder / "adapter_config.json").write_text(json.dumps(config))
+    return folder
+
+
+def logits(module):
+    """Of a few plain tokens."""
+    with torch.inference_mode():
+        return module(input_ids=torch.arange(5, 40)[None]).logits

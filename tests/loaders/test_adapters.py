@@ -1,22 +1,22 @@
 """LoRA adapters: merged, attached, several, and each wrong one named."""
 
+import dataclasses
 import importlib.util
-import json
 
 import pytest
 import torch
-from checkpoint_kinds import edit_json
+from checkpoint_kinds import edit_json, logits, write_adapter
 from qwen3vl_nodes.loaders import catalog, local, torch_memory
+from qwen3vl_nodes.loaders import prepare as preparing
 from qwen3vl_nodes.loaders.adapters import apply, inspect_adapter, merge
 from qwen3vl_nodes.loaders.build import build
 from qwen3vl_nodes.loaders.capability import PLAIN, Plan
 from qwen3vl_nodes.loaders.checkpoint import inspect
 from qwen3vl_nodes.loaders.local import LocalModel
+from qwen3vl_nodes.loaders.machine import this_machine
 from qwen3vl_nodes.loaders.settings import NATIVE, Adapter, LoadSettings
 from qwen3vl_nodes.utils.errors import LoadError
 
-LAYERS = ("self_attn.q_proj", "self_attn.v_proj", "mlp.down_proj")
-PREFIX = "base_model.model.model.language_model.layers"
 HAS_PEFT = importlib.util.find_spec("peft") is not None
 
 
@@ -26,38 +26,9 @@ def module_of(kind, name="dense"):
     return build(checkpoint, plan, NATIVE).module
 
 
-def write_adapter(folder, module, rank=4, alpha=8, seed=0):
-    """An adapter as peft saves it, for three linear layers of each decoder layer."""
-    from safetensors.torch import save_file
-
-    generator = torch.Generator().manual_seed(seed)
-    tensors = {}
-    for number, layer in enumerate(module.model.language_model.layers):
-        for name in LAYERS:
-            rows, columns = layer.get_submodule(name).weight.shape
-            key = f"{PREFIX}.{number}.{name}"
-            tensors[f"{key}.lora_A.weight"] = torch.randn(rank, columns, generator=generator) * 0.1
-            tensors[f"{key}.lora_B.weight"] = torch.randn(rows, rank, generator=generator) * 0.1
-    folder.mkdir(parents=True)
-    save_file(tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
-    config = {
-        "peft_type": "LORA", "r": rank, "lora_alpha": alpha, "bias": "none",
-        "fan_in_fan_out": False,
-        "task_type": "CAUSAL_LM", "base_model_name_or_path": "Qwen/Qwen3-VL-2B-Instruct",
-        "target_modules": [name.rpartition(".")[2] for name in LAYERS], "inference_mode": True,
-    }  # fmt: skip
-    (folder / "adapter_config.json").write_text(json.dumps(config))
-    return folder
-
-
 @pytest.fixture
 def adapter(kind, tmp_path):
     return write_adapter(tmp_path / "loras" / "style", module_of(kind))
-
-
-def logits(module):
-    with torch.inference_mode():
-        return module(input_ids=torch.arange(5, 40)[None]).logits
 
 
 def files_of(kind, folder, name="dense"):
@@ -97,9 +68,31 @@ def test_attached_is_merged(kind, adapter, tmp_path, strength):
 
 
 def test_attached_without_peft(kind, adapter, monkeypatch):
-    monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
-    with pytest.raises(LoadError, match="needs the package peft"):
-        apply(None, [(Adapter("style", 1.0, False), files_of(kind, adapter))])
+    """Known before weights load; merging does not need it."""
+    monkeypatch.setattr(catalog, "folder_of", kind)
+    monkeypatch.setattr(catalog.comfy_bridge, "adapter_roots", lambda: [adapter.parent])
+    machine = dataclasses.replace(this_machine(), packages={"transformers": "5.0.0"})
+    monkeypatch.setattr(preparing, "this_machine", lambda: machine)
+    plain = LocalModel(LoadSettings("dense", device="cpu", dtype="fp32"))
+    assert "merged" in plain.with_adapter(Adapter("style")).describe()
+    both = plain.with_adapter(Adapter("style")).with_adapter(Adapter("style", 1.0, False))
+    with pytest.raises(LoadError, match="needs the package peft") as caught:
+        both.describe()
+    assert "choose merged" in caught.value.remedy
+
+
+def test_a_merge_that_overflows_is_refused(kind, adapter):
+    with pytest.raises(LoadError, match=r"makes model\.\S+ infinite") as caught:
+        merge(module_of(kind).half(), files_of(kind, adapter), 1e6)
+    assert "strength" in caught.value.remedy
+
+
+@pytest.mark.skipif(not HAS_PEFT, reason="peft is not installed")
+def test_attached_to_bf16(kind, adapter):
+    module = module_of(kind).bfloat16()
+    plain = logits(module)
+    apply(module, [(Adapter("style", 1.0, False), files_of(kind, adapter))])
+    assert not torch.allclose(logits(module), plain, atol=1e-1)
 
 
 def wrong_shape(folder):
@@ -120,6 +113,14 @@ WRONG = {
     "another kind": (
         lambda f: edit_json(f / "adapter_config.json", peft_type="IA3"), "'IA3' adapter"),
     "DoRA": (lambda f: edit_json(f / "adapter_config.json", use_dora=True), "use_dora"),
+    "other layers": (
+        lambda f: edit_json(f / "adapter_config.json", layer_replication=[[0, 2]]),
+        "layer_replication"),
+    "only after a word": (
+        lambda f: edit_json(f / "adapter_config.json", alora_invocation_tokens=[1]), "alora"),
+    "begun in the base model": (
+        lambda f: edit_json(f / "adapter_config.json", init_lora_weights="pissa_niter_4"),
+        "init_lora_weights 'pissa_niter_4'"),
     "no rank": (lambda f: edit_json(f / "adapter_config.json", r=None), "'r'"),
     "another rank": (wrong_shape, "does not fit this model"),
     "no weights": (no_weights, "no adapter_model.safetensors"),

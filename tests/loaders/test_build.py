@@ -7,12 +7,13 @@ import pytest
 import torch
 from checkpoint_kinds import edit_weights
 from qwen3vl_nodes.loaders import build as building
-from qwen3vl_nodes.loaders import pieces, reading
+from qwen3vl_nodes.loaders import catalog, pieces, reading
 from qwen3vl_nodes.loaders.build import build
 from qwen3vl_nodes.loaders.capability import FROM_FP8, PLAIN, Plan
 from qwen3vl_nodes.loaders.checkpoint import CLASS_NAMES, inspect
 from qwen3vl_nodes.loaders.pieces import dequantize
-from qwen3vl_nodes.loaders.settings import NATIVE, YARN
+from qwen3vl_nodes.loaders.prepare import prepare
+from qwen3vl_nodes.loaders.settings import NATIVE, YARN, LoadSettings
 from qwen3vl_nodes.utils.errors import LoadError
 
 CPU = torch.device("cpu")
@@ -167,6 +168,77 @@ def test_yarn_reaches_the_rotary_table(kind):
     assert long.model.language_model.rotary_emb.attention_scaling == pytest.approx(1.1098612)
     assert long.config.text_config.max_position_embeddings == 4096 * 1_000_000 // 262_144
     assert not torch.allclose(logits(native), logits(long))
+
+
+def test_yarn_is_not_laid_over_yarn(kind, copy_of, monkeypatch):
+    """As a config of a checkpoint that was saved with it: stretched ninefold it is noise."""
+    folder = copy_of("dense")
+    rope = {"rope_type": "yarn", "factor": 3.0, "original_max_position_embeddings": 1024,
+            "mrope_section": [4, 2, 2], "mrope_interleaved": True, "rope_theta": 1e4}  # fmt: skip
+    config = json.loads((folder / "config.json").read_text())
+    config["text_config"] |= {"rope_parameters": rope}
+    (folder / "config.json").write_text(json.dumps(config))
+    monkeypatch.setattr(catalog, "folder_of", lambda _name: folder)
+    stretched = LoadSettings("x", device="cpu", context=YARN)
+    with pytest.raises(
+        LoadError, match=r"stretches the context itself \(yarn\), to 4,096"
+    ) as caught:
+        prepare(stretched)
+    assert "native" in caught.value.remedy
+    assert prepare(LoadSettings("x", device="cpu")).plan.context == 4096
+    monkeypatch.setattr(catalog, "folder_of", kind)
+    assert prepare(dataclasses.replace(stretched, model="dense")).plan.context > 4096
+
+
+STRANGE = {
+    "an activation nobody has": {"hidden_act": "nonsense"},
+    "several activations": {"hidden_act": ["silu"]},
+    "rope of an unknown kind": {
+        "rope_parameters": {"rope_type": "magic", "mrope_section": [4, 2, 2]},
+        "rope_scaling": {"rope_type": "magic", "mrope_section": [4, 2, 2]}},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", STRANGE)
+def test_a_config_that_transformers_refuses_is_named(copy_of, name):
+    folder = copy_of("dense")
+    config = json.loads((folder / "config.json").read_text())
+    config["text_config"] |= STRANGE[name]
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(LoadError, match=r"cannot build a model from .*config\.json"):
+        built(folder)
+
+
+COMPANIONS = {
+    "tokenizer.json": b'{"model": {}, "added_tokens": [{"content": "<|image_pad|>", "id": 262}]}',
+    "chat_template.jinja": b"{{ broken",
+}
+
+
+@pytest.mark.parametrize("name", COMPANIONS)
+def test_unreadable_companions_are_named_before_weights_load(copy_of, name, monkeypatch):
+    folder = copy_of("dense")
+    (folder / name).write_bytes(COMPANIONS[name])
+    monkeypatch.setattr(building, "fill", None)
+    with pytest.raises(LoadError, match="tokenizer, chat template or picture settings"):
+        built(folder)
+
+
+def test_a_tokenizer_without_an_end_is_named_before_weights_load(kind, monkeypatch):
+    monkeypatch.setattr(building, "edition_of", lambda p: setattr(p.tokenizer, "eos_token", None))
+    monkeypatch.setattr(building, "fill", None)
+    with pytest.raises(LoadError, match="no token that ends an answer"):
+        built(kind("dense"))
+
+
+def test_weights_that_fp16_cannot_hold_are_refused(copy_of):
+    """They would be infinite, and every answer the same sign."""
+    folder = copy_of("dense")
+    name = "model.language_model.layers.1.mlp.down_proj.weight"
+    edit_weights(folder / "model.safetensors", lambda w: w[name].mul_(1e6))
+    with pytest.raises(LoadError, match="beyond 65,504"):
+        built(folder, torch.float16)
+    assert torch.isfinite(built(folder, torch.bfloat16).get_submodule(name[:-7]).weight).all()
 
 
 def test_yarn_is_off_unless_chosen(kind):

@@ -64,6 +64,10 @@ def nested(file, inner, **changes):
     return damage
 
 
+def fp8(**changes):
+    return nested("config.json", "quantization_config", **changes)
+
+
 def write(file, data):
     return lambda folder: (folder / file).write_bytes(data)
 
@@ -171,6 +175,16 @@ DAMAGES = {
         "'num_hidden_layers'"),
     "quantized without a method": (
         "dense", config_edit(quantization_config={"bits": 4}), "without quant_method"),
+    "tied in words": ("dense", config_edit(tie_word_embeddings="false"), "not true or false"),
+    "made for a number": ("dense", config_edit(architectures=5), "made for 5"),
+    "sparse in words": (
+        "moe", nested("config.json", "text_config", decoder_sparse_step="x"),
+        "'decoder_sparse_step'"),
+    "dense layers as a number": (
+        "moe", nested("config.json", "text_config", mlp_only_layers=5), "mlp_only_layers"),
+    "more experts at once than there are": (
+        "moe", nested("config.json", "text_config", num_experts_per_tok=99),
+        "'num_experts_per_tok'"),
     # beside the weights
     "no tokenizer": ("dense", remove("tokenizer.json", "vocab.json"), "no tokenizer.json"),
     "no tokenizer config": (
@@ -258,6 +272,18 @@ DAMAGES = {
     "fp8 without a config": ("fp8", config_edit(quantization_config=None), "stored as F8_E4M3"),
     "fp8 without a scale": (
         "fp8", weights_edit(lambda w: w.pop(Q + "_scale_inv")), "has no"),
+    "fp8 with other blocks": ("fp8", fp8(weight_block_size=[256, 256]), "does not fit a weight"),
+    "fp8 without blocks": ("fp8", fp8(weight_block_size=None), "in blocks of a whole matrix"),
+    "fp8 of one number": ("fp8", fp8(weight_block_size=[128]), "not two numbers"),
+    "fp8 of no size": ("fp8", fp8(weight_block_size=[0, 128]), "not two numbers"),
+    "fp8 of words": ("fp8", fp8(weight_block_size="128"), "not two numbers"),
+    "fp8 scales turned": (
+        "fp8", weights_edit(lambda w: w.update({
+            n: t.T.contiguous() for n, t in w.items() if n.endswith("down_proj.weight_scale_inv")
+        })), "down_proj.weight_scale_inv is F32"),
+    "fp8 scales of a strange type": (
+        "fp8", weights_edit(lambda w: w.update({
+            f"{Q}_scale_inv": w[f"{Q}_scale_inv"].to(torch.int32)})), "scale_inv is I32"),
     "fp8 wrong vision": (
         "fp8", weights_edit(lambda w: w.pop("model.visual.pos_embed.weight")), "lacks 1"),
 }  # fmt: skip

@@ -6,13 +6,14 @@ import warnings
 
 import pytest
 import torch
-from checkpoint_kinds import write_kind
+from checkpoint_kinds import logits, write_adapter, write_kind
 from qwen3vl_nodes.loaders import catalog, local, torch_memory
 from qwen3vl_nodes.loaders.cache import MODEL_CACHE
 from qwen3vl_nodes.loaders.local import LocalModel
 from qwen3vl_nodes.loaders.machine import this_machine
-from qwen3vl_nodes.loaders.settings import PARK, LoadSettings
+from qwen3vl_nodes.loaders.settings import PARK, Adapter, LoadSettings
 from qwen3vl_nodes.loaders.teardown import empty
+from qwen3vl_nodes.utils.errors import LoadError
 from torch import nn
 
 needs_bitsandbytes = pytest.mark.skipif(
@@ -61,6 +62,21 @@ def test_what_is_quantized_and_what_is_not(quantized, choice, name):
     gc.collect()
     assert not list(module.parameters()) and not list(module.buffers())
     assert answer(handle) == first
+
+
+@needs_bitsandbytes
+@pytest.mark.skipif(importlib.util.find_spec("peft") is None, reason="peft is not installed")
+@pytest.mark.filterwarnings("ignore")
+def test_a_lora_is_attached_to_quantized_weights_and_not_merged(quantized, tmp_path, monkeypatch):
+    handle = quantized("4-bit", dtype="fp32")
+    with handle.open() as engine:
+        folder = write_adapter(tmp_path / "loras" / "style", engine._module)
+        plain = logits(engine._module)
+    monkeypatch.setattr(catalog.comfy_bridge, "adapter_roots", lambda: [folder.parent])
+    with handle.with_adapter(Adapter("style", 1.0, False)).open() as engine:
+        assert not torch.allclose(logits(engine._module), plain, atol=1e-2)
+    with pytest.raises(LoadError, match="cannot be merged"):
+        handle.with_adapter(Adapter("style")).describe()
 
 
 def test_teardown_reaches_every_copy():

@@ -139,7 +139,15 @@ def cut_down(tensors):
     return grown | {f"{TEXT}embed_tokens.weight": torch.zeros(8, 5120).bfloat16()}
 
 
+def scales_of_rows(tensors):
+    packed = scaled(tensors)
+    name = f"{TEXT}layers.0.mlp.up_proj"
+    rows = len(packed[f"{name}.weight"])
+    return packed | {f"{name}.weight_scale": torch.ones(rows, 1)}
+
+
 BAD = {
+    "a scale for each row": (scales_of_rows, "in blocks of a whole matrix"),
     "no vision tower": (without("model.visual."), "no whole Qwen3-VL"),
     "no language model": (without("model.language_model."), "no whole Qwen3-VL"),
     "a layer's part is missing": (
