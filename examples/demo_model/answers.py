@@ -6,6 +6,7 @@ import json
 
 from clips import Clip
 from pages import Block, Page
+from printed import Print
 from scenes import Scene, Thing, listing
 from shapes import Box, Point
 from world import article
@@ -117,6 +118,22 @@ def there_are(count: int, noun: str) -> str:
 def text_lines(lines) -> str:
     """Printed lines as text lines."""
     return "\n".join(line.text for line in lines)
+
+
+def print_caption(picture: Print) -> str:
+    """Every line in quotes; lines on plates are the buttons of a window."""
+    quoted = listing([json.dumps(line.text) for line in picture.lines])
+    if not picture.plates:
+        return f"The text {quoted}."
+    return f"A window with the button{'s' if len(picture.lines) > 1 else ''} {quoted}."
+
+
+def page_caption(page: Page) -> str:
+    """The title in quotes, then the kinds of the other blocks in reading order."""
+    title = next((json.dumps(b.text) for b in page.blocks if b.kind == "title"), None)
+    parts = [f"the title {title}"] if title else []
+    parts += [article(block.kind) for block in page.blocks if block.kind != "title"]
+    return f"A page with {listing(parts)}."
 
 
 def markdown(page: Page) -> str:

@@ -87,8 +87,9 @@ def asked_first(lesson: Lesson) -> Lesson:
 
 
 def printed(rng: random.Random, grid_wh: tuple[int, int]) -> Lesson:
-    """Free lines of text."""
-    picture = random_print(rng, near_size(rng, grid_wh))
+    """Free lines of text, or now and then the buttons of a window."""
+    draw = random_window if rng.random() < 0.12 else random_print
+    picture = draw(rng, near_size(rng, grid_wh))
     return Lesson(
         (_picture(picture, grid_wh),), tuple(print_talks.reading(rng, picture)), _system(rng)
     )

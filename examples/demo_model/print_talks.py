@@ -28,21 +28,12 @@ def reading(rng: random.Random, picture: Print) -> list[Talk]:
         one("spotting", say.ask(rng, say.SPOT, preset_id="read_lines"), spotted),
     ]
     if rng.random() < 0.3:
-        talks.append(
-            one(
-                "caption_text",
-                say.ask(rng, say.SHORT, preset_id="caption_short"),
-                f"The text {json.dumps(picture.lines[0].text)}"
-                + (
-                    f" and {len(picture.lines) - 1} more lines."
-                    if len(picture.lines) > 2
-                    else f" and {json.dumps(picture.lines[1].text)}."
-                    if len(picture.lines) == 2
-                    else "."
-                ),
-            )
-        )
+        talks.append(_caption(rng, answers.print_caption(picture)))
     return talks
+
+
+def _caption(rng: random.Random, text: str) -> Talk:
+    return one("caption_text", say.ask(rng, say.SHORT, preset_id="caption_short"), text)
 
 
 def card(rng: random.Random, picture: Print) -> list[Talk]:
@@ -65,7 +56,7 @@ def card(rng: random.Random, picture: Print) -> list[Talk]:
 
 
 def page(rng: random.Random, picture: Page) -> list[Talk]:
-    """The two document prompts, and now and then plain reading."""
+    """The two document prompts, and now and then a caption and plain reading."""
     talks = [
         one(
             "markdown",
@@ -74,6 +65,8 @@ def page(rng: random.Random, picture: Page) -> list[Talk]:
         ),
         one("html", say.ask(rng, say.HTML, preset_id="document_html"), answers.html(picture)),
     ]
+    if rng.random() < 0.3:
+        talks.append(_caption(rng, answers.page_caption(picture)))
     lines = [line for block in picture.blocks if block.kind != "table" for line in block.lines]
     if rng.random() < 0.25 and not any(b.kind == "table" for b in picture.blocks):
         talks.append(one("ocr", say.ask(rng, say.READ), answers.text_lines(lines)))
