@@ -1,0 +1,182 @@
+"""Makes the template pictures of the box and point workflows: python examples/make_thumbnails.py.
+
+Each workflow runs on a real ComfyUI, with the demo checkpoint, on a picture that is drawn here;
+the boxes, points and captions shown are the model's own answers. Nodes that need other weights
+are left out: where SAM3 or an inpainting model would go on, the picture shows what it is given.
+`detect_3d_overlay.jpg` is not made here, for the demo knows no 3D, nor are the screenshots of the
+caption workflows.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+import tempfile
+import urllib.parse
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+from hosting import ROOT, Server, error_of, find_comfyui
+from PIL import Image, ImageChops, ImageDraw, ImageEnhance, ImageFont
+
+EXAMPLES = ROOT / "examples"
+sys.path.insert(0, str(EXAMPLES / "demo_model"))
+
+from shapes import outline, paint  # noqa: E402
+from world import COLOURS  # noqa: E402
+
+SIZE_WH = (512, 384)
+GROUND = (198, 182, 208)
+DARK = (36, 37, 41)
+# colour, shape, middle, side, degrees; far enough apart that no crop shows a neighbour
+THINGS = (
+    ("green", "circle", (88, 200), 132, 0),
+    ("red", "heart", (240, 96), 128, -3),
+    ("orange", "star", (264, 290), 132, 5),
+    ("cyan", "star", (424, 180), 136, -4),
+)
+QUALITY = 90
+
+
+def picture() -> Image.Image:
+    """What all the workflows are shown."""
+    drawn = Image.new("RGB", SIZE_WH, GROUND)
+    for colour, shape, middle, side, degrees in THINGS:
+        paint(drawn, outline(shape, middle, side, degrees), COLOURS[colour])
+    return drawn
+
+
+class Runner:
+    """Runs example workflows, as far as they go without other weights."""
+
+    def __init__(self, server: Server, image: str):
+        self._server, self._image = server, image
+
+    def __call__(
+        self, name: str, keep: str, more: dict[str, Any] | None = None, text: str = ""
+    ) -> dict[str, Any]:
+        """Outputs of the workflow's nodes `keep` (a digit each) and of the nodes `more`."""
+        prompt = json.loads((EXAMPLES / "api" / f"{name}.json").read_text("utf-8"))
+        prompt = {node: prompt[node] for node in keep} | (more or {})
+        prompt["2"]["inputs"]["image"] = self._image
+        if text:
+            prompt["1"]["inputs"]["value"] = text
+        entry = self._server.run(prompt)
+        if error := error_of(entry):
+            raise SystemExit(f"{name} failed: {error}")
+        return entry["outputs"]
+
+    def images(self, output: dict[str, Any]) -> list[Image.Image]:
+        """The pictures that a node shows."""
+        made = []
+        for place in output["images"]:
+            query = urllib.parse.urlencode(place)
+            with urllib.request.urlopen(f"{self._server.url}/view?{query}") as answer:  # noqa: S310
+                made.append(Image.open(io.BytesIO(answer.read())).convert("RGB"))
+        return made
+
+
+def node(class_type: str, **inputs: Any) -> dict[str, Any]:
+    """A node of a prompt."""
+    return {"class_type": class_type, "inputs": inputs}
+
+
+def with_captions(shown: Image.Image, crops: list[Image.Image], texts: list[str]) -> Image.Image:
+    """The overlay above, and below it each crop with its caption."""
+    made = Image.new("RGB", SIZE_WH, DARK)
+    above = shown.resize((272, 204), Image.Resampling.LANCZOS)
+    made.paste(above, ((SIZE_WH[0] - above.width) // 2, 8))
+    draw, font = ImageDraw.Draw(made), ImageFont.load_default(12)
+    step = (SIZE_WH[0] - 8) // len(crops)
+    for number, (crop, text) in enumerate(zip(crops, texts, strict=True)):
+        side = min(step - 8, 118)
+        left = 8 + number * step
+        made.paste(crop.resize((side, side), Image.Resampling.LANCZOS), (left, 222))
+        words, line = text.split(), ""
+        top = 222 + side + 6
+        for word in [*words, ""]:
+            if not word or draw.textlength(f"{line} {word}", font) > step - 4:
+                draw.text((left, top), line, (235, 235, 235), font)
+                line, top = word, top + 16
+            else:
+                line = f"{line} {word}".strip()
+    return made
+
+
+def thumbnails(run: Runner) -> dict[str, Image.Image]:
+    """Name of the workflow → its picture."""
+    made = {}
+    mask_of_boxes = {
+        "mask": node(
+            "Qwen3VLBoxesToMask", boxes=["3", 1], image=["2", 0], mode="union", shape="box"
+        ),
+        "shown": node("MaskPreview", mask=["mask", 0]),
+    }  # fmt: skip
+    out = run("detect_and_draw", "12345")
+    made["detect_and_draw"] = run.images(out["5"])[0]
+    answer = out["3"]["text"][0]
+
+    out = run("detect_crop_caption", "123456")
+    overlay = run.images(out["3"])[0]
+    made["detect_crop_caption"] = with_captions(overlay, run.images(out["5"]), out["6"]["text"])
+
+    out = run("detect_mask_inpaint", "1234", {"shown": node("MaskPreview", mask=["4", 0])})
+    mask = run.images(out["shown"])[0].convert("L")
+    drawn = lines_of(overlay)
+    white = Image.new("RGB", SIZE_WH, (240, 240, 240))
+    covered = Image.composite(white, picture(), mask.point(lambda value: value * 4 // 5))
+    made["detect_mask_inpaint"] = Image.composite(overlay, covered, drawn)
+
+    out = run("detect_to_sam3_masks", "123", mask_of_boxes)
+    mask = run.images(out["shown"])[0].convert("L")
+    dark = ImageEnhance.Brightness(picture()).enhance(0.25)
+    made["detect_to_sam3_masks"] = Image.composite(overlay, dark, ImageChops.lighter(mask, drawn))
+
+    out = run("point_to_sam3", "123")
+    made["point_to_sam3"] = run.images(out["3"])[0]
+
+    out = run("parse_text", "12345", text=answer)
+    made["parse_text"] = beside(answer, run.images(out["5"])[0])
+    return made
+
+
+def lines_of(overlay: Image.Image) -> Image.Image:
+    """A mask of the boxes' lines and labels."""
+    apart = ImageChops.difference(overlay, picture()).convert("L")
+    return apart.point(lambda value: 255 * (value > 8))
+
+
+def beside(text: str, shown: Image.Image) -> Image.Image:
+    """The text on the left, what was read from it on the right."""
+    made = Image.new("RGB", SIZE_WH, DARK)
+    right = shown.resize((272, 204), Image.Resampling.LANCZOS)
+    made.paste(right, (SIZE_WH[0] - right.width - 8, (SIZE_WH[1] - right.height) // 2))
+    draw, font = ImageDraw.Draw(made), ImageFont.load_default(11)
+    lines = []
+    for line in text.expandtabs(1).splitlines():
+        lines += line.replace(', "label"', ',\n     "label"').splitlines()
+    top = (SIZE_WH[1] - 16 * len(lines)) // 2
+    for number, line in enumerate(lines):
+        draw.text((10, top + 16 * number), line, (210, 225, 210), font)
+    return made
+
+
+def main() -> None:
+    """Write the pictures beside their workflows."""
+    comfyui = find_comfyui()
+    if comfyui is None:
+        raise SystemExit("No ComfyUI was found. Set COMFYUI_PATH to a checkout.")
+    with tempfile.TemporaryDirectory() as folder:
+        pictures = Path(folder) / "input"
+        pictures.mkdir()
+        picture().save(pictures / "shapes.png")
+        with Server(comfyui, Path(folder), input_folder=pictures) as server:
+            for name, made in thumbnails(Runner(server, "shapes.png")).items():
+                made.save(EXAMPLES / f"{name}.jpg", quality=QUALITY, optimize=True)
+                print(name)
+
+
+if __name__ == "__main__":
+    main()
