@@ -92,6 +92,7 @@ class LoadedModel:
         started = time.perf_counter()
         prepared = prepare(settings)
         chosen = prepared.plan
+        self._settings = settings
         self._working_bytes = prepared.estimate.working_bytes
         built = _build(settings, prepared)
         parks = settings.keep == PARK and chosen.movable
@@ -100,7 +101,7 @@ class LoadedModel:
             chosen.device,
             size_bytes(built.module, chosen.device),
             lambda: MODEL_CACHE.evict(settings),
-            self._drop_buffers if parks else None,
+            self._prepare_to_move if parks else None,
         )
         # Partials, not methods: a cycle through this object would keep the weights alive.
         make_room = functools.partial(
@@ -124,9 +125,12 @@ class LoadedModel:
         self.engine.close()
         self._residence.leave()
 
-    def _drop_buffers(self) -> None:
-        """Caches and graphs point at the weights, which are about to move."""
+    def _prepare_to_move(self) -> bool:
+        """Drop the caches and graphs that point at the weights; False while these are in use."""
+        if MODEL_CACHE.in_use(self._settings):
+            return False
         self.engine.drop_buffers()
+        return True
 
 
 def _build(settings: LoadSettings, prepared: Prepared) -> Built:
@@ -147,6 +151,8 @@ def _build(settings: LoadSettings, prepared: Prepared) -> Built:
     bar.show(0, f"Loading {settings.model} …")
     for wanted in (needed.total_bytes, 1 << 50):
         _make_room(wanted, chosen)
+        if _too_little_ram(chosen, needed.weight_bytes):
+            continue
         try:
             built = build(prepared.checkpoint, chosen, settings.context, on_bytes)
             with torch.inference_mode(False):
@@ -162,6 +168,12 @@ def _build(settings: LoadSettings, prepared: Prepared) -> Built:
         "Close other programs that use this device, or choose quantization 4-bit, device GPU and "
         "RAM, or a smaller model.",
     )
+
+
+def _too_little_ram(chosen: Plan, weight_bytes: int) -> bool:
+    """Torch does not say so: the system would end the whole process in the middle of the load."""
+    on_cpu = chosen.placement == ONE_DEVICE and chosen.device.type == "cpu"
+    return on_cpu and host().free_bytes(chosen.device) < weight_bytes
 
 
 def _make_room(wanted_bytes: int, chosen: Plan) -> None:

@@ -16,7 +16,8 @@ from qwen3vl_nodes.loaders.cache import MODEL_CACHE
 from qwen3vl_nodes.loaders.checkpoint import inspect
 from qwen3vl_nodes.loaders.estimate import Estimate
 from qwen3vl_nodes.loaders.local import LocalModel
-from qwen3vl_nodes.loaders.settings import PARK, UNLOAD, LoadSettings
+from qwen3vl_nodes.loaders.prepare import prepare
+from qwen3vl_nodes.loaders.settings import PARK, UNLOAD, UNTIL_WANTED, LoadSettings
 from qwen3vl_nodes.utils.errors import LoadError
 
 
@@ -142,6 +143,28 @@ def test_unload_waits_for_the_last_user(memory):
     assert memory.used_bytes == 0
 
 
+@pytest.mark.parametrize("keep", [UNTIL_WANTED, PARK])
+@pytest.mark.parametrize("engine", ["fast", "reference"])
+def test_memory_wanted_in_the_middle_of_an_answer(memory, keep, engine):
+    """As by another pack's button: the answer is finished first, then the weights go."""
+    handle = model("dense", keep=keep, engine=engine)
+    expected = answer(handle)
+    seen = []
+
+    def evict(progress):
+        if progress.tokens == 3 and not seen:
+            seen.append(memory.used_bytes)
+            memory.evict_all()
+            seen.append(memory.used_bytes)
+
+    with torch.inference_mode(), handle.open() as opened:
+        requests = [ask("A question", max_new_tokens=8)]
+        assert [reply.text for _, reply in opened.generate(requests, evict)] == expected
+    assert len(seen) == 2 and seen[0] == seen[1] > 0
+    assert memory.used_bytes == 0 and not MODEL_CACHE.settings()
+    assert answer(handle) == expected
+
+
 @pytest.mark.filterwarnings("ignore::FutureWarning")  # of torch, when gc.get_objects meets it
 def test_fifty_cycles_leave_nothing(memory, kind, monkeypatch):
     import psutil
@@ -182,6 +205,17 @@ def test_out_of_memory_while_loading(memory, monkeypatch, failures):
         assert not MODEL_CACHE.settings()
     # The first try left the other model alone, the second had the device to itself.
     assert [len(settings) for settings in seen] == [1, 0]
+
+
+def test_too_little_ram_is_refused_before_the_system_kills_us(memory):
+    handle = model("dense")
+    needed = prepare(handle.settings).estimate.weight_bytes
+    memory.limit_bytes = needed - 1
+    with pytest.raises(LoadError, match="Out of memory while loading dense"):
+        answer(handle)
+    assert not memory.built
+    memory.limit_bytes = 2 * needed
+    assert answer(handle)
 
 
 def test_a_changed_setting_reloads(memory):
