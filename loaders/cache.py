@@ -73,6 +73,12 @@ class ModelCache(Generic[L]):
             if not entry.users:
                 entry.loaded.close()
 
+    def in_use(self, settings: LoadSettings) -> bool:
+        """Whether somebody has this model leased now."""
+        with self._lock:
+            entry = self._entries.get(settings)
+            return entry is not None and entry.users > 0
+
     def clear(self) -> None:
         """Forget every model."""
         with self._lock:

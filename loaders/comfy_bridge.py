@@ -113,11 +113,11 @@ class Residence:
         device: where it computes.
         size_bytes: the size of its weights there.
         on_evicted: called when ComfyUI takes the module off the device, because another model
-            wants the memory or the user pressed an unload button. The weights are gone then,
-            and a later use loads them again.
+            wants the memory or the user pressed an unload button. It has to `leave`, now or
+            when the module's last user is done; a later use loads the weights again.
         on_parked: given, the weights go into RAM instead, and come back when they are claimed;
-            called just before they move, for whatever points at them. Only for weights that
-            can be moved.
+            called just before they move, for whatever points at them. False means that they
+            are in use and cannot move: then they are evicted. Only for movable weights.
     """
 
     def __init__(
@@ -126,7 +126,7 @@ class Residence:
         device: torch.device,
         size_bytes: int,
         on_evicted: Callable[[], None],
-        on_parked: Callable[[], None] | None = None,
+        on_parked: Callable[[], bool] | None = None,
     ):
         self._listed = False
         self.patcher = _patcher_class()(
@@ -159,8 +159,7 @@ class Residence:
             for entry in [m for m in loaded if m.model is self.patcher]:
                 loaded.remove(entry)
                 entry.model_unload()
-        else:
-            self.patcher.drop()
+        self.patcher.drop()
 
 
 @lru_cache(maxsize=1)

@@ -51,7 +51,7 @@ class Host(Protocol):
         device: torch.device,
         size_bytes: int,
         on_evicted: Callable[[], None],
-        on_parked: Callable[[], None] | None = None,
+        on_parked: Callable[[], bool] | None = None,
     ) -> Residence:
         """Put a module under memory management."""
         ...

@@ -20,7 +20,7 @@ def patcher_class(base: Any) -> Any:
             self,
             unlist: Callable[[], None],
             on_evicted: Callable[[], None],
-            on_parked: Callable[[], None] | None,
+            on_parked: Callable[[], bool] | None,
         ) -> None:
             self.unlist, self.on_evicted, self.on_parked = unlist, on_evicted, on_parked
 
@@ -41,12 +41,10 @@ def patcher_class(base: Any) -> Any:
             # ComfyUI also detaches, without unpatching, each time it loads a model again.
             if unpatch_all:
                 self.unlist()
-                if self.on_parked is not None:
-                    self.on_parked()
+                if self.on_parked is not None and self.on_parked():
                     self._move(self.offload_device, 0)
                 else:
-                    self.drop()
-                    self.on_evicted()
+                    self.on_evicted()  # which drops the weights, once nobody uses them
             return self.model
 
         def drop(self) -> None:

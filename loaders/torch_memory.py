@@ -64,7 +64,7 @@ class Residence:
         device: torch.device,
         size_bytes: int,
         on_evicted: Callable[[], None],
-        on_parked: Callable[[], None] | None = None,
+        on_parked: Callable[[], bool] | None = None,
     ):
         self.device, self.size_bytes = device, size_bytes
         self._module = module
@@ -86,16 +86,14 @@ class Residence:
     def evict(self) -> None:
         """Leave the device: into RAM where the weights may be parked, else for good."""
         _residents.remove(self)
-        if self._on_parked is not None:
-            self._on_parked()
+        if self._on_parked is not None and self._on_parked():
             self._module.to("cpu")
             self._parked = True
         else:
-            empty(self._module)
             self._on_evicted()
 
     def leave(self) -> None:
-        """Drop the weights, unless `evict` is doing that."""
+        """Drop the weights."""
         if self in _residents:
             _residents.remove(self)
         empty(self._module)

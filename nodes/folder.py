@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 from comfy_api.latest import io
@@ -111,8 +112,9 @@ class Qwen3VLCaptionFolder(io.ComfyNode):
             asked: list[Path] = []
             requests = _requests(files, pictures, asked, request_for)
             if pictures:  # nothing to do needs no model
-                for index, outcome in run(model, requests, len(pictures), node_id_of(cls)):
-                    _enter(files, asked[index], outcome)
+                with closing(run(model, requests, len(pictures), node_id_of(cls))) as outcomes:
+                    for index, outcome in outcomes:
+                        _enter(files, asked[index], outcome)
         ledger = str(files.ledger)
         return io.NodeOutput(ledger, ui={"text": [ledger], "report": [files.ledger.summary]})
 

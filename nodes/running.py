@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import closing
 
 from comfy_api.latest import io
 
@@ -25,10 +26,10 @@ def node_id_of(node: type[io.ComfyNode]) -> str | None:
 
 def run(
     model: LocalModel, requests: Iterable[Request], total: int, node_id: str | None
-) -> Iterator[tuple[int, Outcome]]:
+) -> Generator[tuple[int, Outcome], None, None]:
     """Outcomes as they finish, with the node's bar over `total` requests."""
     with model.open() as engine:
-        yield from engine.generate(requests, watch(total, node_id))
+        yield from engine.generate(requests, watch(total, node_id))  # closes it when closed
 
 
 def answer_all(model: LocalModel, requests: Sequence[Request], node_id: str | None) -> list[Reply]:
@@ -38,13 +39,15 @@ def answer_all(model: LocalModel, requests: Sequence[Request], node_id: str | No
         GenerationError: the first request that could not be answered, by its number.
     """
     replies: dict[int, Reply] = {}
-    for index, outcome in run(model, requests, len(requests), node_id):
-        if isinstance(outcome, Qwen3VLError):
-            if len(requests) == 1:
-                raise outcome
-            problem = f"Picture {index + 1} of {len(requests)}: {outcome.problem}"
-            raise GenerationError(problem, outcome.remedy) from outcome
-        replies[index] = outcome
+    # Closed at once: an exception keeps its frame, and with it a half-read run and its model.
+    with closing(run(model, requests, len(requests), node_id)) as outcomes:
+        for index, outcome in outcomes:
+            if isinstance(outcome, Qwen3VLError):
+                if len(requests) == 1:
+                    raise outcome
+                problem = f"Picture {index + 1} of {len(requests)}: {outcome.problem}"
+                raise GenerationError(problem, outcome.remedy) from outcome
+            replies[index] = outcome
     return [replies[index] for index in range(len(requests))]
 
 

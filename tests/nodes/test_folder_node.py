@@ -173,3 +173,18 @@ def test_another_adapter_is_another_recipe():
     adapted = plain.with_adapter(Adapter("style", 0.5, merged=True))
     assert plain.identity != adapted.identity
     assert plain.identity == LocalModel(LoadSettings("Tiny", dtype="bf16")).identity
+
+
+def test_a_disk_that_fills_up_lets_go_of_the_model(model, pics, monkeypatch):
+    from qwen3vl_nodes.loaders.cache import MODEL_CACHE
+    from qwen3vl_nodes.nodes import folder
+
+    def full(*_):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(folder, "_enter", full)
+    with pytest.raises(OSError, match="no space") as caught:
+        caption_folder(model)
+    assert caught.value.__traceback__ is not None
+    assert MODEL_CACHE.settings() == (model.settings,)
+    assert not MODEL_CACHE.in_use(model.settings)

@@ -1,6 +1,14 @@
-"""The loader node's form."""
+"""The loader node's form, and that a node lets go of its model however it ends."""
 
+import pytest
+from engine_requests import ask
+from node_running import LOADER
+from qwen3vl_nodes.loaders.cache import MODEL_CACHE
+from qwen3vl_nodes.loaders.local import LocalModel
+from qwen3vl_nodes.loaders.settings import LoadSettings
 from qwen3vl_nodes.nodes.load import Qwen3VLLoader
+from qwen3vl_nodes.nodes.running import answer_all
+from qwen3vl_nodes.utils.errors import GenerationError
 
 
 def test_a_newcomer_sees_three_widgets_and_none_has_moved():
@@ -11,3 +19,14 @@ def test_a_newcomer_sees_three_widgets_and_none_has_moved():
     ]  # fmt: skip
     shown = [widget.id for widget in widgets if not widget.as_dict().get("advanced")]
     assert shown == ["model", "quantization", "download"]
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_failed_run_lets_go_of_its_model(comfy, count):
+    """An error keeps its frames alive, so they must not hold the model."""
+    model = LocalModel(LoadSettings("Tiny", **LOADER))
+    with pytest.raises(GenerationError, match="4096") as caught:
+        answer_all(model, [ask("x" * 5000)] + [ask("a", max_new_tokens=300)] * (count - 1), None)
+    assert caught.value.__traceback__ is not None
+    assert MODEL_CACHE.settings() == (model.settings,)
+    assert not MODEL_CACHE.in_use(model.settings)
