@@ -1,4 +1,4 @@
-"""The answers in the nodes, as a browser shows them, in both of ComfyUI's renderers."""
+"""The examples and the answers in the nodes, as a browser shows them, in both renderers."""
 
 import json
 import shutil
@@ -13,6 +13,10 @@ from tiny_checkpoint import write_checkpoint
 COMFYUI = hosting.find_comfyui()
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 SCRIPT = Path(__file__).parent / "browser" / "answers.js"
+EXAMPLES = {
+    path.stem: json.loads(path.read_text("utf-8"))
+    for path in sorted((hosting.ROOT / "examples").glob("*.json"))
+}
 
 
 def has_playwright():
@@ -35,7 +39,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory):
-    """What the browser saw: {renderer: {before, after, hostile}}."""
+    """What the browser saw: {renderer: {opened, before, after, hostile}}."""
     folder = tmp_path_factory.mktemp("browser")
     write_checkpoint(folder / "models" / "Tiny")
     pics = folder / "input" / "pics"
@@ -43,14 +47,28 @@ def seen(tmp_path_factory):
     for n in range(3):
         Image.new("RGB", (64, 64), (80 * n, 0, 0)).save(pics / f"p{n}.png")
     (pics / "broken.png").write_bytes(b"no picture")
+    Image.new("RGB", (64, 64), (0, 80, 0)).save(folder / "input" / "example.png")
     with hosting.Server(COMFYUI, folder, models=folder / "models") as server:
-        command = ["node", str(SCRIPT), server.url, CHROMIUM, str(folder)]
+        command = ["node", str(SCRIPT), server.url, CHROMIUM, str(folder), *EXAMPLES]
         done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
 
 by_renderer = pytest.mark.parametrize("renderer", ["canvas", "vue"])
+
+
+@by_renderer
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_an_example_opens_as_it_was_saved(seen, renderer, name):
+    opened, graph = seen[renderer]["opened"][name], EXAMPLES[name]
+    nodes = {str(node["id"]): node for node in graph["nodes"]}
+    assert opened["unknown"] == []
+    assert opened["values"] == {key: node["widgets_values"] for key, node in nodes.items()}
+    assert opened["places"] == {
+        key: pytest.approx([*node["pos"], *node["size"]], abs=1) for key, node in nodes.items()
+    }
+    assert sorted(opened["links"]) == sorted(graph["links"])
 
 
 @by_renderer

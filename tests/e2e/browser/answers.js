@@ -1,10 +1,10 @@
-// Opens an example in a real browser, runs it, and reports what the node shows, as JSON.
-// Usage: node answers.js <server's address> <path of chromium> <folder for screenshots>
+// Opens the examples in a real browser, runs one, and reports what the nodes show, as JSON.
+// Usage: node answers.js <server's address> <path of chromium> <folder for screenshots> <names…>
 
 const { chromium } = require("playwright-core");
 const path = require("node:path");
 
-const [url, executablePath, folder] = process.argv.slice(2);
+const [url, executablePath, folder, ...examples] = process.argv.slice(2);
 const HOSTILE = ['<img src=x onerror="window.hacked = 1">', "", "one\ntwo"];
 const ARGS = [
   "--no-sandbox",
@@ -48,22 +48,39 @@ async function open(page, vueNodes) {
   await ready(page);
 }
 
-async function load(page) {
-  await page.evaluate(async () => {
+async function load(page, name) {
+  await page.evaluate(async (name) => {
     // ComfyUI lists the templates of disabled packs too, but serves only those of loaded ones.
     const packs = Object.keys(await (await fetch("/workflow_templates")).json());
-    const paths = packs.map((pack) => `/api/workflow_templates/${pack}/caption_folder.json`);
+    const paths = packs.map((pack) => `/api/workflow_templates/${pack}/${name}.json`);
     const answers = await Promise.all(paths.map((path) => fetch(path)));
     const graph = await answers.find(({ ok }) => ok).json();
-    await app.loadGraphData(graph, true, true, "caption_folder");
-    const values = { Qwen3VLLoader: { model: "Tiny" }, Qwen3VLCaptionFolder: { folder: "pics" } };
+    await app.loadGraphData(graph, true, true, name);
+  }, name);
+  await page.waitForTimeout(1000);
+}
+
+async function choose(page, values) {
+  await page.evaluate((values) => {
     for (const node of app.graph.nodes) {
       for (const [name, value] of Object.entries(values[node.type] ?? {})) {
         node.widgets.find((widget) => widget.name === name).value = value;
       }
     }
-  });
-  await page.waitForTimeout(1000);
+  }, values);
+}
+
+/** What has become of a workflow once it is open: run inside the page. */
+function opened() {
+  const saved = app.graph.serialize();
+  return {
+    unknown: saved.nodes
+      .map(({ type }) => type)
+      .filter((type) => !LiteGraph.registered_node_types[type]),
+    values: Object.fromEntries(saved.nodes.map((node) => [node.id, node.widgets_values ?? []])),
+    places: Object.fromEntries(saved.nodes.map(({ id, pos, size }) => [id, [...pos, ...size]])),
+    links: saved.links.map((link) => [...link]),
+  };
 }
 
 async function run(page) {
@@ -80,11 +97,18 @@ async function run(page) {
 async function visit(page, vueNodes) {
   const shot = (name) => path.join(folder, `${name}_${vueNodes ? "vue" : "canvas"}.png`);
   await open(page, vueNodes);
-  await load(page);
-  const seen = { before: await page.evaluate(look) };
+  const examplesOpened = {};
+  for (const name of examples) {
+    await load(page, name);
+    examplesOpened[name] = await page.evaluate(opened);
+    await page.screenshot({ path: shot(name) });
+  }
+  await load(page, "caption_folder");
+  await choose(page, { Qwen3VLLoader: { model: "Tiny" }, Qwen3VLCaptionFolder: { folder: "pics" } });
+  const seen = { opened: examplesOpened, before: await page.evaluate(look) };
   await run(page);
   seen.after = await page.evaluate(look);
-  await page.screenshot({ path: shot("caption_folder") });
+  await page.screenshot({ path: shot("ledger") });
   await page.evaluate((text) => {
     const node = app.graph.nodes.find(({ type }) => type === "Qwen3VLCaptionFolder");
     node.onExecuted({ text, report: ["a line"] });
