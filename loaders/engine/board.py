@@ -51,12 +51,13 @@ class Board:
         rows = [job.row for job in jobs if job.row is not None]
         for job in jobs:
             self._meter.finish(len(job.draft.token_ids))
-            self.outcomes.append((job.index, job.draft.reply()))
-            content = job.content()
-            # The last token was drawn but not read, unless an end token came after it.
-            known = content if job.draft.stopped_by == "end" else content[:-1]
+            self.outcomes.append((job.index, job.draft.outcome()))
             self._stepper.prefix.forget(job.prefix_key)
-            self._stepper.prefix.add(known, job.pages)
+            if not job.draft.broken:
+                content = job.content()
+                # The last token was drawn but not read, unless an end token came after it.
+                known = content if job.draft.stopped_by == "end" else content[:-1]
+                self._stepper.prefix.add(known, job.pages)
             if job.row is not None:
                 del self.running[job.row]
             self._release(job)

@@ -117,9 +117,9 @@ class ReferenceEngine:
         with Steps(lambda on_step: self._decode(jobs, on_step), self._module) as steps:
             for finished in steps:
                 for index in finished:
-                    reply = running.pop(index).reply()
-                    meter.finish(reply.tokens)
-                    yield index, reply
+                    draft = running.pop(index)
+                    meter.finish(len(draft.token_ids))
+                    yield index, draft.outcome()
                 meter.report(running.values())
 
     @torch.inference_mode()
@@ -150,12 +150,15 @@ class _Chooser:
 
     def __init__(self, jobs: list[_Job], device: torch.device):
         self._rows = SamplingRows.of([j.sampling for j in jobs], [j.seed for j in jobs], device)
+        self._jobs = jobs
         self._seen: torch.Tensor | None = None
         self._step = 0
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         if self._seen is None:
             self._seen = torch.zeros_like(scores, dtype=torch.bool)
+            for job, broken in zip(self._jobs, scores.isnan().any(dim=-1).tolist(), strict=True):
+                job.draft.broken = broken
         else:
             self._seen.scatter_(1, input_ids[:, -1:], True)
         steps = torch.full_like(self._rows.seed, self._step)

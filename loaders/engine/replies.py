@@ -6,10 +6,12 @@ import time
 from dataclasses import dataclass, field
 
 from ...utils.chat import Reply, Request, StoppedBy
+from ...utils.errors import GenerationError
 from ...utils.parsing.thinking import split_thinking
 from ...utils.repetition import is_endless
 from ...utils.sampling import Sampling
 from .prompt import PromptEncoder, check_fits
+from .sampling import NO_TOKEN
 
 # Repetition and stop strings are looked for once in so many tokens, since both cost time
 # proportional to the reply; a stop string found late is cut off all the same.
@@ -30,6 +32,7 @@ class Draft:
     stopped_by: StoppedBy | None = None
     first_at: float = 0.0
     last_at: float = 0.0
+    broken: bool = False  # the model gave no numbers to choose a token by
 
     @classmethod
     def begin(
@@ -59,6 +62,10 @@ class Draft:
 
     def add(self, token_id: int) -> bool:
         """Take the next token; True when the reply is complete with it."""
+        self.broken |= token_id == NO_TOKEN
+        if self.broken:
+            self.stopped_by = "length"
+            return True
         self.last_at = time.perf_counter()
         self.first_at = self.first_at or self.last_at
         if token_id in self.end_ids:
@@ -87,6 +94,10 @@ class Draft:
         """What is written so far."""
         return self.encoder.decode(self.token_ids)
 
+    def outcome(self) -> Reply | GenerationError:
+        """The finished reply, or why there is none."""
+        return _no_numbers() if self.broken else self.reply()
+
     def reply(self) -> Reply:
         """The finished reply, thinking apart, cut at the first stop string."""
         text = self.text()
@@ -104,3 +115,10 @@ class Draft:
             seconds=self.last_at - self.started,
             first_token_seconds=self.first_at - self.started,
         )
+
+
+def _no_numbers() -> GenerationError:
+    return GenerationError(
+        "The model computed NaN: its numbers overflowed, or its weights are damaged.",
+        "Choose dtype bf16 or fp32 in the loader; if that does not help, get the checkpoint again.",
+    )

@@ -11,7 +11,7 @@ import torch
 from ...utils.sampling import Sampling
 from .attention import upload
 from .pool import SCRATCH_PAGE
-from .sampling import SamplingRows, choose_tokens, fold_seed
+from .sampling import NO_TOKEN, SamplingRows, choose_tokens, fold_seed
 
 
 class Field(IntEnum):
@@ -75,7 +75,11 @@ class Rows:
     def start(
         self, rows: Sequence[int], lengths: Sequence[int], logits: torch.Tensor
     ) -> torch.Tensor:
-        """Draw the first token of prepared rows from `logits` [m, V]; they are active now."""
+        """Draw the first token of prepared rows from `logits` [m, V]; they are active now.
+
+        Returns:
+            the tokens [m]; NO_TOKEN for a row whose logits are not all numbers.
+        """
         pairs = upload(np.asarray([rows, lengths], dtype=np.int64), self.device)
         index, length = pairs[0], pairs[1]
         ints, floats, seen = self.ints[index], self.floats[index], self.seen[index]
@@ -85,7 +89,7 @@ class Rows:
         ints[:, Field.ACTIVE] = 1
         self.ints[index] = ints
         self.seen[index, tokens] = True
-        return tokens
+        return torch.where(logits.isnan().any(dim=-1), NO_TOKEN, tokens)
 
     def leave(self, rows: Sequence[int]) -> None:
         """Make these rows idle."""

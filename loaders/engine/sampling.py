@@ -16,6 +16,9 @@ from ...utils.sampling import Sampling
 
 # top_k can never ask for more, so one fixed-size selection serves every request of a batch.
 MAX_CANDIDATES = int(OPTION_RANGES["top_k"][1])
+# In place of a first token whose logits are not all numbers (NaN). Later ones need no check:
+# what is drawn among NaN is the same token for ever, which the repetition check stops.
+NO_TOKEN = -1
 _MASK32 = 0xFFFF_FFFF
 
 

@@ -1,5 +1,6 @@
 """Memory, prefixes, interrupts and errors of the fast engine; afterwards the next run is right."""
 
+import copy
 import gc
 import random
 import weakref
@@ -299,6 +300,17 @@ def test_an_error_of_the_callers_iterable_passes_through():
 def test_a_bad_picture_is_an_error_in_its_place():
     found = answers(engine(), [ask(picture(900, 3), "?"), REQUESTS[0]])
     assert isinstance(found[0], InputError) and found[1] == stock(REQUESTS[0])
+
+
+def test_nan_is_an_error_and_is_not_remembered():
+    model = copy.deepcopy(tiny().model)
+    model.model.visual.merger.linear_fc2.weight.data.fill_(float("nan"))
+    made, words = engine(model), ask("words alone", tokens=9)
+    found = answers(made, [REQUESTS[0], words])
+    assert isinstance(found[0], GenerationError) and "NaN" in str(found[0])
+    assert found[1] == stock(words)
+    model.load_state_dict(tiny().model.state_dict())
+    check(made, [REQUESTS[0]])
 
 
 def test_no_request_at_all():

@@ -157,6 +157,20 @@ def test_one_bad_request_is_reported_and_the_others_go_on(engine, pictures):
     assert isinstance(outcomes[0], Reply) and isinstance(outcomes[2], Reply)
 
 
+@pytest.fixture
+def blind(processor):
+    """A model whose pictures turn into NaN."""
+    model = build_model(processor.tokenizer)
+    model.model.visual.merger.linear_fc2.weight.data.fill_(float("nan"))
+    return ReferenceEngine(model, processor)
+
+
+def test_nan_is_an_error_and_no_answer(blind, pictures):
+    outcomes = dict(blind.generate([ask("a"), ask(pictures(64, 64), "b"), ask("c")]))
+    assert isinstance(outcomes[1], GenerationError) and "NaN" in str(outcomes[1])
+    assert isinstance(outcomes[0], Reply) and isinstance(outcomes[2], Reply)
+
+
 def test_a_prompt_longer_than_the_context_is_refused_with_both_counts(engine):
     (outcome,) = dict(engine.generate([ask("x" * 5000)])).values()
     assert isinstance(outcome, GenerationError)
