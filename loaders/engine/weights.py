@@ -46,6 +46,9 @@ def supports(module: Any) -> str | None:
     linears = [m for m in module.modules() if isinstance(m, nn.Linear)]
     if any(type(m) is not nn.Linear for m in linears) or not linears:
         return "its linear layers are not plain ones (quantized or adapted)"
+    # peft keeps the plain layer inside of its own, where it would be read without the adapter.
+    if any(hasattr(m, "base_layer") for m in module.modules()):
+        return "an adapter is attached to its layers"
     if any(m.bias is not None for layer in text.layers for m in _attention_linears(layer)):
         return "its attention has biases"
     if getattr(text.config, "hidden_act", "silu") != "silu":

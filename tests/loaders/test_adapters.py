@@ -6,6 +6,7 @@ import importlib.util
 import pytest
 import torch
 from checkpoint_kinds import edit_json, logits, write_adapter
+from engine_requests import ask
 from qwen3vl_nodes.loaders import catalog, local, torch_memory
 from qwen3vl_nodes.loaders import prepare as preparing
 from qwen3vl_nodes.loaders.adapters import apply, inspect_adapter, merge
@@ -49,6 +50,23 @@ def test_merged_by_hand(kind, adapter):
             product = stored[f"{key}.lora_B.weight"] @ stored[f"{key}.lora_A.weight"]
             expected = expected + 0.5 * 8 / 4 * product
         assert torch.allclose(after, expected, atol=1e-6), name
+
+
+@pytest.mark.skipif(not HAS_PEFT, reason="peft is not installed")
+@pytest.mark.filterwarnings("ignore")  # of peft
+def test_attached_reaches_the_answers(kind, adapter, monkeypatch):
+    """The fast engine would read the weights inside of peft's layers, and leave the adapter out."""
+    monkeypatch.setattr(local, "host", lambda: torch_memory)
+    monkeypatch.setattr(catalog, "folder_of", kind)
+    monkeypatch.setattr(catalog.comfy_bridge, "adapter_roots", lambda: [adapter.parent])
+    plain = LocalModel(LoadSettings("dense", device="cpu", dtype="fp32"))
+    found = []
+    for handle in (plain, *(plain.with_adapter(Adapter("style", 3.0, m)) for m in (True, False))):
+        with torch.inference_mode(), handle.open() as engine:
+            requests = [ask("A question", max_new_tokens=12, temperature=0.0)]
+            found.append([reply.text for _, reply in engine.generate(requests)])
+        handle.unload()
+    assert found[0] != found[1] == found[2]
 
 
 @pytest.mark.skipif(not HAS_PEFT, reason="peft is not installed")
