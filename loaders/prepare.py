@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from ..utils.errors import LoadError
 from . import catalog
 from .adapters import LoraFiles, inspect_adapter
-from .capability import Plan, plan
+from .capability import FP8, FROM_FP8, ONE_DEVICE, PLAIN, QUANTIZED, Plan, plan
 from .checkpoint import Checkpoint, inspect
 from .choices import amount, why_not_attached
-from .context import check_context
+from .context import UNSTRETCHED, check_context, with_context
+from .engine.weights import supports_config
 from .estimate import Estimate, check_room, estimate
 from .host import host
 from .machine import this_machine
@@ -37,6 +38,7 @@ def prepare(settings: LoadSettings) -> Prepared:
     machine, memory = this_machine(), host()
     check_context(checkpoint.config, settings.context)
     chosen = plan(settings, checkpoint, machine, memory.default_device(), memory.free_bytes)
+    _check_engine(settings, checkpoint, chosen)
     needed = estimate(checkpoint, chosen)
     check_room(needed, chosen, machine)
     return Prepared(checkpoint, chosen, needed, _loras(settings, checkpoint, chosen))
@@ -63,6 +65,42 @@ def _checkpoint(settings: LoadSettings) -> Checkpoint:
 
     fetch(list_files(settings.download, spec.repository), place, on_bytes)
     return inspect(place)
+
+
+def _check_engine(settings: LoadSettings, checkpoint: Checkpoint, chosen: Plan) -> None:
+    """Refuse the fast engine where settings and config tell that it cannot drive the model.
+
+    Whatever else makes it impossible is found by `engine.weights.supports`, on the module.
+
+    Raises:
+        LoadError: with every reason, and the choices that work.
+    """
+    if settings.engine != "fast":
+        return
+    reasons, ways = [], []
+    if chosen.placement != ONE_DEVICE:
+        reasons.append(f"device {chosen.placement} moves its layers about")
+        ways.append("one device")
+    if chosen.weights not in (PLAIN, FROM_FP8):
+        reasons.append("its weights stay quantized")
+        plain = {QUANTIZED: "quantization none", FP8: "dtype bf16"}
+        ways.append(plain.get(chosen.weights, "a checkpoint of plain weights"))
+    if not all(adapter.merged for adapter in settings.adapters):
+        reasons.append("a LoRA is attached to it")
+        ways.append("merged in the LoRA node")
+    text = with_context(checkpoint.config, settings.context, 5)["text_config"]
+    rope = text["rope_parameters"]["rope_type"]
+    own = supports_config(
+        text.get("hidden_act", "silu"), "default" if rope in UNSTRETCHED else rope
+    )
+    if own:
+        reasons, ways = [*reasons, own], []
+    if reasons:
+        also = f", or {' and '.join(ways)}" if ways else ""
+        raise LoadError(
+            f"The fast engine cannot run this model: {', and '.join(reasons)}.",
+            f"Choose engine auto or reference{also}.",
+        )
 
 
 def _loras(

@@ -51,10 +51,15 @@ def supports(module: Any) -> str | None:
         return "an adapter is attached to its layers"
     if any(m.bias is not None for layer in text.layers for m in _attention_linears(layer)):
         return "its attention has biases"
-    if getattr(text.config, "hidden_act", "silu") != "silu":
-        return f"its activation is {text.config.hidden_act}, not silu"
-    kind = getattr(text.rotary_emb, "rope_type", "default")
-    return None if kind in STATIC_ROPE else f"its rotary embedding is of the kind {kind!r}"
+    rope = getattr(text.rotary_emb, "rope_type", "default")
+    return supports_config(getattr(text.config, "hidden_act", "silu"), rope)
+
+
+def supports_config(activation: str, rope: str) -> str | None:
+    """The part of `supports` that a config tells before there is a module."""
+    if activation != "silu":
+        return f"its activation is {activation}, not silu"
+    return None if rope in STATIC_ROPE else f"its rotary embedding is of the kind {rope!r}"
 
 
 def has_experts(module: Any) -> bool:

@@ -1,10 +1,19 @@
-"""What the fast engine cannot drive goes to the reference engine."""
+"""What the fast engine cannot drive goes to the reference engine, or is refused early."""
+
+import dataclasses
+import json
 
 import pytest
+from checkpoint_kinds import edit_json
+from qwen3vl_nodes.loaders import catalog, local, torch_memory
+from qwen3vl_nodes.loaders import prepare as preparing
+from qwen3vl_nodes.loaders.capability import FP8, OFFLOAD, PACKED, QUANTIZED
 from qwen3vl_nodes.loaders.checkpoint import inspect
 from qwen3vl_nodes.loaders.engine.weights import supports
-from qwen3vl_nodes.loaders.settings import NATIVE
+from qwen3vl_nodes.loaders.local import LocalModel
+from qwen3vl_nodes.loaders.settings import NATIVE, YARN, Adapter, LoadSettings
 from qwen3vl_nodes.loaders.skeleton import empty_module, model_config
+from qwen3vl_nodes.utils.errors import LoadError
 from torch import float32, nn
 
 
@@ -27,3 +36,78 @@ def test_layers_inside_of_an_adapter_are_not_driven(module):
     mlp = module.model.language_model.layers[1].mlp
     mlp.down_proj = Around(mlp.down_proj)
     assert supports(module) == "an adapter is attached to its layers"
+
+
+@pytest.fixture
+def checkpoint_of(copy_of, monkeypatch):
+    """Settings for a tiny checkpoint with changes in its text_config; nothing may be built."""
+
+    def built(*_args):
+        raise AssertionError("weights were loaded")
+
+    def settings(**changes):
+        folder = copy_of("dense")
+        text = json.loads((folder / "config.json").read_text())["text_config"]
+        edit_json(folder / "config.json", text_config=text | changes)
+        monkeypatch.setattr(catalog, "folder_of", lambda _name: folder)
+        return LoadSettings("x", device="cpu", engine="fast")
+
+    for module in (local, preparing):
+        monkeypatch.setattr(module, "host", lambda: torch_memory)
+    monkeypatch.setattr(local, "build", built)
+    return settings
+
+
+def replan(monkeypatch, **changes):
+    """As if plan had decided so, which needs packages and GPUs that are not here."""
+    original = preparing.plan
+    planned = lambda *args: dataclasses.replace(original(*args), **changes)  # noqa: E731
+    monkeypatch.setattr(preparing, "plan", planned)
+
+
+STRETCHED = {"rope_type": "dynamic", "factor": 2.0, "mrope_section": [8, 4, 4], "rope_theta": 1e6}
+FOUR_BIT = {"weights": QUANTIZED, "quantization": "4-bit"}
+# What plan decides, what config.json says; the reason, and what may be chosen instead.
+REFUSED = {
+    "4-bit": (FOUR_BIT, {}, "stay quantized", ", or quantization none."),
+    "FP8": ({"weights": FP8}, {}, "stay quantized", ", or dtype bf16."),
+    "packed": ({"weights": PACKED}, {}, "stay quantized", ", or a checkpoint of plain weights."),
+    "offload": ({"placement": OFFLOAD}, {}, "GPU and RAM moves its layers", ", or one device."),
+    "gelu": ({}, {"hidden_act": "gelu"}, "gelu, not silu", "reference."),
+    "dynamic rope": ({}, {"rope_parameters": STRETCHED}, "'dynamic'", "reference."),
+    "two at once": (
+        {**FOUR_BIT, "placement": OFFLOAD}, {}, "about, and its weights",
+        ", or one device and quantization none."),
+    "no way out of one": (
+        {**FOUR_BIT}, {"hidden_act": "gelu"}, "quantized, and its act", "reference."),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_fast_is_refused_before_weights_load(checkpoint_of, monkeypatch, name):
+    planned, config, problem, remedy = REFUSED[name]
+    settings = checkpoint_of(**config)
+    replan(monkeypatch, **planned)
+    for ask in (LocalModel(settings).describe, lambda: local.LoadedModel(settings)):
+        with pytest.raises(LoadError) as caught:
+            ask()
+        assert problem in caught.value.problem
+        assert caught.value.remedy.startswith("Choose engine auto or reference")
+        assert caught.value.remedy.endswith(remedy)
+    LocalModel(dataclasses.replace(settings, engine="auto")).describe()
+
+
+def test_an_attached_lora_is_refused_before_weights_load(checkpoint_of, monkeypatch):
+    plain = LocalModel(checkpoint_of())
+    monkeypatch.setattr(preparing, "_loras", lambda *_: ())
+    plain.with_adapter(Adapter("style")).describe()
+    with pytest.raises(LoadError, match=r"LoRA is attached.*or merged in the LoRA node\."):
+        plain.with_adapter(Adapter("style", merged=False)).describe()
+
+
+@pytest.mark.parametrize("rope", ["default", "mrope", "yarn"])
+def test_fast_is_not_refused_without_need(checkpoint_of, rope):
+    settings = checkpoint_of(rope_parameters={**STRETCHED, "rope_type": rope})
+    LocalModel(settings).describe()
+    if rope != "yarn":
+        LocalModel(dataclasses.replace(settings, context=YARN)).describe()
