@@ -16,7 +16,7 @@ from lesson import Lesson, Talk, Visual, one
 from pages import Page, random_page
 from PIL import Image
 from printed import Line, Print, random_card, random_print, random_window
-from scenes import Scene, random_scene
+from scenes import Scene, random_frame, random_scene
 from shape_talks import TALKS
 from tools import signature
 from world import article
@@ -40,10 +40,15 @@ def fitted(picture: Image.Image, grid_wh: tuple[int, int]) -> Image.Image:
     return picture if picture.size == grid_wh else picture.resize(grid_wh, Image.BICUBIC)
 
 
-def near_size(rng: random.Random, grid_wh: tuple[int, int], shrink: float = 0.0) -> tuple[int, int]:
-    """A picture size that the processor rounds (with chance `shrink` enlarges) to this grid."""
+def near_size(
+    rng: random.Random, grid_wh: tuple[int, int], shrink: float = 0.0, least: float = 0.68
+) -> tuple[int, int]:
+    """A picture size that the processor rounds to this grid.
+
+    With chance `shrink` one down to `least` of it, drawn small and enlarged since.
+    """
     if rng.random() < shrink:
-        scale = rng.uniform(0.68, 0.95)
+        scale = rng.uniform(least, 0.95)
         return round(grid_wh[0] * scale), round(grid_wh[1] * scale)
     if rng.random() < 0.6:
         return grid_wh
@@ -72,7 +77,10 @@ def _system(rng: random.Random) -> str | None:
 
 def shapes(rng: random.Random, grid_wh: tuple[int, int]) -> Lesson:
     """One picture of shapes with several tasks."""
-    scene = random_scene(rng, near_size(rng, grid_wh))
+    least = min(0.9, max(0.3, 140 / min(grid_wh)))
+    size = near_size(rng, grid_wh, shrink=0.2, least=least)
+    frame = random_frame(rng, size) if rng.random() < 0.15 else None
+    scene = random_scene(rng, size, frame=frame)
     makers, weights = zip(*TALKS, strict=False)
     talks = tuple(make(rng, scene) for make in rng.choices(makers, weights, k=TALKS_A_PICTURE))
     lesson = Lesson((_picture(scene, grid_wh),), talks, _system(rng))

@@ -29,7 +29,7 @@ ROOM = {"shapes": 400, "several": 300}
 WORDS_ONLY_ROWS = 0.02
 # (shortest, longest) side and most pixels of the picture sizes a family is shown at.
 SIDES = {
-    "shapes": (160, 640, 640 * 640),
+    "shapes": (160, 896, 800 * 800),
     "printed": (160, 640, 512 * 512),
     "cards": (192, 640, 512 * 512),
     "pages": (448, 896, 800 * 800),
@@ -37,7 +37,7 @@ SIDES = {
     "several": (160, 448, 320 * 320),
     "agent": (160, 640, 640 * 480),
 }
-SMALL = 0.7  # of all batches but pages keep to small pictures, of which many more can be shown
+SMALL = 0.55  # of all batches but pages keep to small pictures, of which many more can be shown
 TASKS = (
     "caption_short",
     "caption_detailed",

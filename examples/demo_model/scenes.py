@@ -53,6 +53,14 @@ class Thing:
 
 
 @dataclass(frozen=True, slots=True)
+class Frame:
+    """A flat border around the ground, as padding leaves it; `room` is what is inside."""
+
+    room: Box
+    rgb: tuple[int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
 class Scene:
     """Things from left to right on a ground; `draw` gives the same pixels every time."""
 
@@ -61,11 +69,16 @@ class Scene:
     ground_colours: tuple[backgrounds.Colour, backgrounds.Colour]
     things: tuple[Thing, ...]
     noise_seed: int
+    frame: Frame | None = None
 
     def draw(self) -> Image.Image:
         """The scene as a picture; small things lie on large ones."""
         rng = random.Random(self.noise_seed)
         picture = backgrounds.draw(self.ground, self.size_wh, self.ground_colours, rng)
+        if self.frame:
+            inner = picture.crop(self.frame.room)
+            picture = Image.new("RGB", self.size_wh, self.frame.rgb)
+            picture.paste(inner, self.frame.room[:2])
         for thing in sorted(self.things, key=lambda t: -t.area):
             paint(picture, list(thing.points), thing.rgb)
         return picture
@@ -111,22 +124,43 @@ def visible_colours(ground_colours: tuple) -> list[str]:
     ]
 
 
+def random_frame(rng: random.Random, size_wh: tuple[int, int]) -> Frame:
+    """A border on one, two or all sides: black, white, grey or any muted colour."""
+    edges = []
+    for extent in size_wh:
+        before, after = (
+            round(extent * rng.uniform(0, 0.3)) if rng.random() < 0.5 else 0 for _ in range(2)
+        )
+        edges.append((before, extent - after))
+    grey = (128, 128, 128)
+    rgb = rng.choice(((0, 0, 0), (0, 0, 0), (255, 255, 255), grey))
+    if rng.random() < 0.3:
+        rgb = backgrounds.random_ground_colour(rng)
+    (left, right), (top, bottom) = edges
+    return Frame((left, top, right, bottom), rgb)
+
+
 def random_scene(
-    rng: random.Random, size_wh: tuple[int, int], count: int | None = None, kinds=backgrounds.KINDS
+    rng: random.Random,
+    size_wh: tuple[int, int],
+    count: int | None = None,
+    kinds=backgrounds.KINDS,
+    frame: Frame | None = None,
 ) -> Scene:
     """A scene of `count` things (or a random number of them; fewer if there is no room)."""
+    room = frame.room if frame else (0, 0, *size_wh)
     ground, ground_colours = random_ground(rng, kinds)
     colours = visible_colours(ground_colours)
     wanted = count or rng.choices(range(1, MAX_THINGS + 1), _COUNT_WEIGHTS)[0]
     things: list[Thing] = []
     for _ in range(wanted):
-        thing = _place_thing(rng, size_wh, _kind(rng, colours, things), things)
+        thing = _place_thing(rng, size_wh, room, _kind(rng, colours, things), things)
         if thing:
             things.append(thing)
     if not things:
-        return random_scene(rng, size_wh, count, kinds)
+        return random_scene(rng, size_wh, count, kinds, frame)
     ordered = tuple(sorted(things, key=lambda t: t.point[0]))
-    return Scene(size_wh, ground, ground_colours, ordered, rng.getrandbits(32))
+    return Scene(size_wh, ground, ground_colours, ordered, rng.getrandbits(32), frame)
 
 
 def _kind(rng: random.Random, colours: list[str], things: list[Thing]) -> tuple[str, str, str]:
@@ -144,31 +178,37 @@ def jittered(rng: random.Random, colour: str) -> tuple[int, int, int]:
     return backgrounds.near(COLOURS[colour], rng, COLOUR_JITTER)
 
 
-def _place_thing(rng, size_wh, kind, things) -> Thing | None:
+def _place_thing(rng, size_wh, room: Box, kind, things) -> Thing | None:
     colour, shape, size = kind
     width, height = size_wh
+    left, top, right, bottom = room
     for attempt in range(_TRIES):
         if attempt == _TRIES // 2:
             size = "small"
         side = rng.uniform(*SIZES[size]) * min(width, height)
         degrees = rng.uniform(-10, 10)
         half = side * 0.62
-        center = (rng.uniform(half, width - half), rng.uniform(half, height - half))
+        center = (rng.uniform(left + half, right - half), rng.uniform(top + half, bottom - half))
         points = outline(shape, center, side, degrees)
         thing = Thing(colour, shape, size, jittered(rng, colour), tuple(points), bounds(points))
-        if inside(thing.box, size_wh) and all(_apart(thing, t, width) for t in things):
+        if within(thing.box, room) and all(_apart(thing, t, width) for t in things):
             return thing
     return None
 
 
-def inside(box: Box, size_wh: tuple[int, int], margin: float = 1.5) -> bool:
-    """Whether a box lies in the picture."""
+def within(box: Box, room: Box, margin: float = 1.5) -> bool:
+    """Whether a box lies in another, `margin` pixels from its edges."""
     return (
-        box[0] >= margin
-        and box[1] >= margin
-        and box[2] <= size_wh[0] - margin
-        and box[3] <= size_wh[1] - margin
+        box[0] >= room[0] + margin
+        and box[1] >= room[1] + margin
+        and box[2] <= room[2] - margin
+        and box[3] <= room[3] - margin
     )
+
+
+def inside(box: Box, size_wh: tuple[int, int]) -> bool:
+    """Whether a box lies in the picture."""
+    return within(box, (0, 0, *size_wh))
 
 
 def overlap(a: Box, b: Box) -> float:

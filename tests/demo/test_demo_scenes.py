@@ -71,6 +71,18 @@ def test_a_scene_is_the_same_for_the_same_seed():
     assert first.draw().tobytes() == second.draw().tobytes()
 
 
+def test_a_frame_is_flat_and_holds_nothing():
+    for seed in range(20):
+        rng = random.Random(seed)
+        frame = scenes.random_frame(rng, (300, 240))
+        scene = scenes.random_scene(rng, (300, 240), frame=frame)
+        left, top, right, bottom = frame.room
+        outside = np.ones((240, 300), bool)
+        outside[top:bottom, left:right] = False
+        assert (np.asarray(scene.draw())[outside] == frame.rgb).all()
+        assert all(scenes.within(thing.box, frame.room) for thing in scene.things)
+
+
 def test_sizes_and_unseen_grounds():
     rng = random.Random(3)
     for _ in range(50):
