@@ -15,6 +15,7 @@ from .architecture import Architecture
 from .config_files import positive, read_json, refuse_code
 from .pieces import TORCH_DTYPES
 from .settings import Adapter
+from .stamp import stamp
 from .tensor_files import StoredTensor, read_header
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
@@ -40,11 +41,15 @@ class LoraLayer:
 
 @dataclass(frozen=True, slots=True)
 class LoraFiles:
-    """A checked adapter; `scale` is what its product is multiplied by."""
+    """A checked adapter; `scale` is what its product is multiplied by.
+
+    `version` is the folder's stamp from before anything of it was read.
+    """
 
     folder: Path
     scale: float
     layers: tuple[LoraLayer, ...]
+    version: str = ""
 
 
 def inspect_adapter(folder: Path, architecture: Architecture) -> LoraFiles:
@@ -53,7 +58,7 @@ def inspect_adapter(folder: Path, architecture: Architecture) -> LoraFiles:
     Raises:
         LoadError: it is no LoRA, is damaged, or was made for another model.
     """
-    path = folder / CONFIG
+    path, version = folder / CONFIG, stamp(folder)
     if not path.is_file():
         raise LoadError(f"{folder} has no {CONFIG}.", "Choose a folder that peft has saved.")
     config = read_json(path)
@@ -75,7 +80,7 @@ def inspect_adapter(folder: Path, architecture: Architecture) -> LoraFiles:
     scale = alpha / (math.sqrt(rank) if config.get("use_rslora") else rank)
     base = str(config.get("base_model_name_or_path") or "another model")[:120]
     layers = _layers(folder, architecture, rank, base)
-    return LoraFiles(folder, scale, layers)
+    return LoraFiles(folder, scale, layers, version)
 
 
 def _cannot_apply(path: Path, what: str) -> LoadError:

@@ -42,15 +42,20 @@ class ModelCache(Generic[L]):
         self._entries: dict[LoadSettings, _Entry[L]] = {}
 
     @contextmanager
-    def lease(self, settings: LoadSettings, load: Callable[[], L]) -> Iterator[L]:
+    def lease(
+        self,
+        settings: LoadSettings,
+        load: Callable[[], L],
+        is_current: Callable[[L], bool] = lambda _loaded: True,
+    ) -> Iterator[L]:
         """Use the model for these settings, loading it first where it is not there.
 
-        Other settings of the same model make way when nobody uses them: whoever changes a
-        setting wants the new one, not two copies.
+        One that is not current any more is loaded anew. Other settings of the same model make
+        way when nobody uses them: whoever changes a setting wants the new one, not two copies.
         """
         with self._lock:
             entry = self._entries.get(settings)
-            if entry is None:
+            if entry is None or not is_current(entry.loaded):
                 for other in [k for k in self._entries if k.model == settings.model]:
                     self.evict(other)
                 entry = self._entries[settings] = _Entry(load())

@@ -13,6 +13,7 @@ from pathlib import Path
 from ..utils.errors import LoadError
 from . import comfy_bridge
 from .architecture import MODEL_TYPES
+from .stamp import stamp
 
 DEMO_NAME = "Qwen3-VL-Demo"
 DEMO_FOLDER = Path(__file__).resolve().parent.parent / "examples" / "demo_model" / "qwen3-vl-demo"
@@ -68,6 +69,21 @@ def choices() -> list[str]:
 def adapter_choices() -> list[str]:
     """Names for the LoRA node's menu."""
     return list(_remembered().adapters) or [NO_ADAPTER]
+
+
+def version_of(name: str) -> str:
+    """The stamp of a model from the menu; "" where it is not on this machine.
+
+    Taken for every prompt, so the folder is looked up in what the menu has just found.
+    """
+    place = DEMO_FOLDER if name == DEMO_NAME else _remembered().models.get(name)
+    return stamp(place) if place else ""
+
+
+def adapter_version_of(name: str) -> str:
+    """The stamp of an adapter from the menu; "" where there is none."""
+    place = _remembered().adapters.get(name)
+    return stamp(place) if place else ""
 
 
 def spec_of(name: str) -> ModelSpec | None:
@@ -209,17 +225,17 @@ def _model_type(folder: Path) -> str | None:
 @dataclass(frozen=True, slots=True)
 class _Found:
     at: float
-    models: tuple[str, ...]
-    adapters: tuple[str, ...]
+    models: dict[str, Path]
+    adapters: dict[str, Path]
 
 
-_memory = _Found(float("-inf"), (), ())
+_memory = _Found(float("-inf"), {}, {})
 
 
 def _remembered() -> _Found:
     global _memory  # noqa: PLW0603 - two seconds of memory, no state to speak of
     if time.monotonic() - _memory.at > REMEMBER_SECONDS:
-        models = tuple(local_folders(_model_roots()))
-        adapters = tuple(adapter_folders(comfy_bridge.adapter_roots()))
+        models = local_folders(_model_roots())
+        adapters = adapter_folders(comfy_bridge.adapter_roots())
         _memory = _Found(time.monotonic(), models, adapters)
     return _memory

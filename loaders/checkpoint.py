@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from .companions import check_companions, half_downloads, refuse_half_download
 from .config_files import read_configs
 from .fp8_blocks import block_size, check_scales
 from .single_file import FILE_FP8, inspect_file
+from .stamp import stamp
 from .tensor_files import StoredTensor, check_index, read_header, weight_files
 from .tensor_names import canonical, check_tensors
 
@@ -28,7 +29,8 @@ class Checkpoint:
     """A folder, or a single file, that may be built.
 
     `config` is its config.json, `tensors` what its files hold, by Hugging Face's names;
-    `quantization` is the config's quant_method, None for plain weights.
+    `quantization` is the config's quant_method, None for plain weights; `version` the folder's
+    stamp from before anything of it was read.
     """
 
     folder: Path
@@ -38,6 +40,7 @@ class Checkpoint:
     config: Mapping[str, Any]
     tensors: Mapping[str, StoredTensor]
     quantization: str | None = None
+    version: str = ""
 
     @property
     def is_fp8(self) -> bool:
@@ -61,8 +64,9 @@ def inspect(folder: Path) -> Checkpoint:
     Raises:
         LoadError: naming the file and what to do about it.
     """
+    version = stamp(folder)
     try:
-        return _inspect(folder)
+        return replace(_inspect(folder), version=version)
     except LoadError as error:
         unfinished = half_downloads(folder)
         if not unfinished:

@@ -24,6 +24,7 @@ from .host import host
 from .prepare import Prepared, prepare
 from .report import loaded_text, loading_text, plan_text
 from .settings import PARK, UNLOAD, Adapter, LoadSettings
+from .stamp import stamp
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +53,9 @@ class LocalModel:
             InputError, LoadError: see `catalog`, `checkpoint`, `capability` and `build`.
         """
         try:
-            with MODEL_CACHE.lease(self.settings, lambda: LoadedModel(self.settings)) as loaded:
+            with MODEL_CACHE.lease(
+                self.settings, lambda: LoadedModel(self.settings), LoadedModel.is_current
+            ) as loaded:
                 loaded.claim()
                 yield loaded.engine
         finally:
@@ -92,7 +95,7 @@ class LoadedModel:
         started = time.perf_counter()
         prepared = prepare(settings)
         chosen = prepared.plan
-        self._settings = settings
+        self._settings, self._versions = settings, prepared.versions
         self._working_bytes = prepared.estimate.working_bytes
         built = _build(settings, prepared)
         parks = settings.keep == PARK and chosen.movable
@@ -115,6 +118,10 @@ class LoadedModel:
         )
         log.info(self.report)
         host().ProgressBar(1).show(0, self.report)
+
+    def is_current(self) -> bool:
+        """Whether its files are still those that it was loaded from."""
+        return all(stamp(folder) == version for folder, version in self._versions.items())
 
     def claim(self) -> None:
         """Tell ComfyUI that this model is the one in use; parked weights come back."""

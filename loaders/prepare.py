@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from ..utils.errors import LoadError
 from . import catalog
@@ -26,6 +27,12 @@ class Prepared:
     plan: Plan
     estimate: Estimate
     loras: tuple[tuple[Adapter, LoraFiles], ...] = ()
+
+    @property
+    def versions(self) -> dict[Path, str]:
+        """Each folder that will be read, and its stamp."""
+        read = [self.checkpoint, *(files for _, files in self.loras)]
+        return {files.folder: files.version for files in read}
 
 
 def prepare(settings: LoadSettings) -> Prepared:

@@ -100,6 +100,11 @@ class Qwen3VLLoader(io.ComfyNode):
         )
 
     @classmethod
+    def fingerprint_inputs(cls, model: str = "", **_inputs: object) -> str:
+        """Differs once the checkpoint is overwritten, so that what it answered is asked again."""
+        return catalog.version_of(model)
+
+    @classmethod
     def execute(
         cls,
         model: str,
@@ -187,6 +192,11 @@ class Qwen3VLLora(io.ComfyNode):
             ],
             outputs=[sockets.Model.Output(display_name="model")],
         )
+
+    @classmethod
+    def fingerprint_inputs(cls, adapter: str = "", **_inputs: object) -> str:
+        """Differs once the adapter is overwritten."""
+        return catalog.adapter_version_of(adapter)
 
     @classmethod
     def execute(cls, model: LocalModel, adapter: str, strength: float, mode: str) -> io.NodeOutput:
