@@ -12,6 +12,7 @@ from .checkpoint import Checkpoint
 from .choices import (
     HALVES,
     devices_here,
+    why_fp8_turned,
     why_not_attention,
     why_not_device,
     why_not_dtype,
@@ -180,22 +181,22 @@ def _quantized(
 def _fp8(
     dtype: str, checkpoint: Checkpoint, machine: Machine, device: torch.device
 ) -> tuple[str, list[str]]:
-    """FP8 weights stay FP8 where that works without a download; a chosen dtype turns them."""
+    """FP8 weights stay FP8 only where that is chosen, with every version of transformers."""
     moe = bool(checkpoint.architecture.text.sparse_layers)
     reason = why_not_fp8(machine, device, moe)
+    turned = why_fp8_turned(machine, device, moe)
     if checkpoint.quantization == FILE_FP8:
-        reason = "FP8 in a single file has no block scales"
-    if dtype == "fp8" and reason:
-        raise LoadError(
-            f"dtype fp8 was chosen, but {reason}.",
-            "Choose dtype auto or bf16: the FP8 weights are then turned into bf16 while loading.",
-        )
-    if dtype in ("auto", "fp8") and not reason:
-        if machine.transformers_major < 5 or dtype == "fp8":
-            return FP8, ["The weights stay FP8."]
-        reason = "transformers would download its FP8 kernels; choose dtype fp8 if you want that"
-    reason = reason if dtype == "auto" else f"dtype {dtype} was chosen"
-    return FROM_FP8, [f"The FP8 weights are turned into plain ones while loading: {reason}."]
+        reason = turned = "FP8 in a single file has no block scales"
+    if dtype == "fp8":
+        if reason:
+            raise LoadError(
+                f"dtype fp8 was chosen, but {reason}.",
+                "Choose dtype auto or bf16: the FP8 weights are then turned into bf16 while "
+                "loading.",
+            )
+        return FP8, ["The weights stay FP8."]
+    turned = turned if dtype == "auto" else f"dtype {dtype} was chosen"
+    return FROM_FP8, [f"The FP8 weights are turned into plain ones while loading: {turned}."]
 
 
 def _dtype(

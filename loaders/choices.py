@@ -103,6 +103,12 @@ def why_not_fp8(machine: Machine, device: torch.device, moe: bool = False) -> st
     return None if machine.has("triton") else _lacks("triton")
 
 
+def why_fp8_turned(machine: Machine, device: torch.device, moe: bool = False) -> str:
+    """Why dtype auto turns FP8 weights into plain ones: they cannot stay, or nobody asked."""
+    fetched = ", and transformers fetches its kernels" if machine.transformers_major >= 5 else ""
+    return why_not_fp8(machine, device, moe) or f"only dtype fp8 keeps them{fetched}"
+
+
 def why_not_packed(machine: Machine, method: str) -> str | None:
     """Why a prepared checkpoint of this quant_method cannot be loaded; None when it can."""
     if method not in PACKED:
@@ -127,8 +133,8 @@ def table(machine: Machine, device: torch.device) -> str:
     for name in ("flash_attention_2", "flash_attention_3"):
         rows.append((f"attention {name}", _answer(why_not_attention(machine, device, name))))
     rows.append(("quantization 8-bit, 4-bit", _answer(why_not_quantization(machine, device))))
-    native = why_not_fp8(machine, device)
-    rows.append(("FP8 checkpoints", f"as bf16: {native}" if native else "as FP8"))
+    turned = why_fp8_turned(machine, device)
+    rows.append(("FP8 checkpoints", f"become bf16, or what dtype says: {turned}"))
     for method in PACKED:
         rows.append((f"{method} checkpoints", _answer(why_not_packed(machine, method))))
     several = "yes" if len(machine.gpus) > 1 else f"no: {len(machine.gpus)} CUDA devices"

@@ -7,9 +7,10 @@ import pytest
 import torch
 from qwen3vl_nodes.loaders.capability import FP8, FROM_FP8, PACKED, PLAIN, QUANTIZED, plan
 from qwen3vl_nodes.loaders.checkpoint import inspect
-from qwen3vl_nodes.loaders.choices import table
+from qwen3vl_nodes.loaders.choices import table, why_not_fp8
 from qwen3vl_nodes.loaders.machine import PACKAGES, Gpu, Machine, this_machine
 from qwen3vl_nodes.loaders.settings import LoadSettings
+from qwen3vl_nodes.loaders.single_file import FILE_FP8
 from qwen3vl_nodes.utils.errors import InputError, LoadError
 
 GIB = 1024**3
@@ -47,7 +48,10 @@ AUTO = {
         box(H100), "dense", {"device": "cpu"}, ("cpu", torch.float32, PLAIN)),
     "second GPU": (
         box(H100, ADA), "dense", {"device": "cuda:1"}, ("cuda:1", torch.bfloat16, PLAIN)),
-    "FP8, transformers 4": (box(ADA, packages=OLD), "fp8", {}, ("cuda:0", torch.bfloat16, FP8)),
+    "FP8, transformers 4": (
+        box(ADA, packages=OLD), "fp8", {}, ("cuda:0", torch.bfloat16, FROM_FP8)),
+    "FP8 asked for, transformers 4": (
+        box(ADA, packages=OLD), "fp8", {"dtype": "fp8"}, ("cuda:0", torch.bfloat16, FP8)),
     "FP8 of experts, transformers 4": (
         box(H100, packages=OLD), "moe-fp8", {}, ("cuda:0", torch.bfloat16, FROM_FP8)),
     "FP8, transformers 5": (box(H100), "fp8", {}, ("cuda:0", torch.bfloat16, FROM_FP8)),
@@ -91,6 +95,11 @@ REFUSED = {
     "fp8 of plain weights": (box(H100), "dense", {"dtype": "fp8"}, "holds no FP8", "-FP8"),
     "fp8 on Ampere": (box(AMPERE, packages=OLD), "fp8", {"dtype": "fp8"}, "8.6", "bf16"),
     "fp8 without kernels": (box(H100), "fp8", {"dtype": "fp8"}, "package kernels", "bf16"),
+    "fp8 of experts, transformers 4": (
+        box(H100, packages=OLD), "moe-fp8", {"dtype": "fp8"}, "for experts", "bf16"),
+    "fp8 of a single file": (
+        box(H100, packages=OLD), "fp8", {"dtype": "fp8", "stored": FILE_FP8}, "block scales",
+        "bf16"),
     "fp8 on a CPU": (CPU, "fp8", {"dtype": "fp8"}, "do not run on cpu", "bf16"),
     "flash without a package": (
         box(H100), "dense", {"attention": "flash_attention_2"}, "package flash-attn",
@@ -160,8 +169,24 @@ def test_the_table_of_a_machine():
     assert "package flash-attn" not in text.split("flash_attention_3")[0]  # compute first
     rich = table(box(H100, packages=OLD | EXTRAS), torch.device("cuda:0"))
     assert "no:" not in rich.replace("no: 1 CUDA devices", "")
-    assert "as FP8" in rich
-    assert "as bf16" in table(CPU, torch.device("cpu"))
+
+
+@pytest.mark.parametrize("packages", [OLD, NEW, OLD | EXTRAS, NEW | EXTRAS])
+@pytest.mark.parametrize("machine", [CPU, box(TURING), box(ADA)])
+def test_the_table_and_auto_say_the_same_of_fp8(kind, machine, packages):
+    """Whatever is installed: auto turns FP8 weights, and both say why and how to keep them."""
+    machine = dataclasses.replace(machine, packages=packages)
+    device = torch.device("cuda:0" if machine.gpus else "cpu")
+    chosen = planned(kind("fp8"), machine)
+    note = next(note for note in chosen.notes if "FP8" in note)
+    row = next(line for line in table(machine, device).splitlines() if "FP8 checkpoints" in line)
+    assert chosen.weights == FROM_FP8 and "become bf16" in row
+    assert note.partition(": ")[2] == row.partition(": ")[2] + "."
+    works = why_not_fp8(machine, device) is None
+    assert ("only dtype fp8 keeps them" in row) == works
+    if works:
+        assert planned(kind("fp8"), machine, dtype="fp8").weights == FP8
+        assert ("fetches its kernels" in row) == (packages["transformers"] > "5")
 
 
 def test_this_machine_is_looked_at_once():
