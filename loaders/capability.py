@@ -49,6 +49,7 @@ class Plan:
     context: int = 0
     keep: str = ""
     notes: tuple[str, ...] = ()
+    could_stay_fp8: bool = False  # in half the memory, where dtype fp8 is chosen
 
     @property
     def movable(self) -> bool:
@@ -94,7 +95,13 @@ def plan(
         )
     if settings.keep == PARK and not chosen.movable:
         notes.append("Weights of this kind cannot be parked in RAM: they are unloaded instead.")
-    return replace(chosen, notes=tuple(notes))
+    could_stay = (
+        weights == FROM_FP8
+        and placement == ONE_DEVICE
+        and checkpoint.quantization != FILE_FP8
+        and not why_not_fp8(machine, device, bool(checkpoint.architecture.text.sparse_layers))
+    )
+    return replace(chosen, notes=tuple(notes), could_stay_fp8=could_stay)
 
 
 def _device(

@@ -23,14 +23,21 @@ def context_tokens(native: int, choice: str) -> int:
 
 
 def check_context(config: Mapping[str, Any], choice: str) -> None:
-    """Refuse to stretch what is stretched already.
+    """Refuse to stretch what is stretched already, and positions that say nothing readable.
 
     Raises:
-        LoadError: YaRN was chosen for a checkpoint whose config.json says how to stretch it.
+        LoadError: YaRN was chosen for a checkpoint whose config.json says how to stretch it, or
+            what it says is no object.
     """
     text = config["text_config"]
-    ropes = [text.get(key) for key in ("rope_scaling", "rope_parameters")]
-    kinds = [rope.get("rope_type") or rope.get("type") for rope in ropes if isinstance(rope, dict)]
+    ropes = {key: text.get(key) or {} for key in ("rope_scaling", "rope_parameters")}
+    for key, rope in ropes.items():
+        if not isinstance(rope, dict):
+            raise LoadError(
+                f"{key} in the checkpoint's config.json is {str(rope)[:40]!r}, not an object.",
+                "Get config.json again from where the checkpoint came from.",
+            )
+    kinds = [rope.get("rope_type") or rope.get("type") for rope in ropes.values()]
     stretched = [kind for kind in kinds if kind not in (None, *UNSTRETCHED)]
     if choice == YARN and stretched:
         raise LoadError(

@@ -9,7 +9,7 @@ import torch
 
 from ..utils.errors import LoadError
 from .architecture import Architecture
-from .capability import FP8, OFFLOAD, ONE_DEVICE, PACKED, QUANTIZED, SPREAD, Plan
+from .capability import FP8, OFFLOAD, ONE_DEVICE, PACKED, PLAIN, QUANTIZED, SPREAD, Plan
 from .checkpoint import Checkpoint
 from .choices import GB, amount
 from .machine import Machine
@@ -123,7 +123,9 @@ def _smaller(plan: Plan, machine: Machine) -> list[str]:
     ways = []
     if plan.dtype == torch.float32:
         ways.append("dtype bf16")
-    if plan.weights not in (QUANTIZED, FP8, PACKED) and machine.has("bitsandbytes"):
+    if plan.could_stay_fp8:
+        ways.append("dtype fp8")
+    if plan.weights == PLAIN and machine.has("bitsandbytes"):
         ways.append("quantization 8-bit or 4-bit")
     if plan.placement == ONE_DEVICE and plan.device.type == "cuda":
         ways += ["device all GPUs"] if len(machine.gpus) > 1 else []

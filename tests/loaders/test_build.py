@@ -190,6 +190,17 @@ def test_yarn_is_not_laid_over_yarn(kind, copy_of, monkeypatch):
     assert prepare(dataclasses.replace(stretched, model="dense")).plan.context > 4096
 
 
+@pytest.mark.parametrize("key", ["rope_scaling", "rope_parameters"])
+def test_positions_that_are_no_object_are_named(copy_of, monkeypatch, key):
+    folder = copy_of("dense")
+    config = json.loads((folder / "config.json").read_text())
+    config["text_config"][key] = "yarn"
+    (folder / "config.json").write_text(json.dumps(config))
+    monkeypatch.setattr(catalog, "folder_of", lambda _name: folder)
+    with pytest.raises(LoadError, match=f"{key} in .*config.json is 'yarn', not an object"):
+        prepare(LoadSettings("x", device="cpu"))
+
+
 STRANGE = {
     "an activation nobody has": {"hidden_act": "nonsense"},
     "several activations": {"hidden_act": ["silu"]},

@@ -85,6 +85,16 @@ def test_what_auto_comes_to(kind, name):
     assert all(note.endswith(".") for note in found.notes)
 
 
+def test_where_weights_could_stay_fp8(kind):
+    eight = box(ADA, packages=NEW | EXTRAS)
+    assert planned(kind("fp8"), eight).could_stay_fp8
+    assert not planned(kind("fp8"), eight, dtype="fp8").could_stay_fp8  # they do
+    assert not planned(kind("dense"), eight).could_stay_fp8
+    assert not planned(kind("fp8"), eight, stored=FILE_FP8).could_stay_fp8
+    assert not planned(kind("fp8"), eight, device="GPU and RAM").could_stay_fp8
+    assert not planned(kind("fp8"), box(AMPERE, packages=NEW | EXTRAS)).could_stay_fp8
+
+
 REFUSED = {
     "no such GPU": (box(H100), "dense", {"device": "cuda:3"}, "only 1 CUDA device", "cuda:0"),
     "no GPU": (CPU, "dense", {"device": "cuda:0"}, "no CUDA device", "auto, cpu"),

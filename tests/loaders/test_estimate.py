@@ -98,6 +98,10 @@ def test_what_cannot_fit_is_refused_with_what_can(kind):
     assert "66.7 GB" in caught.value.problem and "25.8 GB" in caught.value.problem
     for way in ("8-bit or 4-bit", "GPU and RAM", "smaller model"):
         assert way in caught.value.remedy
+    turned = plan_on(CUDA, weights=FROM_FP8, could_stay_fp8=True)
+    with pytest.raises(LoadError) as caught:
+        check_room(estimate(checkpoint, turned), turned, small)
+    assert "dtype fp8" in caught.value.remedy and "8-bit" not in caught.value.remedy
     offloaded = plan_on(CUDA, placement=estimating.OFFLOAD)
     check_room(estimate(checkpoint, offloaded), offloaded, small)
     four = Machine(gpus=small.gpus * 4, ram_bytes=1 << 30)

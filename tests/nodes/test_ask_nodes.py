@@ -189,7 +189,6 @@ def test_unloading_in_comfyui_empties_the_cache(model, images):
         ({"model": "Qwen3-VL-8B-Instruct"}, "Qwen3-VL-8B-Instruct is not on this machine.*hf down"),
         ({"model": "Nobody"}, "No Qwen3-VL checkpoint called 'Nobody'"),
         ({"device": "cuda:7"}, "Device cuda:7 was chosen, but"),
-        ({"quantization": "4-bit"}, "needs the package bitsandbytes"),
         ({"attention": "flash_attention_2"}, "flash_attention_2"),
     ],
 )
