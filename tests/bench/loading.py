@@ -50,6 +50,10 @@ SHAPES = {
 }
 
 
+# Small enough to stay on the disk for cycles, parking and the two models in turn.
+KEPT = ("tiny", "2B", "8B")
+
+
 def config_of(name: str, tokenizer, layers: int | None) -> dict:
     deep, hidden, heads, kv, inner, tied, depth, width, inside, experts = SHAPES[name]
     token = tokenizer.convert_tokens_to_ids
@@ -304,29 +308,39 @@ def main() -> None:
     reader.add_argument("--folder", type=Path, default=Path("/tmp/qwen3vl-bench"))  # noqa: S108
     reader.add_argument("--models", nargs="+", default=["2B", "8B", "8B-FP8", "30B-A3B"])
     reader.add_argument("--layers", type=int, default=16, help="layers of 30B-A3B")
+    reader.add_argument("--speed", nargs="*", help="models whose loading is timed; all of them")
     reader.add_argument("--cycles", type=int, default=50)
     chosen = reader.parse_args()
     hosts.host = local.host = lambda: torch_memory
     catalog.folder_of = Path  # a folder's path is its name here
     print(table(this_machine(), torch_memory.default_device()))
     kept: list[tuple[Path, int]] = []
-    for name in chosen.models:
-        folder = chosen.folder / name
-        shutil.rmtree(folder, ignore_errors=True)
-        started = time.perf_counter()
-        size = write_checkpoint(folder, name, chosen.layers if name == "30B-A3B" else None)
-        print(f"\n{name}: {size / GB:.2f} GB, written in {time.perf_counter() - started:.1f} s")
-        measure_speed(folder, size)
-        if name in ("tiny", "2B", "8B"):
-            kept.append((folder, size))
-        else:
-            shutil.rmtree(folder)
-    print()
-    measure_cycles(kept[0][0], chosen.cycles)
-    measure_parking(*kept[-1])
+    large = [name for name in chosen.models if name not in KEPT]
+    for name in [name for name in chosen.models if name in KEPT]:
+        kept.append(write_and_measure(chosen, name))
+    if kept:
+        print()
+        measure_cycles(kept[0][0], chosen.cycles)
+        measure_parking(*kept[-1])
     if len(kept) > 1:
         measure_two(kept[0][0], kept[1][0])
+    for folder, _ in kept:
+        shutil.rmtree(folder)
+    for name in large:
+        shutil.rmtree(write_and_measure(chosen, name)[0])
     shutil.rmtree(chosen.folder, ignore_errors=True)
+
+
+def write_and_measure(chosen: argparse.Namespace, name: str) -> tuple[Path, int]:
+    """Write a checkpoint, and measure its loading where that is asked for."""
+    folder = chosen.folder / name
+    shutil.rmtree(folder, ignore_errors=True)
+    started = time.perf_counter()
+    size = write_checkpoint(folder, name, chosen.layers if name == "30B-A3B" else None)
+    print(f"\n{name}: {size / GB:.2f} GB, written in {time.perf_counter() - started:.1f} s")
+    if chosen.speed is None or name in chosen.speed:
+        measure_speed(folder, size)
+    return folder, size
 
 
 if __name__ == "__main__":
