@@ -128,7 +128,7 @@ def test_an_interrupt_gets_through_while_a_long_prompt_is_read(processor):
     """Between two layers, not after the whole prompt."""
     model = build_model(processor.tokenizer, num_hidden_layers=30)
     for layer in model.model.language_model.layers:
-        layer.register_forward_hook(lambda *_: time.sleep(0.1))  # 3 s for the prompt
+        layer.register_forward_hook(lambda *_: time.sleep(0.3))  # 9 s for the prompt
     started = time.perf_counter()
 
     def stop(progress):
@@ -137,7 +137,7 @@ def test_an_interrupt_gets_through_while_a_long_prompt_is_read(processor):
 
     with pytest.raises(Interrupted):
         list(ReferenceEngine(model, processor).generate([ask("x")], stop))
-    assert time.perf_counter() - started < 2.0
+    assert time.perf_counter() - started < 6.0
     hooks = [m for m in model.modules() if m._forward_pre_hooks]
     assert not hooks
 

@@ -90,7 +90,7 @@ def test_lines_to_billions_of_pixels_cross_the_picture_where_they_should():
 def test_odd_wireframes_take_no_time(box: Box3D):
     started = time.perf_counter()
     drawn(grey(640, 480), Detection("thing", box))
-    assert time.perf_counter() - started < 2
+    assert time.perf_counter() - started < 5
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 900), (64, 48), (640, 480), (3000, 40)])
@@ -158,7 +158,7 @@ def test_a_label_of_a_million_characters_takes_no_time():
     label = "x\x00" * 5_000_000
     started = time.process_time()
     drawn(grey(320, 240), Detection(label, Box(0, 0.5, 1, 1)))
-    assert time.process_time() - started < 1
+    assert time.process_time() - started < 5
 
 
 @pytest.mark.parametrize("label", ["\x00\x01", "\ud800", "\U0010ffff", "\u202e"])

