@@ -95,12 +95,8 @@ def plan(
         )
     if settings.keep == PARK and not chosen.movable:
         notes.append("Weights of this kind cannot be parked in RAM: they are unloaded instead.")
-    could_stay = (
-        weights == FROM_FP8
-        and placement == ONE_DEVICE
-        and checkpoint.quantization != FILE_FP8
-        and not why_not_fp8(machine, device, bool(checkpoint.architecture.text.sparse_layers))
-    )
+    could_stay = weights == FROM_FP8 and placement == ONE_DEVICE
+    could_stay = could_stay and not _why_not_fp8(checkpoint, machine, device)
     return replace(chosen, notes=tuple(notes), could_stay_fp8=could_stay)
 
 
@@ -189,11 +185,7 @@ def _fp8(
     dtype: str, checkpoint: Checkpoint, machine: Machine, device: torch.device
 ) -> tuple[str, list[str]]:
     """FP8 weights stay FP8 only where that is chosen, with every version of transformers."""
-    moe = bool(checkpoint.architecture.text.sparse_layers)
-    reason = why_not_fp8(machine, device, moe)
-    turned = why_fp8_turned(machine, device, moe)
-    if checkpoint.quantization == FILE_FP8:
-        reason = turned = "FP8 in a single file has no block scales"
+    reason = _why_not_fp8(checkpoint, machine, device)
     if dtype == "fp8":
         if reason:
             raise LoadError(
@@ -202,8 +194,16 @@ def _fp8(
                 "loading.",
             )
         return FP8, ["The weights stay FP8."]
-    turned = turned if dtype == "auto" else f"dtype {dtype} was chosen"
+    turned = reason or why_fp8_turned(machine, device)
+    if dtype != "auto":
+        turned = f"dtype {dtype} was chosen"
     return FROM_FP8, [f"The FP8 weights are turned into plain ones while loading: {turned}."]
+
+
+def _why_not_fp8(checkpoint: Checkpoint, machine: Machine, device: torch.device) -> str | None:
+    if checkpoint.quantization == FILE_FP8:
+        return "FP8 in a single file has no block scales"
+    return why_not_fp8(machine, device, bool(checkpoint.architecture.text.sparse_layers))
 
 
 def _dtype(

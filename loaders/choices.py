@@ -103,10 +103,10 @@ def why_not_fp8(machine: Machine, device: torch.device, moe: bool = False) -> st
     return None if machine.has("triton") else _lacks("triton")
 
 
-def why_fp8_turned(machine: Machine, device: torch.device, moe: bool = False) -> str:
+def why_fp8_turned(machine: Machine, device: torch.device) -> str:
     """Why dtype auto turns FP8 weights into plain ones: they cannot stay, or nobody asked."""
     fetched = ", and transformers fetches its kernels" if machine.transformers_major >= 5 else ""
-    return why_not_fp8(machine, device, moe) or f"only dtype fp8 keeps them{fetched}"
+    return why_not_fp8(machine, device) or f"only dtype fp8 keeps them{fetched}"
 
 
 def why_not_packed(machine: Machine, method: str) -> str | None:

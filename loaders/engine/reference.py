@@ -14,12 +14,12 @@ from typing import Any
 import torch
 
 from ...utils.chat import Request
-from ...utils.errors import GenerationError, Qwen3VLError
+from ...utils.errors import Qwen3VLError
 from ...utils.sampling import Sampling, resolve
 from .meter import Meter, ignore_progress
 from .prompt import Prompt, PromptEncoder
 from .protocol import OnProgress, Outcome
-from .replies import Draft
+from .replies import Draft, too_large
 from .sampling import SamplingRows, choose_tokens
 from .worker import Steps
 
@@ -104,7 +104,7 @@ class ReferenceEngine:
             job.draft.restart()
         if len(left) == 1:
             meter.finish(0)
-            yield left[0].index, _too_large(left[0].prompt.length)
+            yield left[0].index, too_large(left[0].prompt.length)
             return
         half = (len(left) + 1) // 2
         yield from self._answer(left[:half], meter)
@@ -210,10 +210,3 @@ def end_token_ids(module: Any, tokenizer: Any) -> frozenset[int]:
     ids = module.generation_config.eos_token_id
     ids = [ids] if isinstance(ids, int) else list(ids or [])
     return frozenset([*ids, tokenizer.eos_token_id])
-
-
-def _too_large(prompt_tokens: int) -> GenerationError:
-    return GenerationError(
-        f"Out of memory for one request of {prompt_tokens} tokens.",
-        "Use smaller pictures (max_pixels), a smaller model, or free memory and try again.",
-    )

@@ -122,3 +122,11 @@ def _no_numbers() -> GenerationError:
         "The model computed NaN: its numbers overflowed, or its weights are damaged.",
         "Choose dtype bf16 or fp32 in the loader; if that does not help, get the checkpoint again.",
     )
+
+
+def too_large(tokens: int) -> GenerationError:
+    """What becomes of a request of so many prompt tokens that does not fit alone."""
+    return GenerationError(
+        f"Out of memory for one request of {tokens} tokens.",
+        "Use smaller pictures (max_pixels), a smaller model, or free memory and try again.",
+    )

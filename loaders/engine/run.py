@@ -10,13 +10,14 @@ from functools import partial
 
 import torch
 
-from ...utils.errors import GenerationError, Qwen3VLError
+from ...utils.errors import Qwen3VLError
 from .board import Board
 from .jobs import Intake, Job
 from .memory import Pages
 from .meter import Meter
 from .prefix import common
 from .protocol import Outcome
+from .replies import too_large
 from .step import Chunk, Readback, Stepper, bucket
 
 # A shared beginning shorter than this is not worth the copy of a page.
@@ -120,7 +121,7 @@ class Run:
                 if board.at_work():
                     board.waiting.appendleft(job)
                     return
-                board.fail(job.index, _too_large(job.length))
+                board.fail(job.index, too_large(job.length))
 
     def _next_job(self) -> Job | None:
         if self._board.waiting:
@@ -235,14 +236,7 @@ class Run:
             jobs[0].failures += 1
             if jobs[0].failures >= TRIES:
                 job = jobs.pop()
-                self._board.fail(job.index, _too_large(job.length))
+                self._board.fail(job.index, too_large(job.length))
         self._board.waiting.extendleft(reversed(jobs))
         self._stepper.attach()
         self._pages.refresh()
-
-
-def _too_large(tokens: int) -> GenerationError:
-    return GenerationError(
-        f"Out of memory for one request of {tokens} tokens.",
-        "Use smaller pictures (max_pixels), a smaller model, or free memory and try again.",
-    )
