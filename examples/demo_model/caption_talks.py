@@ -10,6 +10,7 @@ import wordings as say
 from answers import plural
 from asked import category, superlative, unique
 from lesson import Talk, one
+from phrasing import ask
 from scenes import Scene
 from world import article
 
@@ -38,25 +39,21 @@ def other_caption(rng: random.Random, scene: Scene) -> Talk:
 
 def _caption(rng: random.Random, scene: Scene, preset: str) -> Talk:
     words, answer = _STYLES[preset]
-    return one(preset, say.ask(rng, words, preset_id=preset), answer(scene))
+    return one(preset, ask(rng, words, preset_id=preset), answer(scene))
 
 
 def count(rng: random.Random, scene: Scene) -> Talk:
     """All objects, or those of one kind."""
     if rng.random() < 0.5:
-        return one(
-            "count", say.ask(rng, say.COUNT_ALL), answers.there_are(len(scene.things), "object")
-        )
+        return one("count", ask(rng, say.COUNT_ALL), answers.there_are(len(scene.things), "object"))
     noun, found = category(rng, scene, absent=0.15)
-    return one(
-        "count", say.ask(rng, say.COUNT_SOME, plural(noun)), answers.there_are(len(found), noun)
-    )
+    return one("count", ask(rng, say.COUNT_SOME, plural(noun)), answers.there_are(len(found), noun))
 
 
 def yes_no(rng: random.Random, scene: Scene) -> Talk:
     """Whether something is there."""
     noun, found = category(rng, scene, absent=0.5, generic=False)
-    return one("yes_no", say.ask(rng, say.IS_THERE, article(noun)), "Yes." if found else "No.")
+    return one("yes_no", ask(rng, say.IS_THERE, article(noun)), "Yes." if found else "No.")
 
 
 def attribute(rng: random.Random, scene: Scene) -> Talk:
@@ -69,25 +66,25 @@ def attribute(rng: random.Random, scene: Scene) -> Talk:
     if kind == 0:
         return one(
             "attribute",
-            say.ask(rng, say.WHICH_COLOUR, thing.shape),
+            ask(rng, say.WHICH_COLOUR, thing.shape),
             f"The {thing.shape} is {thing.colour}.",
         )
     if kind == 1:
         return one(
             "attribute",
-            say.ask(rng, say.WHICH_SHAPE, thing.colour),
+            ask(rng, say.WHICH_SHAPE, thing.colour),
             f"The {thing.colour} object is {article(thing.shape)}.",
         )
     if kind == 2:
         return one(
             "attribute",
-            say.ask(rng, say.WHICH_SIZE, thing.name),
+            ask(rng, say.WHICH_SIZE, thing.name),
             f"The {thing.name} is {thing.size}.",
         )
     place = scene.place(thing)
     return one(
         "attribute",
-        say.ask(rng, say.WHERE, thing.name),
+        ask(rng, say.WHERE, thing.name),
         f"The {thing.name} is {'in' if place == 'center' else 'at'} the {place}.",
     )
 
@@ -95,9 +92,9 @@ def attribute(rng: random.Random, scene: Scene) -> Talk:
 def extreme(rng: random.Random, scene: Scene) -> Talk:
     """The largest, topmost, leftmost ... object."""
     found = superlative(rng, scene) or ("left", scene.things[0])
-    return one("attribute", say.ask(rng, say.EXTREME[found[0]]), f"The {found[1].name}.")
+    return one("attribute", ask(rng, say.EXTREME[found[0]]), f"The {found[1].name}.")
 
 
 def ground(rng: random.Random, scene: Scene) -> Talk:
     """The kind of ground."""
-    return one("attribute", say.ask(rng, say.GROUND), f"The background is {scene.ground}.")
+    return one("attribute", ask(rng, say.GROUND), f"The background is {scene.ground}.")

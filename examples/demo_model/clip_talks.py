@@ -8,6 +8,7 @@ import answers
 import wordings as say
 from clips import SOURCE_FPS, Clip
 from lesson import Talk, one
+from phrasing import ask
 
 
 def pair_times(indices: list[int]) -> tuple[float, ...]:
@@ -19,7 +20,7 @@ def pair_times(indices: list[int]) -> tuple[float, ...]:
 def talks(rng: random.Random, clip: Clip, indices: list[int]) -> list[Talk]:
     """Events always, the other tasks in turn."""
     result = [
-        one("events", say.ask(rng, say.EVENTS, preset_id="video_events"), answers.events(clip)),
+        one("events", ask(rng, say.EVENTS, preset_id="video_events"), answers.events(clip)),
         at_second(rng, clip),
         at_second(rng, clip),
     ]
@@ -27,7 +28,7 @@ def talks(rng: random.Random, clip: Clip, indices: list[int]) -> list[Talk]:
         result.append(
             one(
                 "video_caption",
-                say.ask(rng, say.VIDEO, preset_id="video_describe"),
+                ask(rng, say.VIDEO, preset_id="video_describe"),
                 answers.video_caption(clip),
             )
         )
@@ -53,7 +54,7 @@ def at_second(rng: random.Random, clip: Clip) -> Talk:
     shown = f"{time:g}" if time == int(time) else f"{time:.2f}".rstrip("0")
     return one(
         "at_second",
-        say.ask(rng, say.AT_SECOND, shown, preset_id="video_second"),
+        ask(rng, say.AT_SECOND, shown, preset_id="video_second"),
         answers.at_second(clip, time),
     )
 
@@ -72,5 +73,5 @@ def grounding(rng: random.Random, clip: Clip, indices: list[int]) -> Talk:
                 "label": event.thing.name,
             }
         )
-    question = say.ask(rng, say.GROUNDING, event.thing.name, preset_id="video_grounding")
+    question = ask(rng, say.GROUNDING, event.thing.name, preset_id="video_grounding")
     return one("grounding", question, answers.fenced_items(items))

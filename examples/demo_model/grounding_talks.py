@@ -11,6 +11,7 @@ import wordings as say
 from answers import plural
 from asked import category, near_miss, superlative
 from lesson import Talk, one
+from phrasing import ask
 from scenes import Scene, Thing
 
 
@@ -48,7 +49,7 @@ def _asked(
 def boxes(rng: random.Random, scene: Scene) -> Talk:
     """Boxes by category; `[]` for what is not there."""
     noun, found, label = _asked(rng, scene, absent=0.22)
-    question = say.ask(rng, say.BOXES, noun, preset_id="ground_boxes")
+    question = ask(rng, say.BOXES, noun, preset_id="ground_boxes")
     return one(
         "boxes" if found else "absent",
         question,
@@ -74,7 +75,7 @@ def referring(rng: random.Random, scene: Scene) -> Talk:
         phrase, found = category(rng, scene, absent=0.2, generic=False)
         if rng.random() < 0.3:
             phrase = "the " + phrase
-    question = say.ask(rng, say.REFERRING, phrase, preset_id="ground_phrase")
+    question = ask(rng, say.REFERRING, phrase, preset_id="ground_phrase")
     return one(
         "referring", question, answers.fenced_items(box_items(scene, found, lambda t: phrase))
     )
@@ -94,9 +95,7 @@ def attributes(rng: random.Random, scene: Scene) -> Talk:
     keys = ["type", "color"] if rng.random() < 0.6 else rng.sample(list(values), rng.randint(1, 3))
     example = {"bbox_2d": "[x1, y1, x2, y2]", "label": noun} | dict.fromkeys(keys, "...")
     shown = json.dumps(example).replace('"[', "[").replace(']"', "]")
-    words = say.ask(
-        rng, say.ATTRIBUTES, noun, " and ".join(keys), shown, preset_id="ground_attributes"
-    )
+    words = ask(rng, say.ATTRIBUTES, noun, " and ".join(keys), shown, preset_id="ground_attributes")
     items = box_items(scene, found, lambda t: noun)
     for item, thing in zip(items, found, strict=False):
         item |= {k: values[k](thing) for k in keys}
@@ -111,6 +110,6 @@ def points(rng: random.Random, scene: Scene) -> Talk:
     ]
     return one(
         "points",
-        say.ask(rng, say.POINTS, noun, preset_id="ground_by_points"),
+        ask(rng, say.POINTS, noun, preset_id="ground_by_points"),
         answers.fenced_items(items),
     )

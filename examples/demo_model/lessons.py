@@ -14,6 +14,7 @@ import wordings as say
 from clips import random_clip, sample_indices
 from lesson import Lesson, Talk, Visual, one
 from pages import Page, random_page
+from phrasing import ask, vary
 from PIL import Image
 from printed import Line, Print, random_card, random_print, random_window
 from scenes import Scene, random_frame, random_scene
@@ -157,7 +158,7 @@ def _which_picture(rng: random.Random, scenes: list[Scene]) -> Talk:
         ]
         if holders == [k]:
             return one(
-                "which_picture", say.ask(rng, say.WHICH_PICTURE, article(noun)), f"Picture {k + 1}."
+                "which_picture", ask(rng, say.WHICH_PICTURE, article(noun)), f"Picture {k + 1}."
             )
     return _about_all(rng, scenes)
 
@@ -168,24 +169,24 @@ def _about_all(rng: random.Random, scenes: list[Scene]) -> Talk:
     if kind < 0.25:
         return one(
             "how_many_pictures",
-            say.ask(rng, say.HOW_MANY_PICTURES),
+            ask(rng, say.HOW_MANY_PICTURES),
             f"There are {len(scenes)} pictures.",
         )
     if kind < 0.4 and counts.count(max(counts)) == 1:
         return one(
             "which_picture",
-            say.ask(rng, say.MORE_OBJECTS),
+            ask(rng, say.MORE_OBJECTS),
             f"Picture {counts.index(max(counts)) + 1}.",
         )
     if kind < 0.7:
         k = rng.randrange(len(scenes))
         return one(
             "one_picture",
-            say.ask(rng, say.ONE_PICTURE, str(k + 1)),
+            ask(rng, say.ONE_PICTURE, str(k + 1)),
             answers.caption(scenes[k].things),
         )
     text = "\n".join(f"Picture {k + 1}: {answers.caption(s.things)}" for k, s in enumerate(scenes))
-    return one("each_picture", say.ask(rng, say.EACH_PICTURE), text)
+    return one("each_picture", ask(rng, say.EACH_PICTURE), text)
 
 
 def agent(rng: random.Random, grid_wh: tuple[int, int]) -> Lesson:
@@ -205,7 +206,7 @@ def agent(rng: random.Random, grid_wh: tuple[int, int]) -> Lesson:
             for line, (box, _) in zip(screen.lines, screen.plates, strict=False)
         ]
     talks = [
-        one("click", say.ask(rng, words, name), answers.click(point, size, tool, action))
+        one("click", ask(rng, words, name), answers.click(point, size, tool, action))
         for name, point, words in rng.choices(targets, k=3)
     ]
     lesson = Lesson(
@@ -223,7 +224,7 @@ def words_only(rng: random.Random, grid_wh: tuple[int, int]) -> Lesson:
     asked = (*say.SHORT[:6], *say.DETAILED[:3], *say.COUNT_ALL, *say.READ[:4])
     talks = [
         one("no_picture", rng.choice(hello), "Hello! Show me a picture."),
-        one("no_picture", say.vary(rng, rng.choice(asked)), "There is no picture."),
+        one("no_picture", vary(rng, rng.choice(asked)), "There is no picture."),
         one(
             "no_picture",
             rng.choice(("What can you do?", "Who are you?", "Help")),

@@ -9,6 +9,7 @@ import answers
 import wordings as say
 from lesson import Talk, one
 from pages import Page
+from phrasing import ask
 from printed import FIELDS, Line, Print
 
 
@@ -24,8 +25,8 @@ def reading(rng: random.Random, picture: Print) -> list[Talk]:
     text = answers.text_lines(picture.lines)
     spotted = answers.fenced_items(_text_items(picture.lines, picture.size_wh))
     talks = [
-        one("ocr", say.ask(rng, say.READ, preset_id=rng.choice(("read_text", "read_plain"))), text),
-        one("spotting", say.ask(rng, say.SPOT, preset_id="read_lines"), spotted),
+        one("ocr", ask(rng, say.READ, preset_id=rng.choice(("read_text", "read_plain"))), text),
+        one("spotting", ask(rng, say.SPOT, preset_id="read_lines"), spotted),
     ]
     if rng.random() < 0.3:
         talks.append(_caption(rng, answers.print_caption(picture)))
@@ -33,7 +34,7 @@ def reading(rng: random.Random, picture: Print) -> list[Talk]:
 
 
 def _caption(rng: random.Random, text: str) -> Talk:
-    return one("caption_text", say.ask(rng, say.SHORT, preset_id="caption_short"), text)
+    return one("caption_text", ask(rng, say.SHORT, preset_id="caption_short"), text)
 
 
 def card(rng: random.Random, picture: Print) -> list[Talk]:
@@ -46,12 +47,12 @@ def card(rng: random.Random, picture: Print) -> list[Talk]:
     talks = [
         one(
             "key_values",
-            say.ask(rng, say.KEY_VALUES, pattern, preset_id="read_fields"),
+            ask(rng, say.KEY_VALUES, pattern, preset_id="read_fields"),
             answers.fenced_fields({k: given.get(k, "") for k in keys}),
         )
     ]
     key, value = rng.choice(picture.fields)
-    talks.append(one("field", say.ask(rng, say.FIELD, key), f"{value}"))
+    talks.append(one("field", ask(rng, say.FIELD, key), f"{value}"))
     return talks + reading(rng, picture)[: rng.randint(0, 2)]
 
 
@@ -60,14 +61,14 @@ def page(rng: random.Random, picture: Page) -> list[Talk]:
     talks = [
         one(
             "markdown",
-            say.ask(rng, say.MARKDOWN, preset_id="document_markdown"),
+            ask(rng, say.MARKDOWN, preset_id="document_markdown"),
             answers.markdown(picture),
         ),
-        one("html", say.ask(rng, say.HTML, preset_id="document_html"), answers.html(picture)),
+        one("html", ask(rng, say.HTML, preset_id="document_html"), answers.html(picture)),
     ]
     if rng.random() < 0.3:
         talks.append(_caption(rng, answers.page_caption(picture)))
     lines = [line for block in picture.blocks if block.kind != "table" for line in block.lines]
     if rng.random() < 0.25 and not any(b.kind == "table" for b in picture.blocks):
-        talks.append(one("ocr", say.ask(rng, say.READ), answers.text_lines(lines)))
+        talks.append(one("ocr", ask(rng, say.READ), answers.text_lines(lines)))
     return talks

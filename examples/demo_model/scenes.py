@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import backgrounds
 from PIL import Image
 from shapes import Box, Point, bounds, outline, paint
-from world import COLOUR_JITTER, COLOURS, MIN_CONTRAST, SHAPES, SIZES, article
+from world import COLOUR_JITTER, COLOURS, MIN_CONTRAST, SHAPES, SIZES
 
 MAX_THINGS = 5
 _COUNT_WEIGHTS = (0.16, 0.22, 0.24, 0.20, 0.18)
@@ -237,8 +237,3 @@ def listing(names: list[str]) -> str:
     if len(names) < 2:
         return "".join(names)
     return ", ".join(names[:-1]) + " and " + names[-1]
-
-
-def name_list(things: tuple[Thing, ...]) -> str:
-    """As in "a red circle, a blue star and an orange heart"."""
-    return listing([article(t.name) for t in things])

@@ -12,6 +12,7 @@ import wordings as say
 from asked import superlative
 from grounding_talks import box_items
 from lesson import Talk
+from phrasing import ask
 from scenes import Scene
 
 
@@ -19,7 +20,7 @@ def chat(rng: random.Random, scene: Scene) -> Talk:
     """Two turns; the second refers back to the answer of the first."""
     found = superlative(rng, scene)
     if found is None or rng.random() < 0.4:
-        first = (say.ask(rng, say.COUNT_ALL), answers.there_are(len(scene.things), "object"))
+        first = (ask(rng, say.COUNT_ALL), answers.there_are(len(scene.things), "object"))
         follow = rng.choice(
             (
                 ("What are they?", answers.caption(scene.things)),
@@ -56,7 +57,7 @@ def chat(rng: random.Random, scene: Scene) -> Talk:
             ),
         )
     )
-    return Talk("chat", ((say.ask(rng, say.EXTREME[kind]), f"The {thing.name}."), follow))
+    return Talk("chat", ((ask(rng, say.EXTREME[kind]), f"The {thing.name}."), follow))
 
 
 TALKS: tuple[tuple[Callable[[random.Random, Scene], Talk], float], ...] = (

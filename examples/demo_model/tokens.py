@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 
 import lessons
+from phrasing import TASKS_FILE
 from tokenizers import (
     AddedToken,
     Regex,
@@ -16,7 +17,6 @@ from tokenizers import (
     trainers,
 )
 from tools import signature
-from wordings import TASKS_FILE
 from world import WORDS
 
 # Qwen2's splitting: letters with one leading mark, digits one by one, marks, line ends, spaces.

@@ -1,14 +1,7 @@
-"""What users ask: the pack's own prompts from tasks.yaml, and other wordings of each task."""
+"""What users ask: several wordings of each task, the first as Qwen writes it."""
 
 # ruff: noqa: E501 (prompts are quoted whole)
 from __future__ import annotations
-
-import functools
-import random
-import re
-from pathlib import Path
-
-TASKS_FILE = Path(__file__).resolve().parents[2] / "utils" / "tasks.yaml"
 
 SHORT = (
     "Describe this image in one sentence.",
@@ -294,48 +287,3 @@ SYSTEMS = (
     "Answer briefly and precisely.",
     "You are an image captioner.",
 )
-
-# Which answer style a preset of tasks.yaml gets, by the last part of its id.
-STYLE_OF_PRESET = {
-    "short": SHORT,
-    "detailed": DETAILED,
-    "tags": TAGS,
-    "prompt": PROMPT,
-    "alt_text": ALT_TEXT,
-    "training": TRAINING,
-    "style": STYLE,
-    "count": COUNT_KINDS,
-}
-
-
-@functools.cache
-def preset(task_id: str) -> str | None:
-    """The pack's own prompt for a task, fields left in braces; None where it has none."""
-    import yaml
-
-    entries = yaml.safe_load(TASKS_FILE.read_text(encoding="utf-8")) if TASKS_FILE.exists() else {}
-    return entries.get(task_id, {}).get("prompt")
-
-
-def ask(rng: random.Random, wordings: tuple[str, ...], *values: str, preset_id: str = "") -> str:
-    """One wording of a task with its values filled in; the pack's own prompt in 45 of 100 cases."""
-    own = preset(preset_id) if preset_id else None
-    if own and rng.random() < 0.5:
-        names = dict(zip(dict.fromkeys(re.findall(r"\{(\w+)\}", own)), values, strict=False))
-        return re.sub(r"\{(\w+)\}", lambda found: names[found[1]], own)
-    if rng.random() < 0.35:
-        return wordings[0].format(*values)
-    return vary(rng, rng.choice(wordings).format(*values))
-
-
-def vary(rng: random.Random, text: str) -> str:
-    """The same request as hasty or polite people type it."""
-    if rng.random() < 0.6 or "qwenvl" in text.lower():
-        return text
-    if rng.random() < 0.4:
-        text = text[0].lower() + text[1:]
-    if rng.random() < 0.4:
-        text = text.rstrip(".?")
-    if rng.random() < 0.15:
-        text = "Please " + text[0].lower() + text[1:]
-    return text

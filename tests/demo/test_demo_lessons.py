@@ -7,6 +7,7 @@ import re
 import lessons
 import numpy as np
 import packing
+import phrasing
 import pytest
 import scores
 import tokens
@@ -99,9 +100,9 @@ def test_every_caption_preset_of_the_pack_is_taught():
 
 def test_a_repeated_field_of_a_prompt_is_filled_in_everywhere():
     rng = random.Random(0)
-    own = wordings.preset("ground_by_points").replace("{things}", "red star")
+    own = phrasing.preset("ground_by_points").replace("{things}", "red star")
     asked = {
-        wordings.ask(rng, wordings.POINTS, "red star", preset_id="ground_by_points")
+        phrasing.ask(rng, wordings.POINTS, "red star", preset_id="ground_by_points")
         for _ in range(40)
     }
     assert own in asked
