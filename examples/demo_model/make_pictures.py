@@ -40,7 +40,7 @@ def pictures() -> dict[str, scenes.Scene | printed.Print | pages.Page]:
         name: printed.random_print(random.Random(seed), size, count)
         for name, (seed, size, count) in PRINT.items()
     }
-    made["card"] = printed.random_card(random.Random(2000110), (416, 288))
+    made["card"] = printed.random_card(random.Random(2000132), (416, 288))
     made["window"] = printed.random_window(random.Random(2000110), (480, 320))
     made["page"] = pages.random_page(random.Random(2000180), (512, 640))
     return made

@@ -70,7 +70,7 @@ def questions(number: int, seed: int) -> list[Question]:
 def _scene(rng: random.Random) -> scenes.Scene:
     if rng.random() < 0.1:
         return scenes.random_scene(
-            rng, scenes.random_size(rng, 150, 704), kinds=backgrounds.UNSEEN_KINDS
+            rng, scenes.random_size(rng, 128, 1024), kinds=backgrounds.UNSEEN_KINDS
         )
     return scenes.random_scene(rng, scenes.random_size(rng))
 

@@ -303,6 +303,12 @@ def measure_parking(folder: Path, size: int) -> None:
     handle.unload()
 
 
+def use_torch_memory() -> None:
+    """No ComfyUI, and a folder's path is its name."""
+    hosts.host = local.host = lambda: torch_memory
+    catalog.folder_of = Path
+
+
 def main() -> None:
     reader = argparse.ArgumentParser()
     reader.add_argument("--folder", type=Path, default=Path("/tmp/qwen3vl-bench"))  # noqa: S108
@@ -311,8 +317,7 @@ def main() -> None:
     reader.add_argument("--speed", nargs="*", help="models whose loading is timed; all of them")
     reader.add_argument("--cycles", type=int, default=50)
     chosen = reader.parse_args()
-    hosts.host = local.host = lambda: torch_memory
-    catalog.folder_of = Path  # a folder's path is its name here
+    use_torch_memory()
     print(table(this_machine(), torch_memory.default_device()))
     kept: list[tuple[Path, int]] = []
     large = [name for name in chosen.models if name not in KEPT]

@@ -1,0 +1,94 @@
+"""Loads one checkpoint in every way that this machine's GPUs allow, and compares the answers.
+
+    python tests/bench/placements.py --folder /tmp/bench [--model 2B]
+
+Ballast leaves each GPU room for 60 % of the weights, so that "all GPUs" needs two of them and
+"GPU and RAM" needs RAM. The FP8 line wants what the capability table asks for (transformers 4.57
+brings its own kernels). Every way must give the tokens of one device, FP8 those of FP8 on bf16.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import time
+from collections import Counter
+from pathlib import Path
+
+import loading  # first: it makes the pack importable
+import torch
+from qwen3vl_nodes.loaders import torch_memory
+from qwen3vl_nodes.loaders.cache import MODEL_CACHE
+from qwen3vl_nodes.loaders.choices import table
+from qwen3vl_nodes.loaders.local import LocalModel
+from qwen3vl_nodes.loaders.machine import this_machine
+from qwen3vl_nodes.loaders.settings import ALL_GPUS, GPU_AND_RAM, LoadSettings
+from qwen3vl_nodes.utils.errors import Qwen3VLError
+
+ROOM = 0.6  # share of the weights that fits on one GPU
+
+
+def weights_by_device(handle: LocalModel) -> str:
+    """Where the weights are, in GB; `meta` is what accelerate keeps in RAM."""
+    with handle.open() as engine:
+        sizes: Counter[str] = Counter()
+        for weight in engine._module.parameters():
+            sizes[str(weight.device)] += weight.numel() * weight.element_size()
+    return ", ".join(f"{device} {size / loading.GB:.2f} GB" for device, size in sizes.items())
+
+
+def ballast(size_bytes: int) -> list[torch.Tensor]:
+    """What takes all of every GPU but ROOM of the weights."""
+    kept = int(size_bytes * ROOM)
+    return [
+        torch.empty(max(0, torch.cuda.mem_get_info(n)[0] - kept), dtype=torch.uint8, device=n)
+        for n in range(torch.cuda.device_count())
+    ]
+
+
+def measure(title: str, folder: Path, expected: list | None, **settings) -> list | None:
+    """Load, answer and compare once; the answer, or None where this machine cannot."""
+    handle = LocalModel(LoadSettings(str(folder), **settings))
+    started = time.perf_counter()
+    try:
+        found = loading.answer(handle)
+        seconds = time.perf_counter() - started
+        same = "" if expected is None else f", same answer: {found == expected}"
+        print(f"{title}: {seconds:.1f} s with the answer, {weights_by_device(handle)}{same}")
+        return found
+    except Qwen3VLError as error:
+        print(f"{title}: {error}")
+        return None
+    finally:
+        MODEL_CACHE.clear()
+
+
+def main() -> None:
+    """Write the checkpoints, load them in every way, remove them."""
+    reader = argparse.ArgumentParser()
+    reader.add_argument("--folder", type=Path, default=Path("/tmp/qwen3vl-bench"))  # noqa: S108
+    reader.add_argument("--model", default="2B", choices=("tiny", "2B", "8B"))
+    chosen = reader.parse_args()
+    loading.use_torch_memory()
+    print(table(this_machine(), torch_memory.default_device()))
+    folder = chosen.folder / chosen.model
+    shutil.rmtree(folder, ignore_errors=True)
+    size = loading.write_checkpoint(folder, chosen.model, None)
+    expected = measure("one device", folder, None, engine="reference")
+    for n in range(1, torch.cuda.device_count()):
+        measure(f"cuda:{n}", folder, expected, engine="reference", device=f"cuda:{n}")
+    taken = ballast(size)
+    for device in (ALL_GPUS, GPU_AND_RAM):
+        measure(device, folder, expected, device=device)
+    del taken
+    torch.cuda.empty_cache()
+    shutil.rmtree(folder)
+    eight = chosen.folder / "8B-FP8"
+    loading.write_checkpoint(eight, "8B-FP8", 4)
+    measure("FP8 as bf16", eight, None, engine="reference")
+    measure("FP8 as it is", eight, None, dtype="fp8")
+    shutil.rmtree(chosen.folder)
+
+
+if __name__ == "__main__":
+    main()
