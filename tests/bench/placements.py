@@ -3,8 +3,9 @@
     python tests/bench/placements.py --folder /tmp/bench [--model 2B]
 
 Ballast leaves each GPU room for 60 % of the weights, so that "all GPUs" needs two of them and
-"GPU and RAM" needs RAM. The FP8 line wants what the capability table asks for (transformers 4.57
-brings its own kernels). Every way must give the tokens of one device, FP8 those of FP8 on bf16.
+"GPU and RAM" needs RAM; all of these must give the tokens of one device. FP8 as it is wants what
+the capability table says (transformers 4.57 brings its own kernels), and rounds activations too,
+so that its tokens may differ from those of the same weights as bf16.
 """
 
 from __future__ import annotations
