@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from .errors import InputError
 from .ledger import Ledger
 from .picture_files import MAX_FILE_BYTES, picture_paths
-from .safe_paths import inside
 from .sidecar_files import Journal, caption_path, clashing, fingerprint
 
 
@@ -38,10 +38,10 @@ class CaptionRun:
         """Pictures to caption, in order; all others are entered in the ledger.
 
         Raises:
-            InputError: the folder holds no picture at all.
+            InputError: the folder holds no picture at all, and nothing in it is unreadable.
         """
-        pictures = picture_paths(self.source, recursive)
-        if not pictures:
+        pictures = picture_paths(self.source, recursive, self._unlisted)
+        if not pictures and not self.ledger.lines:
             raise InputError(
                 f"{self.source} holds no picture.",
                 "Put pictures there, choose another folder, or switch recursive on.",
@@ -64,9 +64,17 @@ class CaptionRun:
             whole = f"{self.prefix}{text}{self.suffix}"
             self._journal.write(caption, whole, self._made_from(picture))
         except OSError as error:
-            self.ledger.add(self.name(picture), "failed", f"The caption was not written: {error}.")
+            remedy = "Make room, allow writing there, or shorten the name."
+            detail = f"The caption was not written: {error}. {remedy}"
+            self.ledger.add(self.name(picture), "failed", detail)
         else:
             self.ledger.add(self.name(picture), "written", note)
+
+    def _unlisted(self, error: OSError) -> None:
+        """Enter a folder whose pictures nobody can count."""
+        folder = Path(error.filename or self.source)
+        detail = f"Its pictures cannot be listed ({error.strerror or error}). Make it readable."
+        self.ledger.add(f"{self.name(folder)}/", "failed", detail)
 
     def _wanted(self, picture: Path, has_twin: bool) -> bool:
         name = self.name(picture)
@@ -75,7 +83,7 @@ class CaptionRun:
             self.ledger.add(name, "failed", detail)
             return False
         try:
-            inside(self.source, name)  # a link may lead out of the folder
+            _check_stays(picture, self.source)
             reason = self._reason_to_skip(picture)
         except (InputError, OSError) as error:
             self.fail(picture, error)
@@ -98,11 +106,24 @@ class CaptionRun:
     def _caption(self, picture: Path) -> Path:
         wanted = caption_path(picture, self.source, self.target)
         # Only the folder is followed: a caption that is a link is replaced, not written through.
-        parent = inside(self.target, wanted.parent.relative_to(self.target).as_posix())
-        return Path(self.target, parent.relative_to(Path(self.target).resolve()), wanted.name)
+        _check_stays(wanted.parent, self.target)
+        return wanted
 
     def _made_from(self, picture: Path) -> str:
         return fingerprint(self.recipe, self.prefix, self.suffix, _file_sha(picture))
+
+
+def _check_stays(path: Path, root: Path) -> None:
+    """Raise InputError if a link on the way to `path` leads out of `root`.
+
+    The names come from the disk, not from a workflow, so any of them is allowed: what begins
+    with ~ or a space, or holds a backslash, is only a name here.
+    """
+    if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root)):
+        raise InputError(
+            f"{path.name} is reached by a link that leads out of {root}.",
+            "Put the file or folder itself in the place of the link.",
+        )
 
 
 def _file_sha(path: Path) -> str:

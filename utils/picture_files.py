@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,13 +26,16 @@ MAX_FILE_BYTES = 512 * 1024 * 1024
 READ_AHEAD = 4
 
 
-def picture_paths(folder: Path, recursive: bool) -> list[Path]:
+def picture_paths(
+    folder: Path, recursive: bool, on_unlisted: Callable[[OSError], None]
+) -> list[Path]:
     """Every picture file below `folder`, in the order a person would sort them.
 
     Hidden files and folders are left out, and links are not followed out of the tree.
+    `on_unlisted` gets the error of every folder that cannot be listed.
     """
     found: list[Path] = []
-    for current, folders, names in os.walk(folder, followlinks=False):
+    for current, folders, names in os.walk(folder, onerror=on_unlisted, followlinks=False):
         folders[:] = [name for name in folders if not name.startswith(".")] if recursive else []
         found += [
             Path(current, name)
@@ -57,15 +60,13 @@ def read_picture(path: Path) -> Picture:
         with Image.open(path, formats=FORMATS) as image:
             width, height = image.size
             if width * height > MAX_SOURCE_PIXELS:
-                raise InputError(
-                    f"{path.name} has {width} x {height} pixels, more than "
-                    f"{MAX_SOURCE_PIXELS // 1_000_000} million.",
-                    "Make it smaller.",
-                )
+                raise _too_large(path, f" ({width} x {height})")
             image.load()
             return Picture(_rgb(ImageOps.exif_transpose(image)))
     except InputError:
         raise
+    except Image.DecompressionBombError:  # Pillow's own ceiling comes before ours is asked
+        raise _too_large(path) from None
     except UnidentifiedImageError:  # its own text repeats the whole path
         raise InputError(
             f"{path.name} is no {', '.join(FORMATS[:-1])} or {FORMATS[-1]} picture.",
@@ -77,6 +78,11 @@ def read_picture(path: Path) -> Picture:
             f"{path.name} cannot be read as a picture ({type(error).__name__}: {error}).",
             "Replace or remove the file.",
         ) from None
+
+
+def _too_large(path: Path, size: str = "") -> InputError:
+    most = MAX_SOURCE_PIXELS // 1_000_000
+    return InputError(f"{path.name} has more than {most} million pixels{size}.", "Make it smaller.")
 
 
 def _rgb(image: Image) -> np.ndarray:
