@@ -85,6 +85,7 @@ class _Reader:
         self._own = threading.local()
         self._files: list[BinaryIO] = []
         self._lock = threading.Lock()
+        self._one_at_a_time = threading.Lock()
 
     def read(self, piece: Piece) -> None:
         """Fill one piece's target."""
@@ -107,19 +108,29 @@ class _Reader:
         return on_cpu and same and piece.scales is None and piece.target.is_contiguous()
 
     def _copy(self, piece: Piece, staged: torch.Tensor) -> None:
-        target = piece.target
+        target, on_cuda = piece.target, piece.target.device.type == "cuda"
         values = staged.view(TORCH_DTYPES[piece.source.dtype]).view(piece.shape)
-        with self._stream(target.device):
-            values = values.to(target.device, non_blocking=True)
-            if piece.scales is not None:
-                scales = self._scales(piece.scales).to(target.device)
-                values = dequantize(values, scales, piece.scales.block, target.dtype)
-            target.copy_(values, non_blocking=True)
+        if not on_cuda:
+            values = self._converted(piece, values)
+        if target.device.type not in ("cpu", "cuda"):
+            values = values.to(target.dtype)  # Apple's GPUs have neither FP8 nor fp64
+        with self._turn(target.device):
+            if on_cuda:
+                values = self._converted(piece, values.to(target.device, non_blocking=True))
+            # Elsewhere a copy that does not block may read staging memory that is used again.
+            target.copy_(values, non_blocking=on_cuda)
             if target.dtype == torch.float16 and piece.source.dtype != "F16":
                 _refuse_overflow(piece)
-            if target.device.type == "cuda":
+            if on_cuda:
                 # The staging memory is used again for the next piece.
                 torch.cuda.current_stream(target.device).synchronize()
+
+    def _converted(self, piece: Piece, values: torch.Tensor) -> torch.Tensor:
+        """The stored numbers times their scales, where they have some."""
+        if piece.scales is None:
+            return values
+        scales = self._scales(piece.scales).to(values.device)
+        return dequantize(values, scales, piece.scales.block, piece.target.dtype)
 
     def _scales(self, scales: Scales) -> torch.Tensor:
         item = ITEM_BYTES[scales.source.dtype]
@@ -159,9 +170,13 @@ class _Reader:
         self._own.staging = room
         return room[:size_bytes]
 
-    def _stream(self, device: torch.device) -> Any:
-        if device.type != "cuda":
+    def _turn(self, device: torch.device) -> Any:
+        """This thread's turn on the device: a stream of its own where there are such."""
+        if device.type == "cpu":
             return nullcontext()
+        if device.type != "cuda":
+            # Two threads at once on Apple's GPU end the process: all share one command buffer.
+            return self._one_at_a_time
         streams = self._own.__dict__.setdefault("streams", {})
         if device not in streams:
             streams[device] = torch.cuda.Stream(device)

@@ -31,3 +31,5 @@ def empty(module: nn.Module) -> None:
         part._buffers.clear()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
+    elif torch.backends.mps.is_available():
+        torch.mps.empty_cache()

@@ -119,7 +119,7 @@ class VisionTower:
         blocks = data.view(height // merge, merge, side, width // merge, merge, side, 3)
         patches = blocks.permute(0, 3, 1, 4, 6, 2, 5).reshape(height * width, 3, side * side)
         mean, std = (
-            torch.tensor(v, dtype=torch.float32).to(self._device, non_blocking=True)[:, None]
+            upload(np.asarray(v, dtype=np.float32), self._device)[:, None]
             for v in (self._mean, self._std)
         )
         values = ((patches.float() - mean) / std).to(self._dtype)

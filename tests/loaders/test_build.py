@@ -2,18 +2,22 @@
 
 import dataclasses
 import json
+import threading
+import time
+from typing import Any
 
 import pytest
 import torch
 from checkpoint_kinds import edit_weights
 from qwen3vl_nodes.loaders import build as building
-from qwen3vl_nodes.loaders import catalog, pieces, reading
+from qwen3vl_nodes.loaders import catalog, pieces, reading, teardown
 from qwen3vl_nodes.loaders.build import build
 from qwen3vl_nodes.loaders.capability import FROM_FP8, PLAIN, Plan
 from qwen3vl_nodes.loaders.checkpoint import CLASS_NAMES, inspect
 from qwen3vl_nodes.loaders.pieces import dequantize
 from qwen3vl_nodes.loaders.prepare import prepare
 from qwen3vl_nodes.loaders.settings import NATIVE, YARN, LoadSettings
+from qwen3vl_nodes.loaders.tensor_files import StoredTensor
 from qwen3vl_nodes.utils.errors import LoadError
 
 CPU = torch.device("cpu")
@@ -300,3 +304,53 @@ def test_reading_closes_its_files(kind, monkeypatch):
     monkeypatch.setattr(reading._Reader, "_file", file)
     built(kind("sharded"))
     assert opened and all(handle.closed for handle in opened)
+
+
+class AppleTensor:
+    """What reading asks of a tensor on Apple's GPU, which takes no FP8, fp64 and second thread."""
+
+    device = torch.device("mps")
+
+    def __init__(self, shape, dtype):
+        self.shape, self.dtype, self.got = shape, dtype, None
+
+    def is_contiguous(self):
+        return True
+
+    def copy_(self, values, non_blocking=False):
+        assert not non_blocking, "the source is read after it has been used again"
+        assert values.device.type == "cpu" and values.dtype == self.dtype
+        assert AppleTensor.free.acquire(blocking=False), "two threads at once end the process"
+        time.sleep(0.002)
+        self.got = values.clone()
+        AppleTensor.free.release()
+        return self
+
+    free = threading.Lock()
+
+
+@pytest.mark.parametrize("name", ["BF16", "F64", "F8_E4M3"])
+def test_apples_gpu_gets_finished_numbers_one_thread_at_a_time(tmp_path, name):
+    stored_dtype = pieces.TORCH_DTYPES[name]
+    values = torch.randn(8, 64, 32).to(stored_dtype)
+    path = tmp_path / "x"
+    path.write_bytes(values.view(torch.uint8).numpy().tobytes())
+    size = values[0].nbytes
+    made = []
+    for number in range(8):
+        stored = StoredTensor(path, name, (64, 32), number * size, size)
+        target: Any = AppleTensor((64, 32), torch.bfloat16)
+        made.append(pieces.Piece(stored, stored.start, (64, 32), target))
+    reading.read_pieces(made)
+    for piece, expected in zip(made, values, strict=True):
+        got: Any = piece.target
+        assert torch.equal(got.got, expected.to(torch.bfloat16))
+
+
+def test_apples_memory_is_given_back(monkeypatch):
+    emptied = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    monkeypatch.setattr(torch.mps, "empty_cache", lambda: emptied.append(1))
+    teardown.empty(torch.nn.Linear(2, 2))
+    assert emptied
