@@ -21,6 +21,7 @@ from .choices import GB
 from .engine.protocol import Engine
 from .engine.weights import supports
 from .host import host
+from .out_of_memory import is_out_of_memory
 from .prepare import Prepared, prepare
 from .report import loaded_text, loading_text, plan_text
 from .settings import PARK, UNLOAD, Adapter, LoadSettings
@@ -165,8 +166,10 @@ def _build(settings: LoadSettings, prepared: Prepared) -> Built:
             with torch.inference_mode(False):
                 apply_loras(built.module, prepared.loras)
             return built
-        except torch.OutOfMemoryError:
-            pass  # recovered below: the exception holds the tensors
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            # recovered below: the exception holds the tensors
         gc.collect()
     raise LoadError(
         f"Out of memory while loading {settings.model}: its weights need "

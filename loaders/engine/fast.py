@@ -11,6 +11,7 @@ import torch
 from ...utils.chat import Request
 from ...utils.errors import GenerationError
 from ...utils.sampling import resolve
+from ..out_of_memory import is_out_of_memory
 from .fusion import pick_ops
 from .jobs import Intake, Job
 from .memory import Pages, free_bytes_of
@@ -137,7 +138,9 @@ class FastEngine:
         out_of_memory = False
         try:
             self._stepper.attach()
-        except torch.OutOfMemoryError:
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
             out_of_memory = True  # recovered below: the exception holds the tensors
         if out_of_memory:
             self._stepper.drop()

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import torch
 
+from ..out_of_memory import is_out_of_memory
 from .jobs import Job
 from .step import Stepper
 
@@ -110,7 +111,9 @@ class Pages:
         try:
             self._stepper.grow(pages)
             return True
-        except torch.OutOfMemoryError:
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
             failed = True  # recovered below: the exception holds the tensors
         if failed:
             self._free_memory()

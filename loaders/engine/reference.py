@@ -16,6 +16,7 @@ import torch
 from ...utils.chat import Request
 from ...utils.errors import Qwen3VLError
 from ...utils.sampling import Sampling, resolve
+from ..out_of_memory import is_out_of_memory
 from .meter import Meter, ignore_progress
 from .prompt import Prompt, PromptEncoder
 from .protocol import OnProgress, Outcome
@@ -94,7 +95,9 @@ class ReferenceEngine:
         out_of_memory = False
         try:
             yield from self._run(jobs, meter)
-        except torch.OutOfMemoryError:
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
             out_of_memory = True  # recovered below: the exception holds the tensors
         if not out_of_memory:
             return

@@ -11,6 +11,7 @@ from functools import partial
 import torch
 
 from ...utils.errors import Qwen3VLError
+from ..out_of_memory import is_out_of_memory
 from .board import Board
 from .jobs import Intake, Job
 from .memory import Pages
@@ -102,7 +103,9 @@ class Run:
         out_of_memory = False
         try:
             return work()
-        except torch.OutOfMemoryError:
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
             out_of_memory = True  # recovered below: the exception holds the tensors
         if out_of_memory:
             self._recover()

@@ -168,29 +168,33 @@ def test_longer_than_the_context_is_an_error():
     assert "4096" in str(found[0]) and found[1] == stock(ask("hello"))
 
 
-def failing(monkeypatch, name, times):
+def failing(monkeypatch, name, times, error=None):
     """Let a step run out of memory so many times; returns the calls made."""
     original, calls = getattr(Stepper, name), []
 
     def step(self, *args, **kwargs):
         calls.append(1)
         if len(calls) in times:
-            raise torch.OutOfMemoryError("no memory")
+            raise error or torch.OutOfMemoryError("no memory")
         return original(self, *args, **kwargs)
 
     monkeypatch.setattr(Stepper, name, step)
     return calls
 
 
+APPLES = RuntimeError("MPS backend out of memory (MPS allocated: 9.00 GB)")
+
+
 @pytest.mark.parametrize(
     ("name", "times"),
     [("attach", {1}), ("read", {1}), ("decode", {1, 5}), ("decode", {3}), ("grow", {1})],
 )
-def test_out_of_memory_is_recovered(monkeypatch, name, times):
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("no memory"), APPLES], ids=["", "mps"])
+def test_out_of_memory_is_recovered(monkeypatch, name, times, error):
     freed = []
     made = engine()
     made._free_memory = lambda: freed.append(1)
-    failing(monkeypatch, name, times)
+    failing(monkeypatch, name, times, error)
     check(made, REQUESTS)
     assert len(freed) >= len(times)
     check(made, REQUESTS)
