@@ -15,15 +15,24 @@ from .ops import TorchOps
 log = logging.getLogger(__name__)
 
 
+# Triton 3.3 dropped older ones: small kernels still compile there, products of matrices do not.
+TRITON_CAPABILITY = (8, 0)
+
+
 @lru_cache(maxsize=8)
 def pick_ops(device: torch.device) -> TorchOps:
     """Triton kernels where they compile and run, plain PyTorch anywhere else."""
     if device.type != "cuda" or torch.version.hip or os.environ.get("TRITON_INTERPRET") == "1":
         return TorchOps()
+    if torch.cuda.get_device_capability(device) < TRITON_CAPABILITY:
+        return TorchOps()
     try:
         from .triton_ops import TritonOps
     except ImportError:
         log.info("Triton is not installed; the fast engine runs without fused kernels.")
+        return TorchOps()
+    except Exception as error:  # one that was made for another torch, or a stand-in for it
+        log.warning("Triton cannot be imported, so kernels are not fused: %s", error)
         return TorchOps()
     ops = TritonOps()
 

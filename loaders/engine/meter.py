@@ -13,6 +13,14 @@ from .replies import Draft
 TEXT_EVERY_SECONDS = 0.25
 
 
+def look_away_seconds(platform: str, python: tuple[int, int]) -> float:
+    """How long to sleep between two looks at a device; a step may take only 2 ms.
+
+    Windows sleeps 15 ms at least until Python 3.11; there 0 gives other threads their turn.
+    """
+    return 0.0 if platform == "win32" and python < (3, 11) else 2e-5
+
+
 def ignore_progress(progress: Progress) -> None:
     """The callback of callers who do not watch."""
 

@@ -110,8 +110,8 @@ class TorchOps:
         )
         queries = _rotated(functional.rms_norm(queries, (size,), layer.q_norm, eps), rotary)
         own_keys = _rotated(functional.rms_norm(own_keys, (size,), layer.k_norm, eps), rotary)
-        keys.index_copy_(1, targets, own_keys.transpose(0, 1))
-        values.index_copy_(1, targets, own_values.transpose(0, 1))
+        write_at(keys, 1, targets, own_keys.transpose(0, 1))
+        write_at(values, 1, targets, own_values.transpose(0, 1))
         return queries, own_keys, own_values
 
     def gated(self, gate_up: torch.Tensor) -> torch.Tensor:
@@ -186,6 +186,14 @@ class DecodeView:
         paged = buffer.view(heads, -1, self.page_tokens * size)
         rows = paged.index_select(1, self.table.reshape(-1))
         return rows.view(heads, batch, pages * self.page_tokens, size).transpose(0, 1)
+
+
+def write_at(buffer: torch.Tensor, dim: int, places: torch.Tensor, values: torch.Tensor) -> None:
+    """Write `values` to the int64 `places` [n] of a dimension."""
+    try:
+        buffer.index_copy_(dim, places, values)
+    except NotImplementedError:  # Apple's GPUs before torch 2.8
+        buffer[(slice(None),) * dim + (places,)] = values
 
 
 def _rotated(heads: torch.Tensor, rotary: Rotary) -> torch.Tensor:

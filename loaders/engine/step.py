@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,8 @@ import torch
 from .attention import PromptAttention, Span, token_places, upload
 from .graphs import StepGraphs
 from .jobs import Job
-from .ops import DecodeView, TorchOps
+from .meter import look_away_seconds
+from .ops import DecodeView, TorchOps, write_at
 from .pool import PAGE_TOKENS, PagePool
 from .prefix import PrefixCache
 from .rows import Field, Rows
@@ -21,6 +23,7 @@ from .text import Deepstack, TextModel
 from .vision import VisionTower
 from .weights import fingerprint, has_experts
 
+LOOK_AWAY_SECONDS = look_away_seconds(sys.platform, sys.version_info[:2])
 BUCKETS = (1, 2, 4, 8, 16, 32, 64)
 
 
@@ -55,7 +58,7 @@ class Readback:
         """The tokens; `tick` is called while the device is still busy."""
         while self._event is not None and not self._event.query():
             tick()
-            time.sleep(2e-5)
+            time.sleep(LOOK_AWAY_SECONDS)
         return self._host.tolist()
 
 
@@ -177,15 +180,17 @@ class Stepper:
                 first = max(chunk.start, visual.start)
                 last = min(chunk.end, visual.start + visual.tokens)
                 if first < last:
-                    places.append(np.arange(first, last) - chunk.start + at)
-                    mine = chunk.job.features[number]
-                    features.append(mine[:, first - visual.start : last - visual.start])
+                    # NumPy 1 on Windows counts in 32 bits, and torch takes 64 as an index.
+                    mine = np.arange(first, last, dtype=np.int64)
+                    places.append(mine - chunk.start + at)
+                    whole = chunk.job.features[number]
+                    features.append(whole[:, first - visual.start : last - visual.start])
             at += chunk.end - chunk.start
         if not places:
             return None
         rows = upload(np.concatenate(places), hidden.device)
         levels = torch.cat(features, dim=1).to(hidden.dtype)
-        hidden.index_copy_(0, rows, levels[0])
+        write_at(hidden, 0, rows, levels[0])
         return Deepstack(rows, list(levels[1:]))
 
     def _start(self, chunks: Sequence[Chunk], hidden: torch.Tensor) -> Readback | None:

@@ -3,17 +3,19 @@
 import os
 import subprocess
 import sys
+import types
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from fast_kit import DEVICE, ask, clip, picture, tiny
-from qwen3vl_nodes.loaders.engine import weights
+from fast_kit import DEVICE, ask, check, clip, engine, picture, tiny
+from qwen3vl_nodes.loaders.engine import fusion, weights
 from qwen3vl_nodes.loaders.engine.attention import as_tensor
 from qwen3vl_nodes.loaders.engine.fusion import pick_ops
 from qwen3vl_nodes.loaders.engine.graphs import StepGraphs
+from qwen3vl_nodes.loaders.engine.meter import look_away_seconds
 from qwen3vl_nodes.loaders.engine.ops import DecodeView, TorchOps
 from qwen3vl_nodes.loaders.engine.pool import PagePool
 from qwen3vl_nodes.loaders.engine.prefix import PrefixCache, common
@@ -416,3 +418,61 @@ def allow_loops() -> None:
         scope.set_attr(tensor, "__index__", lambda self: int(self.handle.data.item()))
 
     interpreter._patch_lang_tensor = patched
+
+
+def test_pictures_are_placed_where_numpy_counts_in_32_bits(monkeypatch):
+    """NumPy 1 on Windows does."""
+    arange = np.arange
+
+    def of_windows(*bounds, dtype=np.int32):
+        return arange(*bounds, dtype=dtype)
+
+    monkeypatch.setattr(np, "arange", of_windows)
+    check(engine(), [ask("a", picture(64, 96), "b", picture(96, 64), "?")])
+
+
+def test_where_torch_cannot_copy_to_places(monkeypatch):
+    """Before 2.8 it could not on Apple's GPUs."""
+
+    def missing(*_):
+        raise NotImplementedError("The operator 'aten::index_copy.out' is not implemented for MPS")
+
+    monkeypatch.setattr(torch.Tensor, "index_copy_", missing)
+    check(engine(fused=False), [ask("a", picture(64, 96), "b")])
+
+
+@pytest.fixture
+def on_turing(monkeypatch):
+    """Asks for the steps of a GPU of this compute capability."""
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _device: (7, 5))
+    monkeypatch.setattr(torch.version, "hip", None)
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    pick_ops.cache_clear()
+    yield
+    pick_ops.cache_clear()
+
+
+def test_no_kernels_where_triton_has_no_products(on_turing, monkeypatch):
+    def imported(*_):
+        raise AssertionError("its small kernels would compile and the first product fail")
+
+    monkeypatch.setitem(sys.modules, fusion.__name__.replace("fusion", "triton_ops"), None)
+    monkeypatch.setattr(fusion.log, "info", imported)
+    assert type(pick_ops(torch.device("cuda", 0))) is TorchOps
+
+
+def test_a_broken_triton_is_no_error(on_turing, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _device: (8, 9))
+    name = fusion.__name__.replace("fusion", "triton_ops")
+
+    class Broken(types.ModuleType):
+        def __getattr__(self, name):
+            raise RuntimeError("made for another torch")
+
+    monkeypatch.setitem(sys.modules, name, Broken(name))
+    assert type(pick_ops(torch.device("cuda", 0))) is TorchOps
+
+
+def test_a_look_at_the_device_does_not_outlast_a_step():
+    assert look_away_seconds("win32", (3, 10)) == 0.0
+    assert 0 < look_away_seconds("win32", (3, 11)) == look_away_seconds("linux", (3, 10)) < 1e-3
