@@ -17,6 +17,8 @@ PACKED: dict[str, tuple[str, ...]] = {
     "gptq": ("gptqmodel", "auto_gptq"),
 }
 FP8_CAPABILITY = (8, 9)
+# RDNA 2 and older, by the start of their names: ComfyUI computes in fp16 on them.
+AMD_WITHOUT_BF16 = ("gfx103", "gfx101", "gfx906", "gfx900", "gfx803")
 HALVES = (torch.bfloat16, torch.float16)
 
 
@@ -50,6 +52,8 @@ def why_not_dtype(machine: Machine, device: torch.device, dtype: torch.dtype) ->
     gpu = machine.gpu_of(device)
     if dtype == torch.bfloat16 and gpu and not machine.rocm and gpu.capability < (8, 0):
         return f"{gpu.name} (compute {_dotted(gpu.capability)}) has no bf16"
+    if dtype == torch.bfloat16 and gpu and gpu.arch.startswith(AMD_WITHOUT_BF16):
+        return f"{gpu.name} ({gpu.arch}) has no bf16"
     if dtype == torch.float16 and device.type == "cpu":
         return "a CPU computes fp16 very slowly"
     return None

@@ -11,7 +11,7 @@ from ..utils.errors import LoadError
 from .architecture import Architecture
 from .capability import FP8, OFFLOAD, ONE_DEVICE, PACKED, PLAIN, QUANTIZED, SPREAD, Plan
 from .checkpoint import Checkpoint
-from .choices import GB, amount
+from .choices import GB, amount, why_not_dtype
 from .machine import Machine
 
 # What one run is expected to hold at once; a longer one asks for more when it comes.
@@ -122,7 +122,8 @@ def _smaller(plan: Plan, machine: Machine) -> list[str]:
     """Choices that take less memory in one place, the gentlest first."""
     ways = []
     if plan.dtype == torch.float32:
-        ways.append("dtype bf16")
+        no_bf16 = why_not_dtype(machine, plan.device, torch.bfloat16)
+        ways.append("dtype fp16" if no_bf16 else "dtype bf16")
     if plan.could_stay_fp8:
         ways.append("dtype fp8")
     if plan.weights == PLAIN and machine.has("bitsandbytes"):

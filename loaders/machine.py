@@ -33,11 +33,12 @@ PACKAGES: Mapping[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
-    """A CUDA device; `capability` is its compute capability."""
+    """A CUDA device; `capability` is its compute capability, `arch` AMD's name for its kind."""
 
     name: str
     capability: tuple[int, int]
     total_bytes: int
+    arch: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,9 @@ def this_machine() -> Machine:
 
 def _gpu(index: int) -> Gpu:
     properties = torch.cuda.get_device_properties(index)
-    return Gpu(properties.name, (properties.major, properties.minor), properties.total_memory)
+    arch = str(getattr(properties, "gcnArchName", "")).split(":")[0] if torch.version.hip else ""
+    capability = (properties.major, properties.minor)
+    return Gpu(properties.name, capability, properties.total_memory, arch)
 
 
 def _ram_bytes() -> int:
@@ -102,5 +105,8 @@ def _version(package: str) -> str | None:
             return importlib.metadata.version(distribution)
         except importlib.metadata.PackageNotFoundError:
             continue
-    spec = importlib.util.find_spec(package)
+    try:
+        spec = importlib.util.find_spec(package)
+    except ValueError:  # another pack has put a stand-in for it into sys.modules
+        return None
     return "?" if spec is not None and spec.origin is not None else None

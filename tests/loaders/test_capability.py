@@ -1,10 +1,13 @@
 """Each choice on each kind of machine: what "auto" comes to, and what is refused with a way out."""
 
 import dataclasses
+import sys
+import types
 from typing import Any
 
 import pytest
 import torch
+from qwen3vl_nodes.loaders import machine as machine_module
 from qwen3vl_nodes.loaders.capability import FP8, FROM_FP8, PACKED, PLAIN, QUANTIZED, plan
 from qwen3vl_nodes.loaders.checkpoint import inspect
 from qwen3vl_nodes.loaders.choices import table, why_not_fp8
@@ -18,6 +21,8 @@ H100 = Gpu("NVIDIA H100 80GB HBM3", (9, 0), 80 * GIB)
 ADA = Gpu("NVIDIA GeForce RTX 4090", (8, 9), 24 * GIB)
 AMPERE = Gpu("NVIDIA GeForce RTX 3090", (8, 6), 24 * GIB)
 TURING = Gpu("NVIDIA GeForce RTX 2080 Ti", (7, 5), 11 * GIB)
+RDNA2 = Gpu("AMD Radeon RX 6800", (10, 3), 16 * GIB, "gfx1030")
+RDNA3 = Gpu("AMD Radeon RX 7900 XTX", (11, 0), 24 * GIB, "gfx1100")
 OLD = {"torch": "2.6.0", "transformers": "4.57.6", "triton": "3.2.0"}
 NEW = {"torch": "2.11.0", "transformers": "5.23.0", "triton": "3.6.0"}
 EXTRAS = {name: "1" for name in PACKAGES if name not in NEW}
@@ -41,6 +46,8 @@ def planned(folder, machine, free=10 * GIB, **choices):
 AUTO = {
     "H100": (box(H100), "dense", {}, ("cuda:0", torch.bfloat16, PLAIN)),
     "Turing": (box(TURING), "dense", {}, ("cuda:0", torch.float16, PLAIN)),
+    "RDNA 2": (box(RDNA2, rocm=True), "dense", {}, ("cuda:0", torch.float16, PLAIN)),
+    "RDNA 3": (box(RDNA3, rocm=True), "dense", {}, ("cuda:0", torch.bfloat16, PLAIN)),
     "CPU with room": (CPU, "dense", {}, ("cpu", torch.float32, PLAIN)),
     "CPU without room": (CPU, "dense", {"free": 100}, ("cpu", torch.bfloat16, PLAIN)),
     "Mac": (MAC, "dense", {}, ("mps", torch.float16, PLAIN)),
@@ -206,3 +213,11 @@ def test_this_machine_is_looked_at_once():
     assert machine.transformers_major in (4, 5)
     assert machine.ram_bytes > GIB
     assert len(machine.gpus) == torch.cuda.device_count()
+
+
+def test_a_stand_in_for_a_package_does_not_count(monkeypatch):
+    """Other packs put empty modules into sys.modules where Triton cannot be installed."""
+    stand_in = types.ModuleType("awq")
+    stand_in.__spec__ = None
+    monkeypatch.setitem(sys.modules, "awq", stand_in)
+    assert machine_module._version("awq") is None

@@ -113,3 +113,11 @@ def test_what_cannot_fit_is_refused_with_what_can(kind):
 def test_context_choices():
     assert context_tokens(262_144, NATIVE) == 262_144
     assert context_tokens(262_144, YARN) == 1_000_000
+
+
+def test_what_an_old_gpu_lacks_is_not_proposed(kind):
+    small = Machine(gpus=(Gpu("NVIDIA GeForce RTX 2060", (7, 5), 6 * 1024**3),))
+    checkpoint = checkpoint_like(kind, "2B")
+    plan = plan_on(CUDA, torch.float32)
+    with pytest.raises(LoadError, match="Choose dtype fp16"):
+        check_room(estimate(checkpoint, plan), plan, small)
