@@ -204,7 +204,11 @@ def _candidates(folder: Path, marker: str, depth: int) -> Iterator[Path]:
     except OSError:  # a folder we may not read holds nothing for us
         return
     for path in map(Path, entries):
-        if (path / marker).is_file():
+        try:
+            found = (path / marker).is_file()
+        except OSError:  # such as Windows' own folder at the root of a disk, or lost+found
+            continue
+        if found:
             yield path
         elif depth > 1:
             yield from _candidates(path, marker, depth - 1)

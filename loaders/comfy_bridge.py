@@ -18,12 +18,20 @@ MODEL_FOLDER_KINDS = ("LLM", "text_encoders", "prompt_generator", "llm", "VLM", 
 
 def model_roots() -> list[Path]:
     """Every existing folder in which ComfyUI may keep language models, ours first."""
-    return [root for root in _folders(MODEL_FOLDER_KINDS) if root.is_dir()]
+    return [root for root in _folders(MODEL_FOLDER_KINDS) if _is_there(root)]
 
 
 def adapter_roots() -> list[Path]:
     """Every existing folder in which adapters may lie."""
-    return [root for root in _folders(("loras", *MODEL_FOLDER_KINDS)) if root.is_dir()]
+    return [root for root in _folders(("loras", *MODEL_FOLDER_KINDS)) if _is_there(root)]
+
+
+def _is_there(folder: Path) -> bool:
+    """Whether a folder can be looked into; a locked or lost drive is no error in a menu."""
+    try:
+        return folder.is_dir()
+    except OSError:
+        return False
 
 
 def _folders(kinds: tuple[str, ...]) -> list[Path]:

@@ -2,6 +2,7 @@
 
 import json
 import time
+from pathlib import Path
 
 import pytest
 from qwen3vl_nodes.loaders import catalog
@@ -104,3 +105,34 @@ def test_a_hundred_folders_are_listed_quickly(roots):
     started = time.process_time()
     catalog.choices()
     assert time.process_time() - started < 3
+
+
+def test_a_folder_that_may_not_be_looked_into_is_left_out(tmp_path, monkeypatch):
+    """Like "System Volume Information", where the models are at the root of a disk."""
+    good = put(tmp_path / "good")
+    put(tmp_path / "System Volume Information")
+    is_file = Path.is_file
+
+    def guarded(path):
+        if path.parent.name == "System Volume Information":
+            raise PermissionError(13, "Access is denied", str(path))
+        return is_file(path)
+
+    monkeypatch.setattr(Path, "is_file", guarded)
+    assert local_folders([tmp_path]) == {"good": good}
+
+
+def test_a_drive_that_is_locked_is_left_out_of_the_menu(tmp_path, monkeypatch):
+    locked = OSError(22, "This drive is locked by BitLocker Drive Encryption", "E:")
+    monkeypatch.setattr(catalog.comfy_bridge, "_folders", lambda _kinds: [tmp_path])
+    assert catalog.comfy_bridge.model_roots() == catalog.comfy_bridge.adapter_roots() == [tmp_path]
+
+    is_dir_before = Path.is_dir
+
+    def is_dir(path):
+        if path == tmp_path:
+            raise locked
+        return is_dir_before(path)
+
+    monkeypatch.setattr(Path, "is_dir", is_dir)
+    assert catalog.comfy_bridge.model_roots() == catalog.comfy_bridge.adapter_roots() == []
