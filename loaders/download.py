@@ -16,11 +16,11 @@ import urllib.parse
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 from ..utils.errors import LoadError
 from .choices import amount
-from .hubs import RemoteFile
+from .hubs import RemoteFile, trusted
 
 ENDING = ".incomplete"
 CHUNK_BYTES = 1024 * 1024
@@ -112,12 +112,23 @@ class _Gate:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._file: BinaryIO | None = None
         self.closed = False
 
     def close(self) -> None:
         """Wait for a write under way, and let no further one begin."""
         with self._lock:
             self.closed = True
+            if self._file is not None:
+                # Windows renames and removes no file that a sleeping thread still holds.
+                self._file.close()
+
+    def open(self, path: Path, mode: str) -> BinaryIO | None:
+        """The file to write to, closed with the gate at the latest."""
+        with self._lock:
+            if not self.closed:
+                self._file = cast(BinaryIO, path.open(mode))
+            return self._file
 
     def pass_through(self, step: Callable[[], Any]) -> Any:
         """The step's result, or None when the gate is closed."""
@@ -136,7 +147,7 @@ def _append(file: RemoteFile, partial: Path, gate: _Gate, problem: list[Any]) ->
         with _opener().open(request, timeout=STALL_SECONDS) as answer:
             # A server that cannot go on in the middle sends everything again.
             mode = "ab" if answer.status == 206 else "wb"
-            out = gate.pass_through(lambda: partial.open(mode))
+            out = gate.open(partial, mode)
             if out is None:
                 return
             with out:
@@ -211,4 +222,4 @@ def _host(url: str) -> str:
 
 
 def _opener() -> Any:
-    return urllib.request.build_opener(_Redirects)
+    return urllib.request.build_opener(_Redirects, urllib.request.HTTPSHandler(context=trusted()))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import ssl
 import urllib.parse
 import urllib.request
 from collections.abc import Mapping
@@ -110,9 +112,24 @@ def _modelscope(repository: str) -> list[RemoteFile]:
         ) from error
 
 
+def trusted() -> ssl.SSLContext:
+    """The system's certificates and those that the hub's own library brings.
+
+    Python for macOS knows none until its user runs a script, and a new Windows not all.
+    """
+    context = ssl.create_default_context()
+    with contextlib.suppress(ImportError, OSError):
+        import certifi
+
+        context.load_verify_locations(certifi.where())
+    return context
+
+
 def _get_json(url: str, repository: str) -> Any:
     try:
-        with urllib.request.urlopen(url, timeout=LIST_SECONDS) as answer:  # noqa: S310 - https or the owner's mirror
+        with urllib.request.urlopen(  # noqa: S310 - https or the owner's mirror
+            url, timeout=LIST_SECONDS, context=trusted()
+        ) as answer:
             return json.loads(answer.read(MAX_LIST_BYTES))
     except (OSError, ValueError) as error:
         raise LoadError(

@@ -4,12 +4,13 @@ import hashlib
 import json
 import random
 import shutil
+import ssl
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from qwen3vl_nodes.loaders import catalog, download, torch_memory
+from qwen3vl_nodes.loaders import catalog, download, hubs, torch_memory
 from qwen3vl_nodes.loaders import prepare as preparing
 from qwen3vl_nodes.loaders.checkpoint import inspect
 from qwen3vl_nodes.loaders.hubs import RemoteFile, list_files
@@ -293,3 +294,32 @@ def test_a_half_download_is_resumed_or_named(hub, models):
     hub.requests.clear()
     prepare(LoadSettings(NAME, device="cpu", download=MODELSCOPE))
     assert [wanted for path, wanted, _ in hub.requests if "resolve" in path] == ["bytes=1000-"]
+
+
+def test_an_interrupt_leaves_no_file_open(hub, tmp_path, monkeypatch):
+    """Windows neither renames nor removes what a thread still holds, asleep on the network."""
+    gates = []
+    gate = download._Gate
+    monkeypatch.setattr(download, "_Gate", lambda: gates.append(gate()) or gates[-1])
+    shard = max(list_files(HUGGING_FACE, REPOSITORY), key=lambda f: f.size_bytes)
+    hub.wait = 0.01
+
+    def look(done, _total):
+        if done:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        download.fetch([shard], tmp_path, look)
+    assert gates[-1]._file.closed
+    assert gates[-1].open(tmp_path / "late", "wb") is gates[-1]._file
+    assert not (tmp_path / "late").exists()
+
+
+def test_certificates_are_there_where_python_has_none(monkeypatch):
+    """Python from python.org knows none on macOS."""
+    bare = lambda: ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # noqa: E731
+    monkeypatch.setattr(hubs.ssl, "create_default_context", bare)
+    assert not bare().cert_store_stats()["x509_ca"]
+    assert hubs.trusted().cert_store_stats()["x509_ca"]
+    https = [h for h in download._opener().handlers if hasattr(h, "https_open")]
+    assert https and all(h._context.cert_store_stats()["x509_ca"] for h in https)
