@@ -139,7 +139,9 @@ def folders(folder: str, place: str) -> tuple[Path, Path]:
 
 def seed_for(seed: int, name: str) -> int:
     """A picture's own seed: it depends on its name, not on which others are left to do."""
-    own = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
+    # A name in another encoding than UTF-8, as old archives leave them, holds lone surrogates.
+    encoded = name.encode("utf-8", "surrogatepass")
+    own = int.from_bytes(hashlib.sha256(encoded).digest()[:8], "big")
     return (seed + own) & MAX_SEED
 
 

@@ -27,7 +27,11 @@ def inside(root: Path, relative: str) -> Path:
         raise _outside(root, relative)
     real_root = os.path.realpath(root)
     real = os.path.realpath(Path(real_root, *names))
-    if os.path.commonpath([real_root, real]) != real_root:
+    try:
+        leads_out = os.path.commonpath([real_root, real]) != real_root
+    except ValueError:  # on Windows a junction or a device such as NUL leads to another drive
+        leads_out = True
+    if leads_out:
         raise _outside(root, relative)
     return Path(real)
 

@@ -54,11 +54,13 @@ def _sync_folder(folder: Path) -> None:
     """Make a rename durable; Windows cannot open folders and needs no such call."""
     if os.name == "nt":
         return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    # Network and FUSE file systems may refuse; the caption is written all the same.
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def sweep(folder: Path) -> None:
@@ -135,7 +137,8 @@ class Journal:
         entry = {"caption": name, "text_sha": text_sha, "made_from": made_from}
         self._folder.mkdir(parents=True, exist_ok=True)
         with self._path.open("a", encoding="utf-8", newline="\n") as file:
-            file.write(json.dumps(entry, ensure_ascii=False) + "\n")
+            # In ASCII: a name in another encoding than UTF-8 cannot be written otherwise.
+            file.write(json.dumps(entry) + "\n")
             file.flush()
             os.fsync(file.fileno())
         write_whole(caption, text)

@@ -69,6 +69,7 @@ def test_what_is_written_does_not_depend_on_what_was_there(model, pics):
     caption_folder(model)
     assert texts(pics) == whole
     assert seed_for(2**64 - 1, "a.png") != seed_for(0, "b.png")
+    assert seed_for(0, "\udcff.png") != seed_for(0, "a.png")  # a name that is no UTF-8
 
 
 def test_not_recursive_and_under_output(model, pics, comfy):

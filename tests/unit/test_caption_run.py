@@ -1,6 +1,9 @@
 """Folder runs: whole files or none, nobody's work overwritten, every picture accounted for."""
 
+import errno
 import json
+import os
+import stat
 import subprocess
 import sys
 import time
@@ -233,3 +236,29 @@ def test_the_ledger_keeps_one_line_a_picture():
         "written b.png",
         "written 1, skipped 0, failed 1",
     ]
+
+
+def test_a_name_in_another_encoding_is_captioned_and_stays_ours(tmp_path):
+    """An archive from a Chinese Windows, unpacked on Linux, leaves names that are no UTF-8."""
+    try:
+        make(tmp_path, os.fsdecode(b"\xc3\xa8\xb1\xff.png"), "b\u2028.png")
+    except OSError:
+        pytest.skip("this file system takes UTF-8 only")
+    assert len(caption_all(run(tmp_path))) == 2
+    again = run(tmp_path, recipe="other", overwrite=True)
+    assert len(again.todo(recursive=True)) == 2
+
+
+def test_a_folder_that_cannot_be_synced_has_its_caption_all_the_same(tmp_path, monkeypatch):
+    """As folders of a network share: the rename has happened, so nothing has failed."""
+    sync = os.fsync
+
+    def refuse(handle):
+        if stat.S_ISDIR(os.fstat(handle if isinstance(handle, int) else handle.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "Invalid argument")
+        sync(handle)
+
+    monkeypatch.setattr(sidecar_files.os, "fsync", refuse)
+    files = run(make(tmp_path, "a.png"))
+    caption_all(files)
+    assert states(files) == {"a.png": "written"}

@@ -1,10 +1,13 @@
 """No text from a workflow leads out of its root."""
 
+import ntpath
 import os
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from qwen3vl_nodes.utils import safe_paths
 from qwen3vl_nodes.utils.errors import InputError
 from qwen3vl_nodes.utils.safe_paths import inside
 
@@ -54,3 +57,15 @@ def test_no_text_escapes(text):
     except InputError:
         return
     assert os.path.commonpath([root, found]) == root
+
+
+@pytest.mark.parametrize("leads_to", [r"D:\pictures", r"\\.\NUL", r"\\server\share\x"])
+def test_a_junction_to_another_drive_is_outside(monkeypatch, tmp_path, leads_to):
+    """Windows' commonpath raises for two drives instead of finding nothing in common."""
+    places = {str(tmp_path): r"C:\ComfyUI\input"}
+    windows = SimpleNamespace(
+        realpath=lambda path: places.get(str(path), leads_to), commonpath=ntpath.commonpath
+    )
+    monkeypatch.setattr(safe_paths, "os", SimpleNamespace(path=windows))
+    with pytest.raises(InputError, match="is not inside"):
+        inside(tmp_path, "linked")
