@@ -314,6 +314,15 @@ async def caption_on_server(server: Server, args: argparse.Namespace) -> Ledger:
     return ledger
 
 
+def print_all(text: str) -> None:
+    """Print, with a sign in place of each character that the output cannot have.
+
+    Windows writes files and pipes in its own code page, which lacks most of the world's letters.
+    """
+    encoding = sys.stdout.encoding or "utf-8"
+    print(text.encode(encoding, "backslashreplace").decode(encoding))
+
+
 async def main(args: argparse.Namespace) -> int:
     """Caption, print the ledger, and return the exit code."""
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=120)
@@ -325,8 +334,13 @@ async def main(args: argparse.Namespace) -> int:
         except (RunError, OSError, aiohttp.ClientError, TimeoutError) as error:
             print(f"{args.server}: {error or type(error).__name__}", file=sys.stderr)
             return 1
-    print(ledger)
+    print_all(str(ledger))
     return 1 if ledger.counts["failed"] else 0
+
+
+def a_path(text: str) -> Path:
+    """A path of the command line; the shells of Windows leave ~ to the program."""
+    return Path(text).expanduser()
 
 
 def arguments() -> argparse.Namespace:
@@ -335,7 +349,7 @@ def arguments() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     where = parser.add_mutually_exclusive_group(required=True)
-    where.add_argument("--folder", type=Path, help="a folder of pictures on this machine")
+    where.add_argument("--folder", type=a_path, help="a folder of pictures on this machine")
     where.add_argument("--on-server", metavar="NAME", help="a folder below the server's input")
     parser.add_argument("--server", default="http://127.0.0.1:8188")
     parser.add_argument("--model", default="Qwen3-VL-Demo", help="a name of the loader's menu")

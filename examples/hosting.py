@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -87,7 +88,7 @@ class Server:
     def __enter__(self) -> Server:
         command = [sys.executable, "main.py", *self._arguments()]
         # ComfyUI resolves relative paths itself; a pipe nobody reads would block it.
-        with self.log.open("w") as log:
+        with self.log.open("w", encoding="utf-8") as log:
             self.process = subprocess.Popen(  # noqa: S603 - our own interpreter and arguments
                 command, cwd=self._comfyui, stdout=log, stderr=subprocess.STDOUT
             )
@@ -115,12 +116,15 @@ class Server:
         name = f"qwen3vl_under_test_{os.getpid()}"
         link = packs / name
         link.unlink(missing_ok=True)
-        link.symlink_to(ROOT, target_is_directory=True)
+        try:
+            link.symlink_to(ROOT, target_is_directory=True)
+        except OSError:  # Windows lets only administrators and developers make links
+            shutil.copytree(ROOT, link, ignore=shutil.ignore_patterns(".*", "demo_output"))
         paths: dict[str, Any] = {"pack": {"custom_nodes": str(packs)}}
         if self._models is not None:
             paths["pack"]["LLM"] = str(self._models)
         config = self._folder / "paths.yaml"
-        config.write_text(json.dumps(paths))  # JSON is YAML too
+        config.write_text(json.dumps(paths), encoding="utf-8")  # JSON is YAML too
         return [
             "--cpu", "--disable-auto-launch", "--port", str(self.port),
             "--input-directory", str(self._input), "--output-directory", str(self._output),
@@ -131,7 +135,7 @@ class Server:
         ]  # fmt: skip
 
     def _log_end(self) -> str:
-        return "\n".join(self.log.read_text(errors="replace").splitlines()[-20:])
+        return "\n".join(self.log.read_text("utf-8", errors="replace").splitlines()[-20:])
 
     def get(self, path: str) -> Any:
         """JSON from a GET."""

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from pathlib import Path
@@ -19,7 +20,7 @@ CAPTIONS = OUTPUT / "captions" / "images"
 
 def workflow() -> dict[str, Any]:
     """The shared folder workflow, on `examples/images`, captions under `demo_output`."""
-    prompt = json.loads((EXAMPLES / "api" / "caption_folder.json").read_text())
+    prompt = json.loads((EXAMPLES / "api" / "caption_folder.json").read_text("utf-8"))
     prompt[folder_node(prompt)]["inputs"] |= {"folder": "images", "place": "in the output folder"}
     return prompt
 
@@ -74,11 +75,13 @@ def in_order(prompt: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
 
 def main() -> int:
     """Caption, print, and say by the exit code whether every picture has its caption."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a pipe of Windows has no arrow
+        sys.stdout.reconfigure(errors="replace")
     comfyui = find_comfyui()
     ledger = on_comfyui(comfyui) if comfyui else in_process()
     print()
     for caption in sorted(CAPTIONS.rglob("*.txt")):
-        print(f"{caption.relative_to(CAPTIONS).with_suffix('')} → {caption.read_text()}")
+        print(f"{caption.relative_to(CAPTIONS).with_suffix('')} → {caption.read_text('utf-8')}")
     print(f"\n{ledger}\n\nThe captions are in {OUTPUT.relative_to(ROOT)}/captions/images.")
     return 0 if ledger.endswith("failed 0") else 1
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import io
 import sys
 
 import caption_folder
@@ -270,3 +271,19 @@ def test_a_folder_on_the_server_is_neither_sent_nor_fetched(call, comfyui):
 
 def test_the_client_knows_the_formats_of_the_node():
     assert caption_folder.SUFFIXES == SUFFIXES
+
+
+def test_a_pipe_that_lacks_letters_gets_signs_for_them(monkeypatch):
+    """Windows writes pipes in its own code page."""
+    pipe = io.TextIOWrapper(io.BytesIO(), encoding="cp1252")
+    monkeypatch.setattr(sys, "stdout", pipe)
+    caption_folder.print_all("written 猫.png, café.png")
+    pipe.flush()
+    assert pipe.buffer.getvalue().decode("cp1252").rstrip() == r"written \u732b.png, café.png"
+
+
+def test_a_tilde_is_the_home_folder_in_any_shell(monkeypatch, tmp_path):
+    for name in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(name, str(tmp_path))
+    monkeypatch.setattr(sys, "argv", ["caption_folder.py", "--folder", "~"])
+    assert caption_folder.arguments().folder == tmp_path
