@@ -13,7 +13,7 @@ from ..loaders.local import LocalModel
 from ..utils.box_values import to_box_value, to_coordinates, to_point_value
 from ..utils.chat import GenerationOptions
 from ..utils.errors import InputError
-from ..utils.geometry import Detections
+from ..utils.geometry import Box, Detections, Point
 from ..utils.images import pictures_from_tensor
 from ..utils.tasks import Task, task
 from ..utils.tiles import cut_out, put_together, tiles_of
@@ -50,8 +50,8 @@ def detect_prompt(find: str, find_by: str, attributes: str) -> tuple[Task, str]:
 
 
 def check_find(find: str) -> None:
-    """Raise InputError if there is nothing to find."""
-    if not find.strip():
+    """Raise InputError if there is nothing to find: commas alone name nothing."""
+    if not find.replace(",", "").strip():
         raise InputError("There is nothing to find.", "Write what to look for, e.g. cat, dog.")
 
 
@@ -142,7 +142,7 @@ class Qwen3VLDetect(io.ComfyNode):
         asked = [*pictures, *(cut_out(p, tile) for p in pictures for tile in tiles)]
         requests = requests_for(asked, words, options=options, task=chosen, seed=seed)
         replies = answer_all(model, requests, node_id_of(cls))
-        read = read_replies(replies, asked, unreadable)
+        read = read_replies(replies, asked, Box, unreadable)
         parts = iter(read[len(pictures) :])
         found = [
             _first(put_together(whole, tiles, list(islice(parts, len(tiles)))), max_count)
@@ -216,7 +216,7 @@ class Qwen3VLPoint(io.ComfyNode):
         requests = requests_for(pictures, words, options=options, task=chosen, seed=seed)
         replies = answer_all(model, requests, node_id_of(cls))
         answers = [reply.text for reply in replies]
-        found = read_replies(replies, pictures, unreadable)
+        found = read_replies(replies, pictures, Point, unreadable)
         how, drawn = found_report(found, replies), overlay(pictures, found)
         return io.NodeOutput(
             answers,

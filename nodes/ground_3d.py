@@ -8,7 +8,7 @@ from comfy_api.latest import io
 from ..loaders.local import LocalModel
 from ..utils.box_values import to_box_3d_value
 from ..utils.chat import GenerationOptions
-from ..utils.geometry3d import ANGLE_ORDERS, AngleOrder
+from ..utils.geometry3d import ANGLE_ORDERS, AngleOrder, Box3D
 from ..utils.images import pictures_from_tensor
 from ..utils.tasks import task
 from . import sockets
@@ -88,7 +88,7 @@ class Qwen3VLDetect3D(io.ComfyNode):
         requests = requests_for(pictures, words, options=options, task=chosen, seed=seed)
         replies = answer_all(model, requests, node_id_of(cls))
         answers = [reply.text for reply in replies]
-        found = read_replies(replies, pictures, unreadable, angle_order)
+        found = read_replies(replies, pictures, Box3D, unreadable, angle_order)
         how, drawn = found_report(found, replies), overlay(pictures, found, camera)
         return io.NodeOutput(
             answers,

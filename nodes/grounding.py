@@ -12,8 +12,8 @@ from comfy_api.latest import io, ui
 from ..utils.chat import Picture, Reply
 from ..utils.drawing import draw_detections
 from ..utils.errors import InputError, ParseError
-from ..utils.geometry import Detections
-from ..utils.geometry3d import DEFAULT_FIELD_OF_VIEW, AngleOrder, Camera
+from ..utils.geometry import Box, Detections, Point, Shape
+from ..utils.geometry3d import DEFAULT_FIELD_OF_VIEW, AngleOrder, Box3D, Camera
 from ..utils.parsing.detections import parse_detections
 from ..utils.parsing.shapes import Units, to_number
 from .running import report
@@ -21,6 +21,7 @@ from .running import report
 # What to do with an answer that cannot be read. Stored in workflows: append only.
 STOP, LEAVE_EMPTY = "stop with an error", "leave the image empty"
 NOTES_SHOWN = 5
+KIND_NAMES: dict[type[Shape], str] = {Box: "boxes", Point: "points", Box3D: "3D boxes"}
 
 
 def unreadable_input() -> io.Input:
@@ -61,16 +62,29 @@ def read_all(
 def read_replies(
     replies: Sequence[Reply],
     pictures: Sequence[Picture],
+    kind: type[Shape],
     unreadable: str = STOP,
     order: AngleOrder = "pitch_yaw_roll",
 ) -> list[Detections]:
-    """What each reply found in its picture; truncated too where a reply was cut off."""
+    """What each reply found in its picture; truncated too where a reply was cut off.
+
+    Shapes of another kind than was asked for have no socket to leave on: a note counts them.
+    """
     sizes_wh = [picture.size_wh for picture in pictures]
     found = read_all([reply.text for reply in replies], sizes_wh, unreadable, order=order)
     return [
-        replace(detections, truncated=detections.truncated or reply.truncated)
+        replace(_only(kind, detections), truncated=detections.truncated or reply.truncated)
         for detections, reply in zip(found, replies, strict=True)
     ]
+
+
+def _only(kind: type[Shape], found: Detections) -> Detections:
+    kept = found.where(lambda item: isinstance(item.shape, kind))
+    others = len(found.items) - len(kept.items)
+    if not others:
+        return found
+    note = f"{others} left out, the answer does not give them as {KIND_NAMES[kind]}"
+    return replace(kept, notes=(*found.notes, note))
 
 
 def camera_inputs() -> list[io.Input]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,10 +35,9 @@ class Task:
                 f"The task {self.title!r} needs {', '.join(self.fields) or 'no text'}.",
                 "Fill in every field.",
             )
-        filled = self.prompt
-        for name, value in given.items():
-            filled = filled.replace("{" + name + "}", value)
-        return filled
+        # In one pass: a field's name in braces, in a value, is the user's own text.
+        names = re.compile("{(" + "|".join(map(re.escape, self.fields)) + ")}")
+        return names.sub(lambda place: given[place[1]], self.prompt) if given else self.prompt
 
     @property
     def options(self) -> GenerationOptions:

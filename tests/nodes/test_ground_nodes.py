@@ -99,7 +99,12 @@ def test_attributes_reach_the_socket(images):
 
 
 @pytest.mark.parametrize(
-    "inputs", [{"find": "  "}, {"find": "a cup", "find_by": DESCRIPTION, "attributes": "color"}]
+    "inputs",
+    [
+        {"find": "  "},
+        {"find": ", ,\n"},
+        {"find": "a cup", "find_by": DESCRIPTION, "attributes": "color"},
+    ],
 )
 def test_requests_that_make_no_sense_are_refused(images, inputs):
     with pytest.raises(InputError):
@@ -242,6 +247,25 @@ def test_intrinsics_move_the_drawing(images):
     ]  # fmt: skip
     assert not torch.equal(drawn[0], drawn[1])
     assert not torch.equal(drawn[0], drawn[2])
+
+
+@pytest.mark.parametrize(
+    ("node", "inputs", "answer", "kind"),
+    [
+        (Qwen3VLDetect, DETECT, CHAIR, "boxes"),
+        (Qwen3VLPoint, POINT, CAT, "points"),
+        (Qwen3VLDetect3D, DETECT_3D, CAT, "3D boxes"),
+    ],
+)
+def test_another_shape_than_was_asked_for_is_left_out_and_said(node, inputs, answer, kind, images):
+    image = images(1)
+    output = run_node(node, model=ScriptedModel(answer), image=image, **inputs)
+    assert output[1] == [[]]
+    assert output.ui["report"][0].startswith(
+        f"1: 0 found\n   1 left out, the answer does not give them as {kind}\n"
+    )
+    overlay = next(value for value in output.args if isinstance(value, torch.Tensor))
+    assert overlay.equal((image * 255).round() / 255)
 
 
 def test_socket_strings_are_published():

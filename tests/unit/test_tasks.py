@@ -30,6 +30,8 @@ def test_titles_of_the_caption_menu_are_published():
 def test_braces_in_a_value_stay():
     one = Task("x", "X", "g", 'find {what} as {"a": 1}', ("what",))
     assert one.fill(what="{what}") == 'find {what} as {"a": 1}'
+    two = Task("x", "X", "g", "find {what} with {how}", ("what", "how"))
+    assert two.fill(what="{how}", how="\\1") == "find {how} with \\1"
 
 
 @pytest.mark.parametrize("values", [{}, {"what": "  "}, {"what": "a", "other": "b"}])
