@@ -7,6 +7,7 @@ from typing import Any
 from comfy_api.latest import io
 
 from ..utils.chat import OPTION_RANGES, GenerationOptions
+from ..utils.errors import InputError
 from ..utils.images import DEFAULT_MAX_PIXELS, TOKEN_SIDE
 from ..utils.sampling import OFFICIAL
 from . import sockets
@@ -94,6 +95,12 @@ class Qwen3VLOptions(io.ComfyNode):
         stop: str,
     ) -> io.NodeOutput:
         """Put the fields into one value; 0 leaves a field to the official setting."""
+        if 0 < max_picture_tokens < min_picture_tokens:
+            raise InputError(
+                f"min_picture_tokens {min_picture_tokens} is larger than max_picture_tokens "
+                f"{max_picture_tokens}.",
+                "Lower the first or raise the second.",
+            )
         chosen: dict[str, Any] = {}
         if sampling == "greedy":
             # No penalty either: the likeliest token is meant literally.

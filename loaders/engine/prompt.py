@@ -90,8 +90,10 @@ def sized_visuals(request: Request, processor: Any) -> tuple[list[Picture], list
     pictures = [p for p in parts if isinstance(p, Picture)]
     clips = [p for p in parts if isinstance(p, Clip)]
     low, high = _edge(processor.image_processor)
-    max_pixels = request.options.max_pixels or min(DEFAULT_MAX_PIXELS, high)
-    min_pixels = min(request.options.min_pixels or low, max_pixels)
+    wanted = request.options
+    # A smallest size that was asked for counts more than a largest one that nobody chose.
+    max_pixels = wanted.max_pixels or max(min(DEFAULT_MAX_PIXELS, high), wanted.min_pixels or 0)
+    min_pixels = min(wanted.min_pixels or low, max_pixels)
     sized = [resize_picture(p, fit_size_wh(*p.size_wh, min_pixels, max_pixels)) for p in pictures]
     if clips:
         low, high = _edge(processor.video_processor)
@@ -147,5 +149,5 @@ def check_fits(prompt_tokens: int, context: int) -> None:
     if prompt_tokens >= context:
         raise GenerationError(
             f"The request has {prompt_tokens} tokens, but the model holds {context}.",
-            "Use fewer or smaller pictures (max_pixels) or a shorter text.",
+            "Use fewer or smaller pictures (max_picture_tokens in the options) or a shorter text.",
         )

@@ -128,5 +128,6 @@ def too_large(tokens: int) -> GenerationError:
     """What becomes of a request of so many prompt tokens that does not fit alone."""
     return GenerationError(
         f"Out of memory for one request of {tokens} tokens.",
-        "Use smaller pictures (max_pixels), a smaller model, or free memory and try again.",
+        "Use smaller pictures (max_picture_tokens in the options), a smaller model, or free memory "
+        "and try again.",
     )

@@ -6,9 +6,9 @@ import pytest
 import torch
 from engine_requests import ask
 from qwen3vl_nodes.loaders.engine import reference
-from qwen3vl_nodes.loaders.engine.prompt import PromptEncoder
+from qwen3vl_nodes.loaders.engine.prompt import PromptEncoder, sized_visuals
 from qwen3vl_nodes.loaders.engine.reference import ReferenceEngine
-from qwen3vl_nodes.utils.chat import Message, Picture, Reply, Request
+from qwen3vl_nodes.utils.chat import GenerationOptions, Message, Picture, Reply, Request
 from qwen3vl_nodes.utils.errors import GenerationError, InputError
 from qwen3vl_nodes.utils.parsing.thinking import split_thinking
 from tiny_checkpoint import build_model, build_processor
@@ -273,3 +273,18 @@ def test_video_times_come_from_the_source(processor, clip):
     encoder = PromptEncoder(processor)
     text = processor.tokenizer.decode(encoder.encode(ask(clip, "x")).inputs["input_ids"][0])
     assert "<0.2 seconds>" in text and "<1.2 seconds>" in text
+
+
+@pytest.mark.parametrize(
+    ("options", "size_wh"),
+    [
+        ({}, (64, 64)),
+        ({"min_pixels": 2048 * 1024}, (1472, 1472)),  # beyond the default, which nobody chose
+        ({"min_pixels": 4 * 1024, "max_pixels": 4 * 1024}, (64, 64)),
+        ({"max_pixels": 1024}, (32, 32)),
+    ],
+)
+def test_a_chosen_smallest_size_is_kept(processor, pictures, options, size_wh):
+    request = Request((Message("user", (pictures(64, 64), "?")),), GenerationOptions(**options))
+    ((sized,), _) = sized_visuals(request, processor)
+    assert sized.size_wh == size_wh

@@ -155,6 +155,12 @@ def test_options_leave_open_what_is_not_chosen():
     )
 
 
+def test_picture_sizes_that_exclude_each_other_are_refused_by_their_widgets_names():
+    sizes = {"min_picture_tokens": 200, "max_picture_tokens": 100}
+    with pytest.raises(InputError, match="min_picture_tokens 200 is larger than max_picture_"):
+        run_node(Qwen3VLOptions, **(OPTIONS | sizes))
+
+
 def test_weights_load_at_first_use_once_and_again_when_a_setting_changes(comfy, images):
     from qwen3vl_nodes.nodes.load import Qwen3VLLoader
 
