@@ -100,7 +100,7 @@ class CaptionRun:
             return "has a caption"
         made_from = self._journal.made_from(caption)
         if made_from is None:
-            return "its caption was written or edited by somebody else"
+            return "its caption was written or edited by others, or by a run on another folder"
         return "is up to date" if made_from == self._made_from(picture) else ""
 
     def _caption(self, picture: Path) -> Path:

@@ -74,18 +74,23 @@ def only_writer(folder: Path) -> Iterator[None]:
     """Hold the folder's lock; it is given back even when the process is killed.
 
     Raises:
-        InputError: another run is captioning this folder.
+        InputError: another run is captioning this folder, or it cannot be written into.
     """
     from filelock import FileLock, Timeout
 
-    folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / LOCK_NAME)
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)
     except Timeout:
         raise InputError(
             f"Another run is captioning {folder}.", "Wait for it to end, or interrupt it."
         ) from None
+    except OSError as error:
+        raise InputError(
+            f"Captions cannot be written into {folder} ({error.strerror or error}).",
+            "Allow writing there, or choose another place for them.",
+        ) from error
     try:
         yield
     finally:

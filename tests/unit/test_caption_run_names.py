@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 from qwen3vl_nodes.utils.caption_run_files import CaptionRun
+from qwen3vl_nodes.utils.errors import InputError
 from qwen3vl_nodes.utils.ledger import Ledger
+from qwen3vl_nodes.utils.sidecar_files import LOCK_NAME, only_writer
 
 
 def make(folder, *names):
@@ -59,6 +61,15 @@ def test_a_folder_that_cannot_be_listed_is_a_line(tmp_path, monkeypatch, picture
     files = captioned(folder)
     assert files.ledger.count("written") == len(pictures) - 1
     assert "failed  b/: Its pictures cannot be listed (Permission denied)." in str(files.ledger)
+
+
+def test_a_folder_that_cannot_be_written_into_is_named_with_a_remedy(tmp_path):
+    (tmp_path / "in" / LOCK_NAME).mkdir(parents=True)  # refuses root too, as no mode does
+    (tmp_path / "file").touch()
+    for folder in (tmp_path / "in", tmp_path / "file" / "captions"):
+        with pytest.raises(InputError, match="cannot be written into") as caught:
+            only_writer(folder).__enter__()
+        assert str(folder) in caught.value.problem and caught.value.remedy
 
 
 def test_a_name_cannot_break_the_form_of_the_ledger():
