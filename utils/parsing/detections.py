@@ -22,8 +22,12 @@ from .thinking import THINK_END, split_thinking
 # The first of these that an item has is its label.
 LABEL_KEYS = ("label", "text_content", "name", "category", "class")
 _PLACE_KEYS = (*COUNTS, *FOREIGN_KEYS)
-# Named with numbers behind it, but in nothing that can be read as JSON.
-_NAMED_SHAPE = re.compile(r"\b(?:bbox(?:_2d|_3d)?|point_2d)\W{0,9}\d")
+# Named with numbers behind it, but in nothing that can be read as JSON; or as other models write
+# it: <box>(1,2),(3,4)</box> of Qwen2-VL, <point x="1" y="2"> of Molmo, {"x1": 1, "y1": 2, ...}.
+_NAMED_SHAPE = re.compile(
+    r"\b(?:bbox(?:_2d|_3d)?|point_2d)\W{0,9}\d|<\|?box(?:_start\|)?>\s{0,9}[(\[]"
+    r"|<points?\s{1,9}x1?=|[\"'](?:x1|x_?min)[\"']\s{0,9}:"
+)
 
 
 def parse_detections(
