@@ -7,7 +7,6 @@ from comfy_api.latest import io
 
 from ..utils.box_masks import MASK_MODES, MASK_SHAPES, MaskMode, MaskShape, masks_of
 from ..utils.box_values import (
-    from_box_value,
     from_coordinates,
     from_point_value,
     point_extent_wh,
@@ -20,7 +19,7 @@ from ..utils.crops import crop_region
 from ..utils.errors import InputError
 from ..utils.impact_segs import to_segs
 from . import sockets
-from .grounding import sizes_of
+from .grounding import NOTES_SHOWN, read_boxes, sizes_of
 
 
 class Qwen3VLBoxesToMask(io.ComfyNode):
@@ -57,7 +56,7 @@ class Qwen3VLBoxesToMask(io.ComfyNode):
         cls, boxes: object, image: torch.Tensor, mode: MaskMode, shape: MaskShape
     ) -> io.NodeOutput:
         """Masks [N, H, W] and the label of each."""
-        masks, labels = masks_of(from_box_value(boxes, sizes_of(image)), mode, shape)
+        masks, labels = masks_of(read_boxes(boxes, sizes_of(image)), mode, shape)
         return io.NodeOutput(torch.from_numpy(masks), labels)
 
 
@@ -83,7 +82,7 @@ class Qwen3VLBoxesToSAM2(io.ComfyNode):
     @classmethod
     def execute(cls, boxes: object, image: torch.Tensor) -> io.NodeOutput:
         """A list for each image."""
-        return io.NodeOutput([to_sam2_value(d) for d in from_box_value(boxes, sizes_of(image))])
+        return io.NodeOutput([to_sam2_value(d) for d in read_boxes(boxes, sizes_of(image))])
 
 
 class Qwen3VLBoxesToSEGS(io.ComfyNode):
@@ -117,7 +116,7 @@ class Qwen3VLBoxesToSEGS(io.ComfyNode):
     @classmethod
     def execute(cls, boxes: object, image: torch.Tensor, crop_factor: float) -> io.NodeOutput:
         """((height, width), segments) for each image."""
-        found = from_box_value(boxes, sizes_of(image))
+        found = read_boxes(boxes, sizes_of(image))
         return io.NodeOutput([to_segs(detections, crop_factor) for detections in found])
 
 
@@ -211,14 +210,17 @@ class Qwen3VLCropBoxes(io.ComfyNode):
     ) -> io.NodeOutput:
         """Image by image, box by box."""
         crops, labels = [], []
-        for picture, found in zip(image, from_box_value(boxes, sizes_of(image)), strict=True):
+        all_found = read_boxes(boxes, sizes_of(image))
+        for picture, found in zip(image, all_found, strict=True):
             for item, box in found.boxes:
                 region = crop_region(box, found.width, found.height, padding / 100, square)
                 x1, y1, x2, y2 = region
                 crops.append(picture[None, y1:y2, x1:x2].clone())
                 labels.append(item.label)
         if not crops:
+            notes = [note for found in all_found for note in found.notes][:NOTES_SHOWN]
             raise InputError(
-                "There is no box to cut out.", "Look at what the detecting node found."
+                f"{'; '.join(['There is no box to cut out', *notes])}.",
+                "Look at what the detecting node found, and connect the images it found it in.",
             )
         return io.NodeOutput(crops, labels)

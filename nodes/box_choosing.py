@@ -20,7 +20,7 @@ from ..utils.box_selection import (
 from ..utils.box_values import box_frames, extent_wh, from_box_value, to_box_value
 from ..utils.errors import InputError
 from . import sockets
-from .grounding import sizes_of
+from .grounding import read_boxes, sizes_of
 
 
 class Qwen3VLSelectBoxes(io.ComfyNode):
@@ -73,7 +73,7 @@ class Qwen3VLSelectBoxes(io.ComfyNode):
         """The chosen boxes of each image."""
         found = [
             some_of(in_order(with_labels(detections, labels), order), first, how_many)
-            for detections in from_box_value(boxes, sizes_of(image))
+            for detections in read_boxes(boxes, sizes_of(image))
         ]
         return io.NodeOutput([to_box_value(d) for d in found], [len(d.items) for d in found])
 
@@ -177,7 +177,7 @@ class Qwen3VLFilterBoxes(io.ComfyNode):
         limits = BoxLimits(min_area / 100, max_area / 100, min_aspect, max_aspect or math.inf)
         found = [
             without_duplicates(limits.keep(detections), max_overlap, same_label)
-            for detections in from_box_value(boxes, sizes_of(image))
+            for detections in read_boxes(boxes, sizes_of(image))
         ]
         return io.NodeOutput([to_box_value(d) for d in found], [len(d.items) for d in found])
 
@@ -237,7 +237,7 @@ class Qwen3VLScaleBoxes(io.ComfyNode):
         cls, boxes: object, from_image: torch.Tensor, to_image: torch.Tensor
     ) -> io.NodeOutput:
         """The same parts of the picture."""
-        found = from_box_value(boxes, sizes_of(from_image))
+        found = read_boxes(boxes, sizes_of(from_image))
         width, height = int(to_image.shape[2]), int(to_image.shape[1])
         return io.NodeOutput([to_box_value(d.scale(width, height)) for d in found])
 

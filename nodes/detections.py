@@ -9,7 +9,6 @@ from comfy_api.latest import io
 
 from ..utils.box_values import (
     from_box_3d_value,
-    from_box_value,
     from_point_value,
     to_box_3d_value,
     to_box_value,
@@ -29,6 +28,7 @@ from .grounding import (
     found_report,
     overlay,
     read_all,
+    read_boxes,
     sizes_of,
     unreadable_input,
 )
@@ -144,7 +144,7 @@ class Qwen3VLDrawDetections(io.ComfyNode):
         sizes_wh = sizes_of(image)
         found = [Detections(*size_wh) for size_wh in sizes_wh]
         for value, read in (
-            (boxes, from_box_value),
+            (boxes, read_boxes),
             (points, from_point_value),
             (boxes_3d, from_box_3d_value),
         ):
@@ -180,7 +180,7 @@ class Qwen3VLBoxesToText(io.ComfyNode):
     @classmethod
     def execute(cls, boxes: object, image: torch.Tensor, write_as: str) -> io.NodeOutput:
         """One text for each image."""
-        found = from_box_value(boxes, sizes_of(image))
+        found = read_boxes(boxes, sizes_of(image))
         texts = [_text_of(detections, write_as) for detections in found]
         return io.NodeOutput(texts, ui={"text": texts})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -9,6 +10,7 @@ import numpy as np
 import torch
 from comfy_api.latest import io, ui
 
+from ..utils.box_values import from_box_value
 from ..utils.chat import Picture, Reply
 from ..utils.drawing import draw_detections
 from ..utils.errors import InputError, ParseError
@@ -17,6 +19,8 @@ from ..utils.geometry3d import DEFAULT_FIELD_OF_VIEW, AngleOrder, Box3D, Camera
 from ..utils.parsing.detections import parse_detections
 from ..utils.parsing.shapes import Units, to_number
 from .running import report
+
+log = logging.getLogger(__name__)
 
 # What to do with an answer that cannot be read. Stored in workflows: append only.
 STOP, LEAVE_EMPTY = "stop with an error", "leave the image empty"
@@ -148,6 +152,21 @@ def sizes_of(image: torch.Tensor) -> list[tuple[int, int]]:
             "Check the node before this one: it gave an empty batch.",
         )
     return [(int(image.shape[2]), int(image.shape[1]))] * int(image.shape[0])
+
+
+def read_boxes(value: object, sizes_wh: Sequence[tuple[int, int]]) -> list[Detections]:
+    """A BOX value as `Detections`; most nodes have no report, so the log says what is left out.
+
+    Raises:
+        InputError: not such a value, or lists for another number of images.
+    """
+    found = from_box_value(value, sizes_wh)
+    for number, detections in enumerate(found, 1):
+        if detections.notes:
+            size = f"{detections.width} x {detections.height}"
+            notes = "; ".join(detections.notes[:NOTES_SHOWN])
+            log.warning("Boxes of image %d, which has %s pixels: %s.", number, size, notes)
+    return found
 
 
 def found_report(found: Sequence[Detections], replies: Sequence[Reply] = ()) -> str:

@@ -303,3 +303,16 @@ def test_socket_strings_are_published():
     }
     for node, types in outputs.items():
         assert node.GET_NODE_INFO_V1()["output"] == types, node
+
+
+OUTSIDE = {"x": 500, "y": 0, "width": 9, "height": 9, "label": "cat"}
+
+
+def test_a_box_outside_its_image_does_not_go_without_a_word(images, caplog):
+    """As when the boxes were found in a larger version of the image."""
+    image = images(1, 50, 100)
+    bboxes = run_node(Qwen3VLBoxesToSAM2, boxes=OUTSIDE, image=image)[0]
+    assert bboxes == [[]]
+    assert "image 1, which has 100 x 50 pixels: box 1 left out" in caplog.text
+    with pytest.raises(InputError, match="to cut out; box 1 left out, it has no area inside"):
+        run_node(Qwen3VLCropBoxes, boxes=OUTSIDE, image=image, padding=0, square=False)
