@@ -167,6 +167,9 @@ def _enter(files: CaptionRun, picture: Path, outcome: Outcome) -> None:
     elif outcome.stopped_by == "repetition":
         remedy = "Raise presence_penalty, or use another prompt or seed."
         files.fail(picture, InputError("The answer repeats itself without end.", remedy))
+    elif not outcome.text and outcome.stopped_by == "stop_string":
+        problem = "The answer has no text before a stop text of the options."
+        files.fail(picture, InputError(problem, "Take that text out of stop."))
     elif not outcome.text:
         used = f"{outcome.tokens} tokens went into thinking" if outcome.thinking else "it is empty"
         remedy = "Raise max_new_tokens, or use another prompt or seed."

@@ -156,9 +156,10 @@ def test_nothing_to_do_loads_no_model(comfy, pics):
         (Reply("ha ha", "", "repetition", 600, 9, 1, 1), "failed", "repeats itself"),
         (Reply("", "hm", "length", 40, 9, 1, 1), "failed", "40 tokens went into thinking"),
         (Reply("", "", "end", 0, 9, 1, 1), "failed", "it is empty"),
+        (Reply("", "", "stop_string", 1, 9, 1, 1), "failed", "Take that text out of stop."),
         (InputError("Too long.", "Crop it."), "failed", "Too long. Crop it."),
     ],
-    ids=["good", "cut off", "endless", "only thinking", "empty", "error"],
+    ids=["good", "cut off", "endless", "only thinking", "empty", "stop text", "error"],
 )
 def test_only_good_answers_become_captions(pics, reply, state, detail):
     files = CaptionRun(pics, pics, "r", overwrite=False)
