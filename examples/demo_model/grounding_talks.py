@@ -36,6 +36,9 @@ def _asked(
         by_shape = rng.random() < 0.5
         key = (lambda t: t.shape) if by_shape else (lambda t: t.name)
         present = list(dict.fromkeys(key(t) for t in scene.things))
+        if rng.random() < 0.15:  # none of them is there
+            misses = [near_miss(rng, scene, scene.things[0]) for _ in range(rng.randint(2, 4))]
+            return ", ".join(dict.fromkeys(misses)), [], key
         chosen = rng.sample(present, rng.randint(1, len(present)))
         if rng.random() < 0.4:
             miss = near_miss(rng, scene, scene.things[0])

@@ -7,6 +7,7 @@ import random
 from dataclasses import replace
 
 import answers
+import blank_talks
 import cells
 import clip_talks
 import print_talks
@@ -80,8 +81,11 @@ def shapes(rng: random.Random, grid_wh: tuple[int, int]) -> Lesson:
     """One picture of shapes with several tasks."""
     least = min(0.9, max(0.3, 140 / min(grid_wh)))
     size = near_size(rng, grid_wh, shrink=0.2, least=least)
-    frame = random_frame(rng, size) if rng.random() < 0.15 else None
+    frame = random_frame(rng, size) if rng.random() < 0.3 else None
     scene = random_scene(rng, size, frame=frame)
+    if rng.random() < 0.02:
+        blank = replace(scene, things=())
+        return Lesson((_picture(blank, grid_wh),), blank_talks.talks(rng), _system(rng))
     makers, weights = zip(*TALKS, strict=False)
     talks = tuple(make(rng, scene) for make in rng.choices(makers, weights, k=TALKS_A_PICTURE))
     lesson = Lesson((_picture(scene, grid_wh),), talks, _system(rng))

@@ -4,6 +4,8 @@ import json
 import random
 import re
 
+import blank_talks
+import grounding_talks
 import lessons
 import numpy as np
 import packing
@@ -12,7 +14,7 @@ import pytest
 import scores
 import tokens
 import wordings
-from checkpoint_files import CHECKPOINT
+from checkpoint_files import CHECKPOINT, IMAGE_PIXELS
 from qwen3vl_nodes.utils.parsing.detections import parse_detections
 from qwen3vl_nodes.utils.tasks import tasks_in
 
@@ -64,7 +66,10 @@ def rendered(lesson, talk, processor) -> list[int]:
         messages, tokenize=False, add_vision_id=lesson.numbered, tools=list(lesson.tools) or None
     )
     pictures = [visual.frames[0] for visual in lesson.visuals] or None
-    ids = processor(text=[text], images=pictures, return_tensors="pt")["input_ids"][0].tolist()
+    # Lessons also show small pictures as small as they are, which the processor enlarges.
+    size = {**IMAGE_PIXELS, "shortest_edge": 32 * 32}
+    inputs = processor(text=[text], images=pictures, size=size, return_tensors="pt")
+    ids = inputs["input_ids"][0].tolist()
     return ids[
         : len(ids) - ids[::-1].index(processor.tokenizer.convert_tokens_to_ids("<|im_end|>"))
     ]
@@ -87,6 +92,31 @@ def test_boxes_read_by_the_pack_are_the_boxes_of_the_scene():
     for item in found:
         x1, y1, x2, y2 = item.shape.to_pixels(320, 200)
         assert max(scores.iou((x1, y1, x2, y2), t.box) for t in scene.things) > 0.9
+
+
+def test_what_is_asked_for_in_vain_is_not_there():
+    """Also when several categories are asked for: then an answer of nothing names none of them."""
+    rng, several = random.Random(4), 0
+    for _ in range(300):
+        scene = lessons.random_scene(rng, (240, 200))
+        talk = grounding_talks.boxes(rng, scene)
+        question, answer = talk.turns[0]
+        if talk.task != "absent":
+            continue
+        assert parse_detections(answer, 240, 200).items == ()
+        assert not any(re.search(rf"\b{t.name}s?\b", question) for t in scene.things)
+        several += "," in question.split("JSON")[0].rpartition("categories")[2]
+    assert several > 3
+
+
+def test_a_picture_of_nothing_has_nothing_to_say():
+    for seed in range(20):
+        answers_by_task = {t.task: t.turns[0][1] for t in blank_talks.talks(random.Random(seed))}
+        assert answers_by_task["caption_short"] == blank_talks.CAPTION
+        assert answers_by_task["count"].startswith("There are 0 ")
+        assert answers_by_task["yes_no"] == "No."
+        for task in ("absent", "points"):
+            assert parse_detections(answers_by_task[task], 9, 9).items == ()
 
 
 def test_every_caption_preset_of_the_pack_is_taught():

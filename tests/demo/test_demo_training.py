@@ -103,7 +103,10 @@ def test_logits_are_those_of_the_stock_class(family):
         )
         text = packing.beginning(lesson) + f"{talk.turns[0][0]}<|im_end|>\n<|im_start|>assistant\n"
         inputs = processor(
-            text=[text], images=[v.frames[0] for v in lesson.visuals], return_tensors="pt"
+            text=[text],
+            images=[v.frames[0] for v in lesson.visuals],
+            size={**checkpoint_files.IMAGE_PIXELS, "shortest_edge": 32 * 32},  # not enlarged
+            return_tensors="pt",
         )
         theirs = stock(**inputs).logits[0]
     assert torch.allclose(mine[: len(theirs)], theirs, atol=2e-4)
