@@ -127,6 +127,7 @@ def _check_stays(path: Path, root: Path) -> None:
 
 
 def _file_sha(path: Path) -> str:
-    if path.stat().st_size > MAX_FILE_BYTES:  # never read; it will fail as a picture
+    # A pipe would be waited for, a huge file fill the memory; both will fail as pictures.
+    if not path.is_file() or path.stat().st_size > MAX_FILE_BYTES:
         return ""
     return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -7,6 +7,7 @@ import stat
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -92,6 +93,19 @@ def test_overwriting_does_again_only_what_would_differ(tmp_path):
     make(folder, "x.png", "a.png")  # a.png is another picture now
     assert caption_all(run(folder, overwrite=True)) == ["a.png", "x.png"]
     assert caption_all(run(folder, overwrite=True, suffix="!")) == ["a.png", "b.png", "x.png"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no pipes among its files")
+def test_a_pipe_named_like_a_picture_is_not_waited_for(tmp_path, monkeypatch):
+    folder = make(tmp_path / "in", "a.png")
+    caption_all(run(folder))
+    (folder / "a.png").unlink()
+    os.mkfifo(folder / "a.png")
+    read = Path.read_bytes
+    monkeypatch.setattr(
+        Path, "read_bytes", lambda p: read(p) if p.is_file() else pytest.fail("waits")
+    )
+    assert [p.name for p in run(folder, overwrite=True).todo(recursive=True)] == ["a.png"]
 
 
 def test_pictures_that_would_share_a_caption_are_both_named(tmp_path):

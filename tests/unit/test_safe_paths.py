@@ -28,6 +28,12 @@ def test_ways_in_are_taken(tmp_path, text):
     assert inside(tmp_path, text).is_relative_to(tmp_path.resolve())
 
 
+@pytest.mark.parametrize(("text", "why"), [("x" * 5000, "too long"), ("a\ud800", "half a char")])
+def test_what_no_system_takes_for_a_name_is_said(tmp_path, text, why):
+    with pytest.raises(InputError, match=why):
+        inside(tmp_path, text)
+
+
 def test_links_are_followed_and_then_checked(tmp_path):
     root, outside = tmp_path / "root", tmp_path / "outside"
     root.mkdir()
