@@ -177,7 +177,7 @@ def found_report(found: Sequence[Detections], replies: Sequence[Reply] = ()) -> 
         if detections.truncated:
             line += "; the answer was cut off, more may be there"
         if detections.repaired:
-            line += "; the answer was not valid JSON and was repaired"
+            line += "; the answer was not JSON of the form asked for and was repaired"
         lines.append(line)
         lines += [f"   {note}" for note in detections.notes[:NOTES_SHOWN]]
         if len(detections.notes) > NOTES_SHOWN:

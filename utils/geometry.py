@@ -153,7 +153,7 @@ class Detections:
 
     Args:
         truncated: the answer was cut off, so more may be there.
-        repaired: the answer was not valid JSON and had to be repaired.
+        repaired: the answer was not valid JSON, or its places had not the names asked for.
         notes: one sentence for each value that was changed or left out.
     """
 
