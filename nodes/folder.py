@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 from comfy_api.latest import io
@@ -13,11 +14,11 @@ from ..loaders import comfy_bridge
 from ..loaders.engine.protocol import Outcome
 from ..loaders.local import LocalModel
 from ..utils.caption_run_files import CaptionRun
-from ..utils.chat import GenerationOptions, Picture, Request
+from ..utils.chat import GenerationOptions, Picture, Reply, Request
 from ..utils.errors import InputError, Qwen3VLError
 from ..utils.picture_files import read_ahead
 from ..utils.safe_paths import inside
-from ..utils.sidecar_files import fingerprint, only_writer, sweep
+from ..utils.sidecar_files import check_space, fingerprint, only_writer, sweep
 from . import sockets
 from .ask import caption_prompt, preset_inputs
 from .asking import MAX_SEED, requests_for
@@ -27,6 +28,8 @@ from .running import CUT_OFF, node_id_of, run
 SKIP, OVERWRITE = "skip existing", "overwrite own"
 BESIDE, UNDER_OUTPUT = "beside the picture", "in the output folder"
 OUTPUT_SUBFOLDER = "captions"
+# A bad answer is asked for once more with another seed, and then it is a failure.
+ATTEMPTS = 2
 
 
 class Qwen3VLCaptionFolder(io.ComfyNode):
@@ -98,23 +101,19 @@ class Qwen3VLCaptionFolder(io.ComfyNode):
         task, words = caption_prompt(preset, instructions)
         source, target = folders(folder, place)
 
-        def request_for(picture: Picture, name: str) -> Request:
+        def request_for(picture: Picture, name: str, attempt: int) -> Request:
             return requests_for(
                 [picture], words, system_prompt=system_prompt, options=options, task=task,
-                seed=seed_for(seed, name),
+                seed=seed_for(seed + attempt, name),
             )[0]  # fmt: skip
 
         recipe = fingerprint(model.identity, words, system_prompt, repr(options), str(seed))
         with only_writer(target):
             sweep(target)
             files = CaptionRun(source, target, recipe, mode == OVERWRITE, prefix, suffix)
-            pictures = files.todo(recursive)
-            asked: list[Path] = []
-            requests = _requests(files, pictures, asked, request_for)
-            if pictures:  # nothing to do needs no model
-                with closing(run(model, requests, len(pictures), node_id_of(cls))) as outcomes:
-                    for index, outcome in outcomes:
-                        _enter(files, asked[index], outcome)
+            # The likeliest answer is the same with every seed.
+            attempts = 1 if options and options.temperature == 0 else ATTEMPTS
+            _caption(model, files, files.todo(recursive), request_for, attempts, node_id_of(cls))
         ledger = str(files.ledger)
         return io.NodeOutput(ledger, ui={"text": [ledger], "report": [files.ledger.summary]})
 
@@ -145,6 +144,25 @@ def seed_for(seed: int, name: str) -> int:
     return (seed + own) & MAX_SEED
 
 
+def _caption(
+    model: LocalModel,
+    files: CaptionRun,
+    pictures: list[Path],
+    request_for: Callable[..., Request],
+    attempts: int,
+    node_id: str | None,
+) -> None:
+    """Caption the pictures, those with bad answers again, until `attempts` have been made."""
+    for attempt in range(attempts):
+        if not pictures:  # nothing to do needs no model
+            break
+        check_space(files.target)
+        asked: list[Path] = []
+        requests = _requests(files, pictures, asked, partial(request_for, attempt=attempt))
+        with closing(run(model, requests, len(pictures), node_id)) as outcomes:
+            pictures = _enter_all(files, asked, outcomes, last=attempt == attempts - 1)
+
+
 def _requests(
     files: CaptionRun,
     pictures: list[Path],
@@ -160,19 +178,35 @@ def _requests(
         yield request_for(picture, files.name(path))
 
 
-def _enter(files: CaptionRun, picture: Path, outcome: Outcome) -> None:
-    """Write a caption, or enter why there is none."""
+def _enter_all(
+    files: CaptionRun, asked: list[Path], outcomes: Iterable[tuple[int, Outcome]], last: bool
+) -> list[Path]:
+    """Write or enter every outcome; the pictures to ask about again, unless this was the last."""
+    again = []
+    for index, outcome in outcomes:
+        picture, problem = asked[index], _problem(outcome)
+        if isinstance(outcome, Reply) and problem is None:
+            note = CUT_OFF.get(outcome.stopped_by, "").strip("; ")
+            files.write(picture, outcome.text, note)
+        elif isinstance(outcome, Reply) and not last:
+            again.append(picture)
+        elif problem is not None:
+            files.fail(picture, problem)
+    return again
+
+
+def _problem(outcome: Outcome) -> Qwen3VLError | None:
+    """Why an outcome is no caption; None when it is one."""
     if isinstance(outcome, Qwen3VLError):
-        files.fail(picture, outcome)
-    elif outcome.stopped_by == "repetition":
+        return outcome
+    if outcome.stopped_by == "repetition":
         remedy = "Raise presence_penalty, or use another prompt or seed."
-        files.fail(picture, InputError("The answer repeats itself without end.", remedy))
-    elif not outcome.text and outcome.stopped_by == "stop_string":
+        return InputError("The answer repeats itself without end.", remedy)
+    if outcome.text:
+        return None
+    if outcome.stopped_by == "stop_string":
         problem = "The answer has no text before a stop text of the options."
-        files.fail(picture, InputError(problem, "Take that text out of stop."))
-    elif not outcome.text:
-        used = f"{outcome.tokens} tokens went into thinking" if outcome.thinking else "it is empty"
-        remedy = "Raise max_new_tokens, or use another prompt or seed."
-        files.fail(picture, InputError(f"The answer has no text: {used}.", remedy))
-    else:
-        files.write(picture, outcome.text, CUT_OFF.get(outcome.stopped_by, "").strip("; "))
+        return InputError(problem, "Take that text out of stop.")
+    used = f"{outcome.tokens} tokens went into thinking" if outcome.thinking else "it is empty"
+    remedy = "Raise max_new_tokens, or use another prompt or seed."
+    return InputError(f"The answer has no text: {used}.", remedy)

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from .errors import InputError
 
 JOURNAL_NAME = ".qwen3vl.jsonl"
 LOCK_NAME = ".qwen3vl.lock"
+# Room for the captions of some thousand pictures; a disk with less is about to be full anyway.
+MIN_FREE_BYTES = 10_000_000
 # What an interrupted write leaves behind; nobody else names files so.
 _TEMP_SUFFIX = ".qwen3vl-tmp"
 
@@ -95,6 +98,21 @@ def only_writer(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def check_space(folder: Path) -> None:
+    """Refuse a run that a nearly full disk would end soon, before the model is loaded for it.
+
+    Raises:
+        InputError: less than MIN_FREE_BYTES are free where the captions go.
+    """
+    free = shutil.disk_usage(folder).free
+    if free < MIN_FREE_BYTES:
+        raise InputError(
+            f"The disk of {folder} has {free / 1e6:.1f} MB left; captions and their journal "
+            f"want {MIN_FREE_BYTES / 1e6:.0f} MB.",
+            "Make room there, or choose another place for the captions.",
+        )
 
 
 def fingerprint(*values: str | bytes) -> str:

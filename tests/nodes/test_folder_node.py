@@ -1,5 +1,7 @@
 """Caption Folder on a host: the ledger, the files, interrupts, and folders that lead out."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from node_running import SHORT, run_node
@@ -14,12 +16,14 @@ from qwen3vl_nodes.nodes.folder import (
     SKIP,
     UNDER_OUTPUT,
     Qwen3VLCaptionFolder,
-    _enter,
+    _enter_all,
     seed_for,
 )
+from qwen3vl_nodes.utils import sidecar_files
 from qwen3vl_nodes.utils.caption_run_files import CaptionRun
 from qwen3vl_nodes.utils.chat import Reply
 from qwen3vl_nodes.utils.errors import InputError
+from scripted_model import ScriptedModel
 
 FOLDER = {
     "folder": "pics", "recursive": True, "preset": "Short caption", "instructions": "",
@@ -163,11 +167,46 @@ def test_nothing_to_do_loads_no_model(comfy, pics):
 )
 def test_only_good_answers_become_captions(pics, reply, state, detail):
     files = CaptionRun(pics, pics, "r", overwrite=False)
-    _enter(files, pics / "a.png", reply)
+    again = _enter_all(files, [pics / "a.png"], [(0, reply)], last=True)
     (line,) = files.ledger.lines
+    assert again == []
     assert (line.state, line.name) == (state, "a.png")
     assert detail in line.detail
     assert (pics / "a.txt").exists() == (state == "written")
+
+
+def scripted(answer):
+    model = ScriptedModel(answer)
+    model.identity = "scripted"
+    return model
+
+
+def test_a_bad_answer_is_asked_for_once_more_with_another_seed(pics):
+    def answer(_number, request):
+        return "" if request.seed in (seed_for(0, "a.png"), seed_for(0, "b.jpg"), second_b) else "x"
+
+    second_b = seed_for(1, "b.jpg")
+    model = scripted(answer)
+    ledger = caption_folder(model)[0]
+    assert texts(pics) == {"a.txt": "x", "sub/c.txt": "x"}
+    assert "failed  b.jpg: The answer has no text" in ledger
+    assert ledger.endswith("written 2, skipped 0, failed 2")
+    assert [r.seed for r in model.requests[3:]] == [seed_for(1, "a.png"), second_b]
+
+
+def test_the_likeliest_answer_is_not_asked_for_twice(pics):
+    model = scripted("")
+    caption_folder(model, options=replace(SHORT, temperature=0.0))
+    assert len(model.requests) == 3
+
+
+def test_a_full_disk_is_said_before_the_model_is_loaded(pics, monkeypatch):
+    usage = sidecar_files.shutil.disk_usage("/")._replace(free=1_500_000)
+    monkeypatch.setattr(sidecar_files.shutil, "disk_usage", lambda _folder: usage)
+    model = scripted("x")
+    with pytest.raises(InputError, match=r"has 1\.5 MB left.*Make room"):
+        caption_folder(model)
+    assert model.requests == []
 
 
 def test_another_adapter_is_another_recipe():
@@ -184,7 +223,7 @@ def test_a_disk_that_fills_up_lets_go_of_the_model(model, pics, monkeypatch):
     def full(*_):
         raise OSError("no space left")
 
-    monkeypatch.setattr(folder, "_enter", full)
+    monkeypatch.setattr(folder, "_problem", full)
     with pytest.raises(OSError, match="no space") as caught:
         caption_folder(model)
     assert caught.value.__traceback__ is not None
