@@ -33,7 +33,10 @@ from typing import Any
 import aiohttp
 
 WORKFLOW = Path(__file__).with_name("api") / "caption_folder.json"
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif")
+SUFFIXES = (
+    *(".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif"),
+    *(".apng", ".avif", ".heic", ".heif", ".jfif", ".mpo"),
+)
 # The node writes to output/captions/<folder>; ours is named after what was sent.
 UPLOADS, CAPTIONS = "caption_folder_client", "captions"
 MAX_CAPTION_BYTES = 1024 * 1024

@@ -1,26 +1,28 @@
-"""Reads picture files: listed by name, checked before they are decoded, turned upright."""
+"""Lists picture files by name, and reads them: checked before they are decoded, upright, sRGB."""
 
 from __future__ import annotations
 
 import os
+import stat
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .chat import Picture
 from .errors import InputError
-from .images import MAX_SOURCE_PIXELS
 from .natural_order import natural_key
+from .picture_colours import WHITE, Colour, rgb_pixels
+from .picture_formats import FORMATS, has_sixteen_bits, open_picture, orientation_of, upright
+from .picture_headers import check_header, check_pixels, too_large
+from .quiet_pillow import quiet_pillow
 
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif")
+SUFFIXES = (
+    *(".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif"),
+    *(".apng", ".avif", ".heic", ".heif", ".jfif", ".mpo"),
+)
 MAX_FILE_BYTES = 512 * 1024 * 1024
 # Decoding runs this far ahead of the model; more would only fill memory.
 READ_AHEAD = 4
@@ -45,73 +47,94 @@ def picture_paths(
     return sorted(found, key=lambda path: natural_key(path.relative_to(folder).as_posix()))
 
 
-def read_picture(path: Path) -> Picture:
-    """One picture file as RGB: upright, 16 bit scaled to 8, alpha on white, first frame.
+def read_picture(path: Path, background: Colour = WHITE) -> Picture:
+    """One picture file as sRGB: upright, 16 bit scaled to 8, first frame or page.
+
+    Args:
+        path: the file; the format is told by its content, not by its name.
+        background: red, green, blue (0 to 255) that alpha is laid on.
 
     Raises:
         InputError: naming the file, what is wrong with it, and what to do.
     """
-    from PIL import Image, ImageOps, UnidentifiedImageError
-
+    name = path.name
+    data = _contents(path)
+    check_header(data, name)
     try:
-        size = path.stat().st_size
-        if size == 0 or size > MAX_FILE_BYTES:
-            raise InputError(f"{path.name} has {size} bytes.", "Replace it by a sound picture.")
-        with Image.open(path, formats=FORMATS) as image:
-            width, height = image.size
-            if width * height > MAX_SOURCE_PIXELS:
-                raise _too_large(path, f" ({width} x {height})")
-            image.load()
-            return Picture(_rgb(ImageOps.exif_transpose(image)))
+        with quiet_pillow():
+            return Picture(_decoded(data, name, background))
     except InputError:
         raise
-    except Image.DecompressionBombError:  # Pillow's own ceiling comes before ours is asked
-        raise _too_large(path) from None
-    except UnidentifiedImageError:  # its own text repeats the whole path
-        raise InputError(
-            f"{path.name} is no {', '.join(FORMATS[:-1])} or {FORMATS[-1]} picture.",
-            "Replace or remove the file.",
-        ) from None
     # Pillow's decoders raise almost anything on a broken file, MemoryError included.
     except Exception as error:
+        problem = _why_unreadable(error, name)
+    raise problem  # outside the `except`, whose error holds the half-decoded picture
+
+
+def _contents(path: Path) -> bytes:
+    """The whole file; a pipe or a device is never waited for."""
+    try:
+        # Opening some devices has effects, so they are told apart before and, as the path may
+        # meanwhile lead elsewhere, again after.
+        _check_is_file(path.stat(), path.name)
+        flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+        with os.fdopen(os.open(path, flags), "rb") as file:
+            _check_is_file(os.fstat(file.fileno()), path.name)
+            data = file.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
         raise InputError(
-            f"{path.name} cannot be read as a picture ({type(error).__name__}: {error}).",
-            "Replace or remove the file.",
+            f"{path.name} cannot be opened ({reason}).", "Check that it is there and readable."
         ) from None
+    if not 0 < len(data) <= MAX_FILE_BYTES:  # it may have changed since
+        raise _wrong_bytes(path.name, len(data))
+    return data
 
 
-def _too_large(path: Path, size: str = "") -> InputError:
-    most = MAX_SOURCE_PIXELS // 1_000_000
-    return InputError(f"{path.name} has more than {most} million pixels{size}.", "Make it smaller.")
+def _check_is_file(status: os.stat_result, name: str) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise InputError(f"{name} is no ordinary file.", "Put a picture file in its place.")
+    if not 0 < status.st_size <= MAX_FILE_BYTES:
+        raise _wrong_bytes(name, status.st_size)
 
 
-def _rgb(image: Image) -> np.ndarray:
-    from PIL import Image as PillowImage
-
-    if image.mode.startswith("I;16") or image.mode in ("I", "F"):
-        return _scaled_grey(np.asarray(image))
-    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-        image = image.convert("RGBA")
-        white = PillowImage.new("RGBA", image.size, "white")
-        image = PillowImage.alpha_composite(white, image)
-    return np.array(image.convert("RGB"))
+def _wrong_bytes(name: str, size: int) -> InputError:
+    return InputError(f"{name} has {size} bytes.", "Replace it by a sound picture.")
 
 
-def _scaled_grey(values: np.ndarray) -> np.ndarray:
-    """Grey of more than 8 bits: Pillow's own convert would cut everything above 255 to white."""
-    wide = np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
-    top = 65_535.0 if values.dtype != np.float32 and wide.max() > 255 else max(wide.max(), 1.0)
-    grey = (wide.clip(0, top) / top * 255).round().astype(np.uint8)
-    return np.repeat(grey[..., None], 3, axis=-1)
+def _decoded(data: bytes, name: str, background: Colour) -> np.ndarray:
+    """uint8 [height, width, 3]; called with Pillow's warnings off."""
+    with open_picture(data, name) as image:
+        check_pixels(image.size, name)
+        sixteen_bits = has_sixteen_bits(image)
+        image.load()
+        pixels = rgb_pixels(image, background, sixteen_bits)
+        return np.ascontiguousarray(upright(pixels, orientation_of(image)))
 
 
-def read_ahead(paths: Iterable[Path]) -> Iterator[tuple[Path, Picture | InputError]]:
+def _why_unreadable(error: Exception, name: str) -> InputError:
+    from PIL import Image, UnidentifiedImageError
+
+    if isinstance(error, Image.DecompressionBombError):  # Pillow's own ceiling came first
+        return too_large(name)
+    if isinstance(error, UnidentifiedImageError):
+        kinds = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
+        return InputError(f"{name} is no {kinds} picture.", "Replace or remove the file.")
+    detail = f"{type(error).__name__}: {str(error)[:300]}"
+    return InputError(
+        f"{name} cannot be read as a picture ({detail}).", "Replace or remove the file."
+    )
+
+
+def read_ahead(
+    paths: Iterable[Path], background: Colour = WHITE
+) -> Iterator[tuple[Path, Picture | InputError]]:
     """Each path with its picture, or with what is wrong with it; decoded a little ahead."""
     with ThreadPoolExecutor(2, thread_name_prefix="qwen3vl-read") as pool:
         waiting: deque[tuple[Path, Future[Picture]]] = deque()
         try:
             for path in paths:
-                waiting.append((path, pool.submit(read_picture, path)))
+                waiting.append((path, pool.submit(read_picture, path, background)))
                 if len(waiting) > READ_AHEAD:
                     yield _result(*waiting.popleft())
             while waiting:

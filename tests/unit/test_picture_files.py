@@ -133,7 +133,7 @@ def test_reading_ahead_keeps_the_order_and_loses_nothing(tmp_path):
 
 def test_reading_ahead_stays_a_few_files_ahead(tmp_path, monkeypatch):
     opened = []
-    monkeypatch.setattr(picture_files, "read_picture", opened.append)
+    monkeypatch.setattr(picture_files, "read_picture", lambda path, _: opened.append(path))
     results = read_ahead(tmp_path / str(n) for n in range(100))
     next(results)
     assert len(opened) <= picture_files.READ_AHEAD + 1
