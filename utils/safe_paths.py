@@ -30,9 +30,10 @@ def inside(root: Path, relative: str) -> Path:
     real_root = os.path.realpath(root)
     try:
         real = os.path.realpath(Path(real_root, *names))
-        leads_out = os.path.commonpath([real_root, real]) != real_root
     except UnicodeEncodeError as error:
         raise _unnameable(relative, "it has half a character") from error
+    try:
+        leads_out = os.path.commonpath([real_root, real]) != real_root
     except ValueError:  # on Windows a junction or a device such as NUL leads to another drive
         leads_out = True
     if leads_out:

@@ -175,18 +175,12 @@ def test_only_good_answers_become_captions(pics, reply, state, detail):
     assert (pics / "a.txt").exists() == (state == "written")
 
 
-def scripted(answer):
-    model = ScriptedModel(answer)
-    model.identity = "scripted"
-    return model
-
-
 def test_a_bad_answer_is_asked_for_once_more_with_another_seed(pics):
     def answer(_number, request):
         return "" if request.seed in (seed_for(0, "a.png"), seed_for(0, "b.jpg"), second_b) else "x"
 
     second_b = seed_for(1, "b.jpg")
-    model = scripted(answer)
+    model = ScriptedModel(answer)
     ledger = caption_folder(model)[0]
     assert texts(pics) == {"a.txt": "x", "sub/c.txt": "x"}
     assert "failed  b.jpg: The answer has no text" in ledger
@@ -195,7 +189,7 @@ def test_a_bad_answer_is_asked_for_once_more_with_another_seed(pics):
 
 
 def test_the_likeliest_answer_is_not_asked_for_twice(pics):
-    model = scripted("")
+    model = ScriptedModel("")
     caption_folder(model, options=replace(SHORT, temperature=0.0))
     assert len(model.requests) == 3
 
@@ -203,7 +197,7 @@ def test_the_likeliest_answer_is_not_asked_for_twice(pics):
 def test_a_full_disk_is_said_before_the_model_is_loaded(pics, monkeypatch):
     usage = sidecar_files.shutil.disk_usage("/")._replace(free=1_500_000)
     monkeypatch.setattr(sidecar_files.shutil, "disk_usage", lambda _folder: usage)
-    model = scripted("x")
+    model = ScriptedModel("x")
     with pytest.raises(InputError, match=r"has 1\.5 MB left.*Make room"):
         caption_folder(model)
     assert model.requests == []
