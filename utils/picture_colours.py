@@ -103,7 +103,8 @@ def _grey_scaler(image: Image) -> Callable[[Image], tuple[Image, np.ndarray | No
 
     def scaled(strip: Image) -> tuple[Image, np.ndarray | None]:
         values = np.asarray(strip)
-        wide = np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+        # Cleared before it is widened: numpy warns of the NaN that would "signal".
+        wide = np.where(np.isfinite(values), values, 0).astype(np.float64)
         levels = (wide.clip(0, top) / top * 255).round().astype(np.uint8)
         alpha = _alpha_of(values == key) if isinstance(key, int) else None
         return PillowImage.fromarray(255 - levels if inverted else levels), alpha
@@ -120,17 +121,12 @@ def _white_level(image: Image) -> float:
         return 65_535.0
     if image.mode == "I" and bits == 16:  # signed
         return 32_767.0
-    _, high = _finite_extrema(image)
+    values = np.asarray(image)
+    high = float(values.max(where=np.isfinite(values), initial=0))
     if image.mode == "F":  # 0 to 1, unless the values say otherwise
         return max(high, 1.0)
     # 32 bits are seldom used to their end; the smallest usual range that holds them is meant.
     return next((top for top in (255.0, 65_535.0) if high <= top), max(high, 1.0))
-
-
-def _finite_extrema(image: Image) -> tuple[float, float]:
-    values = np.asarray(image)
-    finite = values[np.isfinite(values)]
-    return (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
 
 
 def _tag(image: Image, number: int) -> int | None:

@@ -59,8 +59,8 @@ def read_picture(path: Path, background: Colour = WHITE) -> Picture:
     """
     name = path.name
     data = _contents(path)
-    check_header(data, name)
     try:
+        check_header(data, name)
         with quiet_pillow():
             return Picture(_decoded(data, name, background))
     except InputError:

@@ -192,7 +192,7 @@ def _tiff_entries(data: bytes, place: int) -> Iterator[tuple[int, int, int, int]
             value = struct.unpack_from(order + letter, data, place + (12 if big else 8))
             yield tag, _TIFF_UNITS.get(kind, 1), count, value[0] if value else 0
             place += step
-    except struct.error:
+    except (struct.error, OverflowError):  # beyond the data, or beyond any file
         return
 
 
