@@ -31,6 +31,7 @@ from picture_samples import (
 from PIL import Image, ImageCms, ImageOps, features
 from qwen3vl_nodes.utils.errors import InputError
 from qwen3vl_nodes.utils.picture_files import read_picture
+from qwen3vl_nodes.utils.picture_headers import exif_orientation
 
 RGB = Image.fromarray(blocks(COLOURS))
 GREY = Image.fromarray(blocks(LEVELS))
@@ -332,9 +333,19 @@ def test_every_orientation(tmp_path, kind, options, orientation):
     assert_blocks(read(tmp_path, data), np.asarray(ImageOps.exif_transpose(marked)))
 
 
-@pytest.mark.parametrize("exif", [b"", b"Exif\0\0", b"Exif\0\0II*\0\xff\xff\xff\xff", b"x" * 40])
+BEYOND = b"II+\0\x08\0\0\0" + b"\xff" * 8  # a directory farther away than a file can be long
+ODD = b"II*\0\x08\0\0\0\1\0\x12\1\3\0\1\0\0\0\x4d\0\0\0\0\0\0\0"  # orientation 77
+
+
+@pytest.mark.parametrize(
+    "exif",
+    [b"", b"Exif\0\0", b"Exif\0\0II*\0\xff\xff\xff\xff", b"x" * 40, BEYOND, ODD],
+    ids=["empty", "only named", "cut", "noise", "beyond", "odd orientation"],
+)
 def test_broken_exif_is_no_reason_to_refuse(tmp_path, exif):
-    assert_blocks(read(tmp_path, saved(RGB, "PNG", exif=exif)), COLOURS, 0)
+    block = chunk(b"eXIf", exif)
+    assert_blocks(read(tmp_path, png(blocks(COLOURS), 2, block)), COLOURS, 0)
+    assert exif_orientation(exif) == 1
 
 
 def test_orientation_in_xmp_and_in_text(tmp_path):
