@@ -254,7 +254,7 @@ def test_a_bomb_in_a_png_is_not_unpacked(tmp_path, kind):
     lead = b"x\0\1\0\0\0" if kind == b"iTXt" else b"x\0\0"
     bomb = chunk(kind, lead + zlib.compress(bytes(100_000_000)))
     started = time.monotonic()
-    assert "too large" in refusal(tmp_path, png(SMALL, 2, bomb))
+    assert "too large" in refusal(tmp_path, png(SMALL, 2, bomb)).lower()
     assert time.monotonic() - started < 2
     assert PngImagePlugin.MAX_TEXT_CHUNK <= 1 << 20
 
