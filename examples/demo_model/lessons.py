@@ -79,9 +79,9 @@ def _system(rng: random.Random) -> str | None:
 
 def shapes(rng: random.Random, grid_wh: tuple[int, int]) -> Lesson:
     """One picture of shapes with several tasks."""
-    least = min(0.9, max(0.3, 140 / min(grid_wh)))
-    size = near_size(rng, grid_wh, shrink=0.2, least=least)
-    frame = random_frame(rng, size) if rng.random() < 0.3 else None
+    least = min(0.9, max(0.2, 140 / min(grid_wh)))
+    size = near_size(rng, grid_wh, shrink=0.3, least=least)
+    frame = random_frame(rng, size) if rng.random() < 0.4 else None
     scene = random_scene(rng, size, frame=frame)
     if rng.random() < 0.02:
         blank = replace(scene, things=())

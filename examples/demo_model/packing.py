@@ -29,7 +29,7 @@ ROOM = {"shapes": 400, "several": 300}
 WORDS_ONLY_ROWS = 0.02
 # (shortest, longest) side and most pixels of the picture sizes a family is shown at.
 SIDES = {
-    "shapes": (160, 896, 800 * 800),
+    "shapes": (160, 1152, 810 * 810),  # the most that the processor leaves, at 1:2 to 2:1
     "printed": (160, 640, 512 * 512),
     "cards": (192, 640, 512 * 512),
     "pages": (448, 896, 800 * 800),
@@ -37,7 +37,8 @@ SIDES = {
     "several": (160, 448, 320 * 320),
     "agent": (160, 640, 640 * 480),
 }
-SMALL = 0.55  # of all batches but pages keep to small pictures, of which many more can be shown
+# Batches of small pictures, of which many more can be shown; none of pages.
+SMALL, SMALL_SHAPES = 0.55, 0.4
 TASKS = (
     "caption_short",
     "caption_detailed",
@@ -198,7 +199,8 @@ def pixels_of(lesson: Lesson) -> list[np.ndarray]:
 def random_grid(rng: random.Random, family: str, reach: float = 1.0) -> tuple[int, int]:
     """A picture size in multiples of 32; `reach` below 1 keeps pictures small."""
     low, high, most = SIDES[family]
-    if family != "pages" and rng.random() < SMALL:
+    small = SMALL_SHAPES if family == "shapes" else SMALL
+    if family != "pages" and rng.random() < small:
         high, most = min(high, 416), min(most, 352 * 352)
     high = low + (high - low) * reach
     while True:
