@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..utils.allowed_folders import AllowedFolders, Root
+from .owner_settings import owner_settings
 from .patcher import patcher_class
 
 # Where packs keep Qwen3-VL; the first is ours, and downloads go into its Qwen-VL folder.
@@ -73,6 +75,19 @@ def output_folder() -> Path:
     import folder_paths
 
     return Path(folder_paths.get_output_directory())
+
+
+def allowed_folders() -> AllowedFolders:
+    """Where nodes may read and write: ComfyUI's input, output and temp, then the owner's list."""
+    import folder_paths
+
+    owner = owner_settings()
+    own = (
+        Root("input", Path(folder_paths.get_input_directory()), writable=True),
+        Root("output", Path(folder_paths.get_output_directory()), writable=True),
+        Root("temp", Path(folder_paths.get_temp_directory()), writable=True),
+    )
+    return AllowedFolders((*own, *owner.folders), owner.problem)
 
 
 def default_device() -> torch.device:

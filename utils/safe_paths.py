@@ -1,60 +1,133 @@
-"""The one check of a path that came from a workflow: it stays inside its root."""
+"""The one check of a path: it stays inside a folder that the owner of the machine allows."""
 
 from __future__ import annotations
 
 import errno
 import os
 import re
+import unicodedata
 from pathlib import Path
 
 from .errors import InputError
 
+OWNER_FILE = "qwen3vl.toml"
+
+_ON_WINDOWS = os.name == "nt"
 _DRIVE = re.compile(r"^[A-Za-z]:")
+# Windows opens these devices in every folder, whatever ending follows. Source:
+# learn.microsoft.com/windows/win32/fileio/naming-a-file
+_DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$) *(\.|$)", re.I)
+_SHOWN = 200
 
 
-def inside(root: Path, relative: str) -> Path:
-    r"""The real path of `relative` below `root`; links are followed, then checked.
+def real_inside(root: Path, path: Path) -> Path:
+    """The real path of `path`, with links followed, if it lies in the real `root`.
 
-    Args:
-        root: a folder the owner of the machine chose.
-        relative: text from a workflow, with / or \ between names; empty means the root.
+    Every open, read and write is decided here. The names may come from the disk, so any name
+    is allowed that can be one: what begins with ~ or holds a backslash is only a name.
 
     Raises:
-        InputError: an absolute path, a drive, a `..`, a NUL, a link that leads out, or what no
-            system takes for a name.
+        InputError: the path, or a link on the way to it, leads out; or no file has such a name.
     """
-    names = [name for name in re.split(r"[/\\]", relative.strip()) if name not in ("", ".")]
-    starts_outside = relative.strip()[:1] in ("/", "\\", "~") or _DRIVE.match(relative.strip())
-    if "\0" in relative or ".." in names or starts_outside:
-        raise _outside(root, relative)
     real_root = os.path.realpath(root)
     try:
-        real = os.path.realpath(Path(real_root, *names))
+        real = os.path.realpath(path)
     except UnicodeEncodeError as error:
-        raise _unnameable(relative, "it has half a character") from error
-    try:
-        leads_out = os.path.commonpath([real_root, real]) != real_root
-    except ValueError:  # on Windows a junction or a device such as NUL leads to another drive
-        leads_out = True
-    if leads_out:
-        raise _outside(root, relative)
+        raise _unnameable(str(path), "it has half a character") from error
+    except ValueError as error:
+        raise _unnameable(str(path), "it has a NUL") from error
+    if not _lies_in(real_root, real):
+        raise _outside(root, path)
+    for name in Path(real).relative_to(real_root).parts:
+        why = _windows_trap(name)
+        if why:
+            raise _unnameable(name, why)
     try:
         os.lstat(real)
     except OSError as error:  # what is merely not there is for the caller to say
         if error.errno == errno.ENAMETOOLONG:
-            raise _unnameable(relative, "it is too long") from error
+            raise _unnameable(str(path), "it is too long") from error
     return Path(real)
 
 
-def _unnameable(relative: str, why: str) -> InputError:
+def names_in(text: str) -> list[str]:
+    r"""The names of a path from a workflow, which has / or \ between them.
+
+    Raises:
+        InputError: an absolute path, a drive, a `..`, or a name that `why_no_name` refuses.
+    """
+    names = [name for name in re.split(r"[/\\]", text) if name not in ("", ".")]
+    if text[:1] in ("/", "\\", "~") or _DRIVE.match(text):
+        raise _not_relative(text, "it starts at another place")
+    if ".." in names:
+        raise _not_relative(text, "it has a .. in it")
+    for name in names:
+        why = why_no_name(name)
+        if why:
+            raise _not_relative(text, why)
+    return names
+
+
+def why_no_name(name: str) -> str:
+    """Why a workflow may not give `name` as one name of a path; "" when it may.
+
+    Stricter than the disk, so that a workflow means the same on every system.
+    """
+    if not name.strip(". "):
+        return "it has a name of nothing but dots and spaces"
+    if ":" in name:  # a drive, or a hidden stream of a file on NTFS
+        return "it has a colon"
+    kinds = {unicodedata.category(letter) for letter in name}
+    if "Cs" in kinds:
+        return "it has half a character"
+    if "Cc" in kinds:
+        return "it has a control character"
+    return _windows_trap(name)
+
+
+def inside(root: Path, relative: str) -> Path:
+    r"""The real path of `relative`, a text from a workflow, below `root`; empty means the root.
+
+    Raises:
+        InputError: as `names_in` and `real_inside`.
+    """
+    return real_inside(root, Path(root, *names_in(relative)))
+
+
+def _lies_in(real_root: str, real: str) -> bool:
+    try:
+        return os.path.commonpath([real_root, real]) == real_root
+    except ValueError:  # on Windows a junction or a device such as NUL leads to another drive
+        return False
+
+
+def _windows_trap(name: str) -> str:
+    """Why Windows would open something else by this name; "" on other systems."""
+    if not _ON_WINDOWS:
+        return ""
+    if ":" in name:
+        return "it has a colon"
+    if _DEVICE.match(name):
+        return "it is the name of a device"
+    return "it ends in a dot or a space" if name[-1:] in (".", " ") else ""
+
+
+def _unnameable(name: str, why: str) -> InputError:
     return InputError(
-        f"{relative[:200]!r} cannot be the name of a file or folder: {why}.",
-        "Give a path relative to the folder, as the system shows it.",
+        f"{name[:_SHOWN]!r} cannot be the name of a file or folder: {why}.",
+        "Rename it, or choose another folder.",
     )
 
 
-def _outside(root: Path, relative: str) -> InputError:
+def _not_relative(text: str, why: str) -> InputError:
     return InputError(
-        f"{relative[:200]!r} is not inside {root}.",
-        "Give a path relative to that folder, and put the files there.",
+        f"{text[:_SHOWN]!r} is not inside an allowed folder: {why}.",
+        "Choose a folder from the menu, such as input/pictures.",
+    )
+
+
+def _outside(root: Path, path: Path) -> InputError:
+    return InputError(
+        f"{str(path)[:_SHOWN]!r} is not inside {root}, or is reached by a link that leads out.",
+        f"Put the files themselves there, or list the real folder in {OWNER_FILE}.",
     )

@@ -1,0 +1,164 @@
+"""The folders below the allowed roots, by name, for a menu that is asked for often."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .errors import InputError
+from .natural_order import natural_key
+from .safe_paths import real_inside, why_no_name
+
+MAX_NAMES = 2000
+MAX_DEPTH = 6
+# For each root: a lost network drive must not hold up the whole menu. What was seen is kept, so
+# the next menu comes further.
+MAX_SECONDS = 1.0
+# A walk this slow is good for `REST` times as long; ComfyUI asks several times in a row.
+SLOW_SECONDS = 0.05
+REST = 10
+# A folder changed so lately may change again without a new time: many disks count in steps.
+UNSETTLED_NS = 2_000_000_000
+# Windows' junction, which Python tells from a link before 3.12 only by this tag.
+_MOUNT_POINT = 0xA0000003
+_HIDDEN = 2
+
+
+@dataclass(frozen=True, slots=True)
+class _Listing:
+    """The folders in one folder, as they were when it had changed at `mtime_ns`."""
+
+    mtime_ns: int
+    folders: tuple[str, ...]
+    links: frozenset[str]
+    is_settled: bool
+
+
+@dataclass(slots=True)
+class _Walked:
+    """What is remembered of one root."""
+
+    listings: dict[str, _Listing] = field(default_factory=dict)
+    names: list[str] = field(default_factory=list)
+    good_until: float = float("-inf")
+
+
+_memory: dict[Path, _Walked] = {}
+
+
+def folder_menu(roots: Sequence[tuple[str, Path]]) -> list[str]:
+    """Every root by its name, each followed by the folders below it in natural order.
+
+    Hidden folders, links that lead out, and names that a workflow may not give are left out.
+    At most MAX_NAMES in all and MAX_DEPTH names below a root; where there are more folders, the
+    roots share the places, and the upper folders come before those in them.
+    """
+    found = [_names_below(path) for _, path in roots]
+    menu = []
+    for (root, _), names, count in zip(roots, found, _shares(found, len(roots)), strict=True):
+        menu.append(root)
+        menu += [f"{root}/{name}" for name in sorted(names[:count], key=_natural)]
+    return menu
+
+
+def _natural(name: str) -> list[list[tuple[int, int, str]]]:
+    """By the names on the way, so that what is in a folder follows it."""
+    return [natural_key(part) for part in name.split("/")]
+
+
+def _shares(found: Sequence[Sequence[str]], taken: int) -> list[int]:
+    """How many names of each root have a place: all of a small one, equal parts of the rest."""
+    left = MAX_NAMES - taken
+    counts = [0] * len(found)
+    by_size = sorted(range(len(found)), key=lambda index: len(found[index]))
+    for place, index in enumerate(by_size):
+        counts[index] = min(len(found[index]), max(0, left) // (len(found) - place))
+        left -= counts[index]
+    return counts
+
+
+def _names_below(root: Path) -> list[str]:
+    """Names of the folders below a root, the upper ones first; [] where it cannot be listed."""
+    walked = _memory.get(root, _Walked())
+    started = time.monotonic()
+    if started < walked.good_until:
+        return walked.names
+    fresh = _Walked()
+    for name in _walk(root, walked.listings, fresh.listings, started + MAX_SECONDS):
+        fresh.names.append(name)
+        if len(fresh.names) >= MAX_NAMES:
+            break
+    took = time.monotonic() - started
+    if took > SLOW_SECONDS:
+        fresh.good_until = started + took * (1 + REST)
+    _memory[root] = fresh  # with the folders of this walk alone: it does not grow
+    return fresh.names
+
+
+def _walk(
+    root: Path, known: dict[str, _Listing], seen: dict[str, _Listing], deadline: float
+) -> Iterator[str]:
+    """Names below the root, level by level; listings go from `known` to `seen`."""
+    waiting = deque([("", 0)])
+    while waiting and time.monotonic() < deadline:
+        name, depth = waiting.popleft()
+        place = os.path.join(root, name)  # noqa: PTH118 - thousands of times, and a Path is slow
+        listing = _listing(place, known.get(name))
+        if listing is None:
+            continue
+        seen[name] = listing
+        for folder in listing.folders:
+            below = f"{name}/{folder}" if name else folder
+            if folder not in listing.links:
+                if depth + 1 < MAX_DEPTH:
+                    waiting.append((below, depth + 1))
+                yield below
+            elif _stays(root, below):  # never looked into: it may lead to a folder above it
+                yield below
+
+
+def _stays(root: Path, name: str) -> bool:
+    """Whether a link ends at a folder inside the root."""
+    try:
+        return real_inside(root, Path(root, name)).is_dir()
+    except (InputError, OSError):
+        return False
+
+
+def _listing(place: str, known: _Listing | None) -> _Listing | None:
+    """The folders in `place`: what is known if it did not change; None if it cannot be listed."""
+    try:
+        mtime_ns = os.stat(place).st_mtime_ns  # noqa: PTH116 - the cost of a warm menu
+        if known is not None and known.is_settled and known.mtime_ns == mtime_ns:
+            return known
+        with os.scandir(place) as entries:
+            found = {entry.name: _is_link(entry) for entry in entries if _is_offered(entry)}
+    except OSError:  # no folder of ours, or gone
+        return None
+    folders = tuple(sorted(found, key=natural_key))
+    links = frozenset(name for name, is_link in found.items() if is_link)
+    return _Listing(mtime_ns, folders, links, time.time_ns() - mtime_ns > UNSETTLED_NS)
+
+
+def _is_offered(entry: os.DirEntry[str]) -> bool:
+    try:
+        # Most entries are files, and the system tells that without another call.
+        if not entry.is_dir() or entry.name.startswith(".") or why_no_name(entry.name):
+            return False
+        return os.name != "nt" or not _windows_facts(entry).st_file_attributes & _HIDDEN
+    except OSError:  # a link in a circle
+        return False
+
+
+def _is_link(entry: os.DirEntry[str]) -> bool:
+    if os.name != "nt":
+        return entry.is_symlink()
+    return entry.is_symlink() or _windows_facts(entry).st_reparse_tag == _MOUNT_POINT
+
+
+def _windows_facts(entry: os.DirEntry[str]) -> os.stat_result:
+    return entry.stat(follow_symlinks=False)  # on Windows the listing has brought these along
