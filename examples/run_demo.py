@@ -15,13 +15,16 @@ from hosting import ROOT, ensure_host, error_of, find_comfyui, temporary_server
 
 EXAMPLES = ROOT / "examples"
 OUTPUT = ROOT / "demo_output"
-CAPTIONS = OUTPUT / "captions" / "images"
+CAPTIONS = OUTPUT / "captions" / "input" / "images"
 
 
 def workflow() -> dict[str, Any]:
     """The shared folder workflow, on `examples/images`, captions under `demo_output`."""
     prompt = json.loads((EXAMPLES / "api" / "caption_folder.json").read_text("utf-8"))
-    prompt[folder_node(prompt)]["inputs"] |= {"folder": "images", "place": "in the output folder"}
+    prompt[folder_node(prompt)]["inputs"] |= {
+        "folder": "input/images",
+        "place": "in the output folder",
+    }
     return prompt
 
 
@@ -82,7 +85,7 @@ def main() -> int:
     print()
     for caption in sorted(CAPTIONS.rglob("*.txt")):
         print(f"{caption.relative_to(CAPTIONS).with_suffix('')} → {caption.read_text('utf-8')}")
-    print(f"\n{ledger}\n\nThe captions are in {OUTPUT.relative_to(ROOT)}/captions/images.")
+    print(f"\n{ledger}\n\nThe captions are in {OUTPUT.relative_to(ROOT)}/captions/input/images.")
     return 0 if ledger.endswith("failed 0") else 1
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -14,6 +14,11 @@ from ..utils.allowed_folders import AllowedFolders, Root
 from .owner_settings import owner_settings
 from .patcher import patcher_class
 
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+# The longest side of a picture shown in a running node.
+PREVIEW_SIDE = 512
 # Where packs keep Qwen3-VL; the first is ours, and downloads go into its Qwen-VL folder.
 MODEL_FOLDER_KINDS = ("LLM", "text_encoders", "prompt_generator", "llm", "VLM", "diffusers")
 
@@ -209,9 +214,10 @@ class ProgressBar:
         self._bar = ComfyBar(max(1, total))
         self._node_id = node_id or _running_node()
 
-    def show(self, done: float, text: str = "") -> None:
-        """Set the bar to `done` of the total and the text above it."""
-        self._bar.update_absolute(done)
+    def show(self, done: float, text: str = "", picture: Image | None = None) -> None:
+        """Set the bar to `done` of the total, the text above it, and the picture in the node."""
+        preview = ("JPEG", picture, PREVIEW_SIDE) if picture is not None else None
+        self._bar.update_absolute(done, preview=preview)
         server = _server()
         if text and self._node_id and server is not None:
             server.send_progress_text(text, self._node_id)

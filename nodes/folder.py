@@ -2,34 +2,43 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
-from functools import partial
-from pathlib import Path
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 
 from comfy_api.latest import io
 
 from ..loaders import comfy_bridge
-from ..loaders.engine.protocol import Outcome
 from ..loaders.local import LocalModel
-from ..utils.caption_run_files import CaptionRun
-from ..utils.chat import GenerationOptions, Picture, Reply, Request
-from ..utils.errors import InputError, Qwen3VLError
-from ..utils.picture_files import read_ahead
-from ..utils.safe_paths import inside
-from ..utils.sidecar_files import check_space, fingerprint, only_writer, sweep
+from ..utils.allowed_folders import Folder
+from ..utils.caption_journal_files import Journal
+from ..utils.caption_run_files import APPEND, MODES, OVERWRITE_ALL, PREPEND, SKIP, CaptionRun, Job
+from ..utils.caption_slots import Recipe
+from ..utils.caption_store_files import FORMATS
+from ..utils.caption_text import Wording, parse_replacements
+from ..utils.chat import GenerationOptions
+from ..utils.errors import InputError
+from ..utils.ledger import Ledger
+from ..utils.ledger_files import LEDGER_NAME, LedgerFile
+from ..utils.picture_list_files import PictureChoice, list_pictures
+from ..utils.sidecar_files import check_space, only_writer, sweep
 from . import sockets
-from .ask import caption_prompt, preset_inputs
-from .asking import MAX_SEED, requests_for
-from .running import CUT_OFF, node_id_of, run
-
-# Stored in workflows: append only.
-SKIP, OVERWRITE = "skip existing", "overwrite own"
-BESIDE, UNDER_OUTPUT = "beside the picture", "in the output folder"
-OUTPUT_SUBFOLDER = "captions"
-# A bad answer is asked for once more with another seed, and then it is a failure.
-ATTEMPTS = 2
+from .ask import preset_inputs
+from .folder_inputs import (
+    background_input,
+    caption_folder,
+    check_folder,
+    choice_inputs,
+    folder_input,
+    format_input,
+    picture_choice,
+    place_input,
+    source_folder,
+)
+from .folder_kinds import Asking, kinds
+from .folder_run import ATTEMPTS, FolderCaptioning
+from .running import duration, node_id_of
 
 
 class Qwen3VLCaptionFolder(io.ComfyNode):
@@ -42,39 +51,37 @@ class Qwen3VLCaptionFolder(io.ComfyNode):
             node_id="Qwen3VLCaptionFolder",
             display_name="Qwen3-VL Caption Folder",
             category=sockets.CATEGORY,
-            description="Writes a .txt caption for every picture of a folder below ComfyUI's "
-            "input folder. Interrupt it whenever you like: the next run goes on.",
+            description="Writes a caption file for every picture of a folder. Interrupt it "
+            "whenever you like: the next run goes on.",
             search_aliases=["batch caption", "dataset", "training captions", "sidecar", "qwen"],
             inputs=[
                 sockets.Model.Input("model"),
-                io.String.Input(
-                    "folder",
-                    default="",
-                    tooltip="A folder below ComfyUI's input folder; empty: the input folder.",
-                ),
+                folder_input("ComfyUI's folders, and those that qwen3vl.toml lists."),
                 io.Boolean.Input("recursive", default=False, tooltip="Also folders inside."),
                 *preset_inputs(seed_changes=False),  # a new seed is a new recipe
                 io.Combo.Input(
                     "mode",
-                    options=[SKIP, OVERWRITE],
+                    options=list(MODES),
                     default=SKIP,
-                    tooltip="overwrite own: write again what this node wrote with other settings. "
-                    "A caption that you wrote or edited is never touched.",
+                    tooltip="What becomes of captions that are there. overwrite own: write again "
+                    "what this node wrote with other settings. Only append, prepend and overwrite "
+                    "all touch a caption that you wrote or edited.",
                 ),
-                io.Combo.Input(
-                    "place",
-                    options=[BESIDE, UNDER_OUTPUT],
-                    default=BESIDE,
-                    tooltip=f"The output folder's place is output/{OUTPUT_SUBFOLDER}/<folder>.",
-                ),
+                place_input(),
                 io.String.Input("prefix", default="", tooltip="Before every caption, as it is."),
                 io.String.Input("suffix", default="", tooltip="After every caption, as it is."),
                 sockets.Options.Input("options", optional=True),
+                *later_inputs(),
             ],
             outputs=[io.String.Output("ledger", display_name="ledger")],
             hidden=[io.Hidden.unique_id],
             is_output_node=True,
         )
+
+    @classmethod
+    def validate_inputs(cls, folder: str | None = None) -> bool | str:
+        """Any allowed folder, also one that was made since the menu was filled."""
+        return check_folder(folder)
 
     @classmethod
     def fingerprint_inputs(cls, **_: object) -> float:
@@ -96,117 +103,179 @@ class Qwen3VLCaptionFolder(io.ComfyNode):
         prefix: str,
         suffix: str,
         options: GenerationOptions | None = None,
+        format: str = "txt",  # noqa: A002 - the widget's name
+        more_presets: str = "",
+        trigger_word: str = "",
+        replace: str = "",
+        max_characters: int = 0,
+        include: str = "",
+        exclude: str = "",
+        background: str = "white",
+        dry_run: bool = False,
+        allow_overwrite_all: bool = False,
     ) -> io.NodeOutput:
         """Caption what needs it; the ledger is the output and the node's text."""
-        task, words = caption_prompt(preset, instructions)
-        source, target = folders(folder, place)
+        check_mode(mode, format, allow_overwrite_all)
+        wording = Wording(parse_replacements(replace), max_characters, trigger_word, prefix, suffix)
+        asking = Asking(model.identity, instructions, system_prompt, seed, options, background)
+        made = kinds(preset, more_presets, wording, asking)
+        source = source_folder(folder)
+        target = caption_folder(source, place)
+        plan = FolderPlan(source, target, picture_choice(recursive, include, exclude), format, mode)
+        started = time.monotonic()
+        recipes = [kind.recipe for kind in made.values()]
+        with plan.opened(recipes, dry_run) as files:
+            work = FolderCaptioning(files, made, source.path.name, node_id_of(cls))
+            jobs = plan.jobs(files)
+            if dry_run:
+                work.try_out(jobs)
+            elif jobs:
+                check_space(target.path)
+                # The likeliest answer is the same with every seed.
+                attempts = 1 if options and options.temperature == 0 else ATTEMPTS
+                work.caption(model, jobs, attempts)
+        ledger = files.ledger
+        report = [ledger.summary, speed(ledger, work.tokens, time.monotonic() - started)]
+        return io.NodeOutput(str(ledger), ui={"text": [str(ledger)], "report": report})
 
-        def request_for(picture: Picture, name: str, attempt: int) -> Request:
-            return requests_for(
-                [picture], words, system_prompt=system_prompt, options=options, task=task,
-                seed=seed_for(seed + attempt, name),
-            )[0]  # fmt: skip
 
-        recipe = fingerprint(model.identity, words, system_prompt, repr(options), str(seed))
-        with only_writer(target):
-            sweep(target)
-            files = CaptionRun(source, target, recipe, mode == OVERWRITE, prefix, suffix)
-            # The likeliest answer is the same with every seed.
-            attempts = 1 if options and options.temperature == 0 else ATTEMPTS
-            _caption(model, files, files.todo(recursive), request_for, attempts, node_id_of(cls))
-        ledger = str(files.ledger)
-        return io.NodeOutput(ledger, ui={"text": [ledger], "report": [files.ledger.summary]})
+def later_inputs() -> list[io.Input]:
+    """Widgets added after the first release; optional, so that older workflows still run."""
+    return [
+        format_input(),
+        io.String.Input(
+            "more_presets",
+            multiline=True,
+            default="",
+            optional=True,
+            advanced=True,
+            tooltip="Titles of further presets, a line each. Each makes one caption more for "
+            "every picture: a.tags.txt beside a.txt.",
+        ),
+        io.String.Input(
+            "trigger_word",
+            default="",
+            optional=True,
+            advanced=True,
+            tooltip="First in every caption that does not say it. {class} is the picture's "
+            "folder, as in 10_sks dog: sks dog.",
+        ),
+        io.String.Input(
+            "replace",
+            multiline=True,
+            default="",
+            optional=True,
+            advanced=True,
+            tooltip="find => replacement, a line each. Nothing after the arrow deletes.",
+        ),
+        io.Int.Input(
+            "max_characters",
+            default=0,
+            min=0,
+            max=100_000,
+            optional=True,
+            advanced=True,
+            tooltip="The longest a caption may be, cut at a sentence, tag or word. 0: no limit.",
+        ),
+        *choice_inputs(),
+        background_input(),
+        io.Boolean.Input(
+            "dry_run",
+            default=False,
+            optional=True,
+            advanced=True,
+            tooltip="Say what would happen; nothing is written, and no model is loaded.",
+        ),
+        io.Boolean.Input(
+            "allow_overwrite_all",
+            default=False,
+            optional=True,
+            advanced=True,
+            tooltip="The second switch of overwrite all, which also replaces captions that you "
+            "wrote.",
+        ),
+    ]
 
 
-def folders(folder: str, place: str) -> tuple[Path, Path]:
-    """Where the pictures are and where their captions go.
+def check_mode(mode: str, kind: str, allow_overwrite_all: bool) -> None:
+    """Refuse what would lose captions by a slip, and what a format cannot do.
 
     Raises:
-        InputError: outside ComfyUI's folders, or not there.
+        InputError: with the switch or the format that helps.
     """
-    source = inside(comfy_bridge.input_folder(), folder)
-    if not source.is_dir():
+    if mode == OVERWRITE_ALL and not allow_overwrite_all:
         raise InputError(
-            f"There is no folder {folder!r} in {comfy_bridge.input_folder()}.",
-            "Make it and put the pictures there, or correct the name.",
+            "overwrite all replaces captions that you wrote or edited.",
+            "Switch allow_overwrite_all on if you mean it, or choose overwrite own.",
         )
-    if place == BESIDE:
-        return source, source
-    below = source.relative_to(comfy_bridge.input_folder().resolve()).as_posix()
-    return source, inside(comfy_bridge.output_folder(), f"{OUTPUT_SUBFOLDER}/{below}")
+    if mode in (APPEND, PREPEND) and kind != "txt":
+        raise InputError(
+            f"Nothing can be added to a caption in {kind}.",
+            "Choose the format txt, or another mode.",
+        )
 
 
-def seed_for(seed: int, name: str) -> int:
-    """A picture's own seed: it depends on its name, not on which others are left to do."""
-    # A name in another encoding than UTF-8, as old archives leave them, holds lone surrogates.
-    encoded = name.encode("utf-8", "surrogatepass")
-    own = int.from_bytes(hashlib.sha256(encoded).digest()[:8], "big")
-    return (seed + own) & MAX_SEED
+@dataclass(frozen=True, slots=True)
+class FolderPlan:
+    """Which pictures, and where and how their captions are kept."""
+
+    source: Folder
+    target: Folder
+    choice: PictureChoice
+    format: str
+    mode: str
+
+    @contextmanager
+    def opened(self, recipes: Sequence[Recipe], dry_run: bool = False) -> Iterator[CaptionRun]:
+        """The files of a run, ours alone for the length of the `with` block.
+
+        Raises:
+            InputError: another run has them, or they cannot be written.
+        """
+        with nullcontext() if dry_run else only_writer(self.target.path):
+            if not dry_run:
+                sweep(self.target.path)
+            journal = Journal(self.target.path)
+            store = FORMATS[self.format](
+                self.target.path, lambda path: self.target.check(path, write=True)
+            )
+            if dry_run:
+                ledger = Ledger(dry_run=True)
+                yield CaptionRun(self.source, store, journal, recipes, self.mode, ledger)
+                return
+            journal.tidy()
+            store.tidy()
+            path = self.target.check(self.target.path / LEDGER_NAME, write=True)
+            with LedgerFile(path) as file:
+                ledger = Ledger(file.add, f"{self.target.name}/{LEDGER_NAME}")
+                yield CaptionRun(self.source, store, journal, recipes, self.mode, ledger)
+                file.add(ledger.summary)
+            store.tidy()
+
+    def jobs(self, files: CaptionRun) -> list[Job]:
+        """What is to be captioned; every other picture is in the ledger.
+
+        Raises:
+            InputError: no picture at all, and nothing in the folder is unreadable.
+        """
+
+        def unlisted(name: str, error: InputError) -> None:
+            files.ledger.add(name or f"{self.source.name}/", "failed", str(error))
+
+        names = list_pictures(self.source.path, self.choice, unlisted)
+        if not names and not files.ledger.total:
+            raise InputError(
+                f"{self.source.name} holds no picture that is meant.",
+                "Put pictures there, choose another folder, switch recursive on, or look at "
+                "include and exclude.",
+            )
+        return files.decide(names, comfy_bridge.check_interrupt)
 
 
-def _caption(
-    model: LocalModel,
-    files: CaptionRun,
-    pictures: list[Path],
-    request_for: Callable[..., Request],
-    attempts: int,
-    node_id: str | None,
-) -> None:
-    """Caption the pictures, those with bad answers again, until `attempts` have been made."""
-    for attempt in range(attempts):
-        if not pictures:  # nothing to do needs no model
-            break
-        check_space(files.target)
-        asked: list[Path] = []
-        requests = _requests(files, pictures, asked, partial(request_for, attempt=attempt))
-        with closing(run(model, requests, len(pictures), node_id)) as outcomes:
-            pictures = _enter_all(files, asked, outcomes, last=attempt == attempts - 1)
-
-
-def _requests(
-    files: CaptionRun,
-    pictures: list[Path],
-    asked: list[Path],
-    request_for: Callable[[Picture, str], Request],
-) -> Iterator[Request]:
-    """Requests for the pictures that can be read; `asked[n]` is the picture of request n."""
-    for path, picture in read_ahead(pictures):
-        if isinstance(picture, InputError):
-            files.fail(path, picture)
-            continue
-        asked.append(path)
-        yield request_for(picture, files.name(path))
-
-
-def _enter_all(
-    files: CaptionRun, asked: list[Path], outcomes: Iterable[tuple[int, Outcome]], last: bool
-) -> list[Path]:
-    """Write or enter every outcome; the pictures to ask about again, unless this was the last."""
-    again = []
-    for index, outcome in outcomes:
-        picture, problem = asked[index], _problem(outcome)
-        if isinstance(outcome, Reply) and problem is None:
-            note = CUT_OFF.get(outcome.stopped_by, "").strip("; ")
-            files.write(picture, outcome.text, note)
-        elif isinstance(outcome, Reply) and not last:
-            again.append(picture)
-        elif problem is not None:
-            files.fail(picture, problem)
-    return again
-
-
-def _problem(outcome: Outcome) -> Qwen3VLError | None:
-    """Why an outcome is no caption; None when it is one."""
-    if isinstance(outcome, Qwen3VLError):
-        return outcome
-    if outcome.stopped_by == "repetition":
-        remedy = "Raise presence_penalty, or use another prompt or seed."
-        return InputError("The answer repeats itself without end.", remedy)
-    if outcome.text:
-        return None
-    if outcome.stopped_by == "stop_string":
-        problem = "The answer has no text before a stop text of the options."
-        return InputError(problem, "Take that text out of stop.")
-    used = f"{outcome.tokens} tokens went into thinking" if outcome.thinking else "it is empty"
-    remedy = "Raise max_new_tokens, or use another prompt or seed."
-    return InputError(f"The answer has no text: {used}.", remedy)
+def speed(ledger: Ledger, tokens: int, seconds: float) -> str:
+    """How long the run took, and how fast it was."""
+    took = f"{ledger.total} lines in {duration(seconds)}"
+    made = ledger.count("written")
+    if not tokens or seconds <= 0:
+        return took
+    return f"{took}, {made / seconds:.2g} captions and {tokens / seconds:.0f} tokens a second"

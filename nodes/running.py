@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
+from typing import TYPE_CHECKING
 
 from comfy_api.latest import io
 
@@ -14,9 +15,14 @@ from ..loaders.local import LocalModel
 from ..utils.chat import Progress, Reply, Request
 from ..utils.errors import GenerationError, Qwen3VLError
 
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
 # Each text goes to the browser whole, so a few times a second is enough.
 SHOW_EVERY_SECONDS = 0.3
 PREVIEW_CHARACTERS = 240
+# Text and picture for a running node.
+Show = Callable[[Progress], "tuple[str, Image | None]"]
 
 
 def node_id_of(node: type[io.ComfyNode]) -> str | None:
@@ -25,11 +31,15 @@ def node_id_of(node: type[io.ComfyNode]) -> str | None:
 
 
 def run(
-    model: LocalModel, requests: Iterable[Request], total: int, node_id: str | None
+    model: LocalModel,
+    requests: Iterable[Request],
+    total: int,
+    node_id: str | None,
+    show: Show | None = None,
 ) -> Generator[tuple[int, Outcome], None, None]:
-    """Outcomes as they finish, with the node's bar over `total` requests."""
+    """Outcomes as they finish, with the node's bar over `total` requests; `show` as in `watch`."""
     with model.open() as engine:
-        yield from engine.generate(requests, watch(total, node_id))  # closes it when closed
+        yield from engine.generate(requests, watch(total, node_id, show))  # closes it when closed
 
 
 def answer_all(model: LocalModel, requests: Sequence[Request], node_id: str | None) -> list[Reply]:
@@ -51,8 +61,11 @@ def answer_all(model: LocalModel, requests: Sequence[Request], node_id: str | No
     return [replies[index] for index in range(len(requests))]
 
 
-def watch(total: int, node_id: str | None) -> OnProgress:
-    """A callback that moves the node's bar and lets ComfyUI's interrupt through."""
+def watch(total: int, node_id: str | None, show: Show | None = None) -> OnProgress:
+    """A callback that moves the node's bar and lets ComfyUI's interrupt through.
+
+    `show` gives the text and the picture for the node, where the usual text will not do.
+    """
     bar = comfy_bridge.ProgressBar(total, node_id)
     shown_at, shown_finished = 0.0, -1
 
@@ -62,7 +75,8 @@ def watch(total: int, node_id: str | None) -> OnProgress:
         now = time.monotonic()
         if now - shown_at >= SHOW_EVERY_SECONDS:
             shown_at, shown_finished = now, progress.finished
-            bar.show(progress.finished, progress_text(progress, total))
+            text, picture = show(progress) if show else (progress_text(progress, total), None)
+            bar.show(progress.finished, text, picture)
         elif progress.finished != shown_finished:
             shown_finished = progress.finished
             bar.show(progress.finished)  # the bar alone is small, and its end must not be missed
@@ -72,15 +86,30 @@ def watch(total: int, node_id: str | None) -> OnProgress:
 
 def progress_text(progress: Progress, total: int) -> str:
     """One line on where the run stands, and below it the end of the text being written."""
+    line = progress_line(progress, total)
+    text = progress.text[-PREVIEW_CHARACTERS:]
+    return f"{line}\n{text}" if text else line
+
+
+def progress_line(progress: Progress, total: int) -> str:
+    """How much is done, how fast, and how long it will still take."""
     parts = [f"{progress.finished} of {total}"] if total > 1 else []
     if progress.tokens and progress.seconds > 0:
+        if progress.finished > 1:
+            parts.append(f"{progress.finished / progress.seconds:.2g} a second")
         parts.append(f"{progress.tokens / progress.seconds:.0f} tokens/s")
     if progress.finished and progress.finished < total:
         left = progress.seconds / progress.finished * (total - progress.finished)
-        parts.append(f"about {left:.0f} s left")
-    line = ", ".join(parts)
-    text = progress.text[-PREVIEW_CHARACTERS:]
-    return f"{line}\n{text}" if text else line
+        parts.append(f"about {duration(left)} left")
+    return ", ".join(parts)
+
+
+def duration(seconds: float) -> str:
+    """Seconds, minutes or hours, as one says it of a wait."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def report(replies: Sequence[Reply]) -> str:

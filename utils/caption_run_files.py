@@ -1,133 +1,268 @@
-"""The files of one folder run: which pictures still need a caption, and writing them."""
+"""The files of one folder run: which captions are still to be made, and writing them."""
 
 from __future__ import annotations
 
-import hashlib
-import os
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
+from .allowed_folders import Folder
+from .caption_journal_files import Entry, Journal, Mark
+from .caption_slots import Recipe, Slot, clashing
+from .caption_store_files import CaptionStore, Write, content_digest
+from .caption_text import joined
 from .errors import InputError
 from .ledger import Ledger
-from .picture_files import MAX_FILE_BYTES, picture_paths
-from .sidecar_files import Journal, caption_path, clashing, fingerprint
+from .picture_files import FileFacts
+from .sidecar_files import now
+
+# Stored in workflows: append only.
+SKIP, OVERWRITE, APPEND = "skip existing", "overwrite own", "append to captions"
+PREPEND, OVERWRITE_ALL = "prepend to captions", "overwrite all"
+MODES = (SKIP, OVERWRITE, APPEND, PREPEND, OVERWRITE_ALL)
+# After so many writes in a row that failed, the disk is to blame and not a caption.
+HOPELESS = 20
+CHANGED_MEANWHILE = "its caption was changed by others meanwhile"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A caption to be made, and what stood in its place when that was decided.
+
+    `settled` is the picture's mark where all that speaks for a new caption is that the file's
+    size or time changed: if its content is still the same, nothing is to be done.
+    """
+
+    recipe: Recipe
+    seen: bytes | None = None
+    settled: Mark | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A picture with the captions that it lacks."""
+
+    picture: str
+    wanted: tuple[Wanted, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A caption to be written, whole; a word on it, and facts beside its recipe's."""
+
+    picture: str
+    wanted: Wanted
+    read: FileFacts
+    text: str
+    note: str = ""
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
 class CaptionRun:
-    """Pictures below `source`, captions at the same places below `target`.
+    """Decides about the pictures of `source`, and writes their captions into `store`.
 
-    `recipe` tells one way of captioning from another: model, prompt, options, seed. With
-    `overwrite`, captions this pack wrote by another recipe are written again; anything a
-    person wrote or edited stays.
+    `mode` says what becomes of captions that are there: see MODES. Anything a person wrote or
+    edited stays, but for the two modes that add to it and `overwrite all`.
     """
 
-    source: Path
-    target: Path
-    recipe: str
-    overwrite: bool
-    prefix: str = ""
-    suffix: str = ""
-    ledger: Ledger = field(default_factory=Ledger)
-    _journal: Journal = field(init=False)
+    source: Folder
+    store: CaptionStore
+    journal: Journal
+    recipes: Sequence[Recipe]
+    mode: str
+    ledger: Ledger
+    _failed_in_a_row: int = 0
 
-    def __post_init__(self) -> None:
-        self._journal = Journal(self.target)
+    def decide(self, names: Sequence[str], on_picture: Callable[[], None]) -> list[Job]:
+        """What is to be done, in order; all other pictures are entered in the ledger.
 
-    def todo(self, recursive: bool) -> list[Path]:
-        """Pictures to caption, in order; all others are entered in the ledger.
+        Reads captions and the journal, and of pictures only their size and time. `on_picture`
+        is called for each and may raise, to stop.
+        """
+        twins = clashing(names, [recipe.variant for recipe in self.recipes])
+        jobs = []
+        for name in names:
+            on_picture()
+            job = self._decide(name, name in twins)
+            if job.wanted:
+                jobs.append(job)
+        return jobs
+
+    def path(self, picture: str) -> Path:
+        """The picture's real path.
 
         Raises:
-            InputError: the folder holds no picture at all, and nothing in it is unreadable.
+            InputError: a link leads out of the folders that may be read.
         """
-        pictures = picture_paths(self.source, recursive, self._unlisted)
-        if not pictures and not self.ledger.lines:
-            raise InputError(
-                f"{self.source} holds no picture.",
-                "Put pictures there, choose another folder, or switch recursive on.",
-            )
-        twins = clashing(pictures)
-        return [path for path in pictures if self._wanted(path, path in twins)]
+        return self.source.check(self.source.path / picture)
 
-    def name(self, picture: Path) -> str:
-        """The picture's name in the ledger: its path below the source."""
-        return picture.relative_to(self.source).as_posix()
+    def fail(self, picture: str, wanted: Sequence[Wanted], error: Exception) -> None:
+        """Enter a failure of each of a picture's captions."""
+        for one in wanted:
+            self.ledger.add(Slot(picture, one.recipe.variant).label, "failed", str(error))
 
-    def fail(self, picture: Path, error: Exception) -> None:
-        """Enter a failure, with its remedy where the error has one."""
-        self.ledger.add(self.name(picture), "failed", str(error))
+    def plan(self, picture: str, wanted: Wanted) -> None:
+        """Enter, in a dry run, that a caption would be made."""
+        self.ledger.add(self._slot(picture, wanted).label, "written")
 
-    def write(self, picture: Path, text: str, note: str = "") -> None:
-        """Write one caption and enter it; a full disk or a read-only folder is a failure."""
+    @property
+    def hopeless(self) -> bool:
+        """Whether captions can no longer be written at all."""
+        return self._failed_in_a_row >= HOPELESS
+
+    def settle(self, job: Job, read: FileFacts) -> tuple[list[Wanted], list[Done]]:
+        """Of a picture that was read: the captions to ask for, and those to be had without."""
+        ask, done = [], []
+        for wanted in job.wanted:
+            if wanted.settled is not None and wanted.settled.picture == read.digest:
+                self.ledger.add(self._slot(job.picture, wanted).label, "skipped", "is up to date")
+                self._remember_time(job.picture, wanted, read)
+            elif known := self._made_before(job.picture, wanted, read):
+                done.append(known)
+            else:
+                ask.append(wanted)
+        return ask, done
+
+    def write(self, captions: Sequence[Done]) -> None:
+        """Write captions and enter them; a full disk or a read-only folder is a failure."""
+        writes, entries, chosen = [], [], []
+        for done in captions:
+            slot = self._slot(done.picture, done.wanted)
+            try:
+                write, entry = self._prepared(done, slot)
+            except (InputError, OSError) as error:
+                self._enter(slot, done, error)
+                continue
+            if write is None:
+                self.ledger.add(slot.label, "skipped", CHANGED_MEANWHILE)
+                continue
+            writes.append(write)
+            entries.append(entry)
+            chosen.append(done)
         try:
-            caption = self._caption(picture)
-            whole = f"{self.prefix}{text}{self.suffix}"
-            self._journal.write(caption, whole, self._made_from(picture))
+            self.journal.add(entries)
+            outcomes = self.store.write(writes)
         except OSError as error:
-            remedy = "Make room, allow writing there, or shorten the name."
-            detail = f"The caption was not written: {error}. {remedy}"
-            self.ledger.add(self.name(picture), "failed", detail)
-        else:
-            self.ledger.add(self.name(picture), "written", note)
+            outcomes = [error] * len(writes)
+        for write, done, outcome in zip(writes, chosen, outcomes, strict=True):
+            self._enter(write.slot, done, outcome)
 
-    def _unlisted(self, error: OSError) -> None:
-        """Enter a folder whose pictures nobody can count."""
-        folder = Path(error.filename or self.source)
-        detail = f"Its pictures cannot be listed ({error.strerror or error}). Make it readable."
-        self.ledger.add(f"{self.name(folder)}/", "failed", detail)
+    def _decide(self, name: str, has_twin: bool) -> Job:
+        wanted = []
+        for recipe in self.recipes:
+            slot = Slot(name, recipe.variant)
+            try:
+                if has_twin:
+                    raise InputError(
+                        "Another picture has the same name but for its ending.",
+                        "Rename one of them.",
+                    )
+                self.path(name)
+                one, reason = self._wanted(slot, recipe)
+            except (InputError, OSError) as error:
+                self.ledger.add(slot.label, "failed", str(error))
+                continue
+            if one is None:
+                self.ledger.add(slot.label, "skipped", reason)
+            else:
+                wanted.append(one)
+        return Job(name, tuple(wanted))
 
-    def _wanted(self, picture: Path, has_twin: bool) -> bool:
-        name = self.name(picture)
-        if has_twin:
-            detail = "Another picture has the same name but for its ending. Rename one of them."
-            self.ledger.add(name, "failed", detail)
-            return False
+    def _wanted(self, slot: Slot, recipe: Recipe) -> tuple[Wanted | None, str]:
+        """What to do about a caption, or why nothing."""
+        name = self.store.name(slot)
+        if self.mode == SKIP and not self.journal.knows(name):
+            there = self.store.exists(name)
+            return (None, "has a caption") if there else (Wanted(recipe), "")
+        seen = content_digest(self.store.content(name))
+        if seen is None:
+            return Wanted(recipe), ""
+        mark = self.journal.mark(name, seen)
+        same_recipe = mark is not None and mark.recipe == recipe.id
+        if mark is None or not (same_recipe or self.mode == SKIP):
+            return self._of_another_making(Wanted(recipe, seen), mark)
+        if mark.mixed and not same_recipe:
+            return None, "has a caption"
+        facts = self.path(slot.picture).stat()
+        if (facts.st_size, facts.st_mtime_ns) == (mark.size, mark.mtime_ns):
+            return None, "has a caption" if self.mode == SKIP else "is up to date"
+        if mark.mixed:  # adding to it once more would say things twice
+            return None, "its picture changed, and others' words are in its caption"
+        return Wanted(recipe, seen, settled=mark), ""
+
+    def _of_another_making(self, wanted: Wanted, mark: Mark | None) -> tuple[Wanted | None, str]:
+        """About a caption that is not ours, or ours by another recipe."""
+        if self.mode == SKIP:
+            return None, "has a caption"
+        if self.mode == OVERWRITE and (mark is None or mark.mixed):
+            why = "its caption was written or edited by others, or by a run on another folder"
+            return None, why
+        return wanted, ""
+
+    def _made_before(self, picture: str, wanted: Wanted, read: FileFacts) -> Done | None:
+        """The caption of an equal picture, of the same making: a renamed or copied one's."""
+        slot = self._slot(picture, wanted)
+        for name, content in self.journal.made_alike(wanted.recipe.id, read.digest):
+            there = self.store.content(name)
+            if name == self.store.name(slot) or there is None or content_digest(there) != content:
+                continue
+            if wanted.recipe.wording.names_class and _folder(name) != _folder(slot.stem):
+                continue
+            text = self.store.text(there)
+            return Done(picture, wanted, read, text, f"as {name} was, of the same picture")
+        return None
+
+    def _prepared(self, done: Done, slot: Slot) -> tuple[Write | None, Entry]:
+        """The write and its journal entry; no write where something else stands there by now."""
+        name = self.store.name(slot)
+        there = self.store.content(name)
+        text, mixed = done.text, False
+        if self.mode in (APPEND, PREPEND) and there is not None:
+            text, mixed = self._added_to(self.store.text(there), text, done.wanted), True
+        facts = {**done.wanted.recipe.facts, **done.facts, "time": now()}
+        content = self.store.encode(slot, text, facts)
+        read = done.read
+        mark = Mark(done.wanted.recipe.id, read.digest, read.size, read.mtime_ns, mixed)
+        entry = Entry(name, content_digest(content) or b"", mark)
+        if not mixed and content_digest(there) != done.wanted.seen:
+            return None, entry
+        return Write(slot, content, new=there is None), entry
+
+    def _added_to(self, before: str, text: str, wanted: Wanted) -> str:
+        wording = wanted.recipe.wording
+        if self.mode == APPEND:
+            return joined(before, text, True, wording.prefix)
+        return joined(text, before, False, wording.suffix)
+
+    def _remember_time(self, picture: str, wanted: Wanted, read: FileFacts) -> None:
+        """So that the next run need not read the picture to know that it is the same."""
+        if wanted.seen is None or wanted.settled is None or self.ledger.dry_run:
+            return
+        mark = replace(wanted.settled, size=read.size, mtime_ns=read.mtime_ns)
+        name = self.store.name(self._slot(picture, wanted))
         try:
-            _check_stays(picture, self.source)
-            reason = self._reason_to_skip(picture)
-        except (InputError, OSError) as error:
-            self.fail(picture, error)
-            return False
-        if reason:
-            self.ledger.add(name, "skipped", reason)
-        return not reason
+            self.journal.add([Entry(name, wanted.seen, mark)])
+        except OSError:  # a disk without room: then it is read once more
+            return
 
-    def _reason_to_skip(self, picture: Path) -> str:
-        caption = self._caption(picture)
-        if not caption.exists():
-            return ""
-        if not self.overwrite:
-            return "has a caption"
-        made_from = self._journal.made_from(caption)
-        if made_from is None:
-            return "its caption was written or edited by others, or by a run on another folder"
-        return "is up to date" if made_from == self._made_from(picture) else ""
+    def _enter(self, slot: Slot, done: Done, outcome: Exception | None) -> None:
+        if isinstance(outcome, FileExistsError):
+            self.ledger.add(slot.label, "skipped", CHANGED_MEANWHILE)
+        elif outcome is not None:
+            self._failed_in_a_row += 1
+            remedy = "Make room, allow writing there, or shorten the name."
+            detail = f"The caption was not written: {outcome}. {remedy}"
+            self.ledger.add(slot.label, "failed", detail)
+        else:
+            self._failed_in_a_row = 0
+            self.ledger.add(slot.label, "written", done.note)
 
-    def _caption(self, picture: Path) -> Path:
-        wanted = caption_path(picture, self.source, self.target)
-        # Only the folder is followed: a caption that is a link is replaced, not written through.
-        _check_stays(wanted.parent, self.target)
-        return wanted
-
-    def _made_from(self, picture: Path) -> str:
-        return fingerprint(self.recipe, self.prefix, self.suffix, _file_sha(picture))
+    @staticmethod
+    def _slot(picture: str, wanted: Wanted) -> Slot:
+        return Slot(picture, wanted.recipe.variant)
 
 
-def _check_stays(path: Path, root: Path) -> None:
-    """Raise InputError if a link on the way to `path` leads out of `root`.
-
-    The names come from the disk, not from a workflow, so any of them is allowed: what begins
-    with ~ or a space, or holds a backslash, is only a name here.
-    """
-    if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root)):
-        raise InputError(
-            f"{path.name} is reached by a link that leads out of {root}.",
-            "Put the file or folder itself in the place of the link.",
-        )
-
-
-def _file_sha(path: Path) -> str:
-    # A pipe would be waited for, a huge file fill the memory; both will fail as pictures.
-    if not path.is_file() or path.stat().st_size > MAX_FILE_BYTES:
-        return ""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def _folder(name: str) -> str:
+    return name.rpartition("/")[0]

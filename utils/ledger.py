@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import threading
 import unicodedata
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
 from .natural_order import natural_key
 
 State = Literal["written", "skipped", "failed"]
+STATES: tuple[State, ...] = ("written", "skipped", "failed")
+# So many lines are shown, and so many failures more; a browser is slow with more of them.
+SHOWN_LINES = 2_000
 # Unicode categories: control characters, halves of surrogate pairs, line and paragraph ends.
 _NO_TEXT = ("Cc", "Cs", "Zl", "Zp")
 
@@ -20,9 +26,11 @@ class Line:
     name: str
     state: State
     detail: str = ""
+    planned: bool = False  # in a dry run nothing is written
 
     def __str__(self) -> str:
-        return f"{self.state:8}{self.name}" + (f": {self.detail}" if self.detail else "")
+        state = "pending" if self.planned and self.state == "written" else self.state
+        return f"{state:8}{self.name}" + (f": {self.detail}" if self.detail else "")
 
 
 def _on_one_line(text: str) -> str:
@@ -34,24 +42,50 @@ def _on_one_line(text: str) -> str:
 
 @dataclass(slots=True)
 class Ledger:
-    """Lines as the pictures are dealt with; as text they are in the order of their names."""
+    """Lines as the pictures are dealt with; as text they are in the order of their names.
 
+    Of a very long run only a part of the lines is kept; `on_line` gets every one of them, and
+    `whole` says where it puts them. Used by several threads.
+    """
+
+    on_line: Callable[[Line], None] | None = None
+    whole: str = ""
+    dry_run: bool = False
     lines: list[Line] = field(default_factory=list)
+    _counts: Counter[str] = field(default_factory=Counter)
+    _kept: Counter[bool] = field(default_factory=Counter)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def add(self, name: str, state: State, detail: str = "") -> None:
         """Enter one picture; line breaks would break the ledger's form."""
-        self.lines.append(Line(_on_one_line(name), state, _on_one_line(" ".join(detail.split()))))
+        line = Line(_on_one_line(name), state, _on_one_line(" ".join(detail.split())), self.dry_run)
+        failed = state == "failed"
+        with self._lock:
+            self._counts[state] += 1
+            if self._kept[failed] < SHOWN_LINES:
+                self._kept[failed] += 1
+                self.lines.append(line)
+            if self.on_line is not None:
+                self.on_line(line)
 
     def count(self, state: State) -> int:
         """How many pictures came to this."""
-        return sum(line.state == state for line in self.lines)
+        return self._counts[state]
+
+    @property
+    def total(self) -> int:
+        """How many pictures have been entered."""
+        return sum(self._counts.values())
 
     @property
     def summary(self) -> str:
         """The closing line."""
-        states: tuple[State, ...] = ("written", "skipped", "failed")
-        return ", ".join(f"{state} {self.count(state)}" for state in states)
+        text = ", ".join(f"{state} {self.count(state)}" for state in STATES)
+        return text.replace("written", "would write", 1) if self.dry_run else text
 
     def __str__(self) -> str:
         by_name = sorted(self.lines, key=lambda line: natural_key(line.name))
-        return "\n".join([*map(str, by_name), self.summary])
+        left_out = self.total - len(self.lines)
+        where = f", all of them in {self.whole}" if self.whole else ""
+        more = [f"... and {left_out} lines more{where}"] if left_out else []
+        return "\n".join([*map(str, by_name), *more, self.summary])

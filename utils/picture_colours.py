@@ -13,6 +13,12 @@ if TYPE_CHECKING:
 
 Colour = tuple[int, int, int]
 WHITE: Colour = (255, 255, 255)
+# What transparency can be laid on. Stored in workflows: append only.
+BACKGROUNDS: dict[str, Colour] = {
+    "white": WHITE,
+    "gray": (128, 128, 128),
+    "black": (0, 0, 0),
+}
 # Whole copies of a 100 MP picture at every step would need gigabytes; strips need megabytes.
 STRIP_PIXELS = 1 << 20
 # Profiles of presses have one or two megabytes.

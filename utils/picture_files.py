@@ -1,4 +1,4 @@
-"""Lists picture files by name, and reads them: checked before they are decoded, upright, sRGB."""
+"""Reads picture files: checked before they are decoded, upright, sRGB."""
 
 from __future__ import annotations
 
@@ -7,47 +7,52 @@ import stat
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
 from .chat import Picture
+from .digests import digest
 from .errors import InputError
-from .natural_order import natural_key
 from .picture_colours import WHITE, Colour, rgb_pixels
 from .picture_formats import FORMATS, has_sixteen_bits, open_picture, orientation_of, upright
 from .picture_headers import check_header, check_pixels, too_large
 from .quiet_pillow import quiet_pillow
 
-SUFFIXES = (
-    *(".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif"),
-    *(".apng", ".avif", ".heic", ".heif", ".jfif", ".mpo"),
-)
 MAX_FILE_BYTES = 512 * 1024 * 1024
 # Decoding runs this far ahead of the model; more would only fill memory.
-READ_AHEAD = 4
+READERS = max(2, min(4, (os.cpu_count() or 2) // 2))
+READ_AHEAD = 2 * READERS
+
+Item = TypeVar("Item")
+Read = TypeVar("Read")
 
 
-def picture_paths(
-    folder: Path, recursive: bool, on_unlisted: Callable[[OSError], None]
-) -> list[Path]:
-    """Every picture file below `folder`, in the order a person would sort them.
+@dataclass(frozen=True, slots=True)
+class FileFacts:
+    """What a file held when it was read: the digest of its bytes, its size and its time."""
 
-    Hidden files and folders are left out, and links are not followed out of the tree.
-    `on_unlisted` gets the error of every folder that cannot be listed.
-    """
-    found: list[Path] = []
-    for current, folders, names in os.walk(folder, onerror=on_unlisted, followlinks=False):
-        folders[:] = [name for name in folders if not name.startswith(".")] if recursive else []
-        found += [
-            Path(current, name)
-            for name in names
-            if name.lower().endswith(SUFFIXES) and not name.startswith(".")
-        ]
-    return sorted(found, key=lambda path: natural_key(path.relative_to(folder).as_posix()))
+    digest: bytes
+    size: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReadFile:
+    """A picture, and the facts of the file that it was read from."""
+
+    picture: Picture
+    facts: FileFacts
 
 
 def read_picture(path: Path, background: Colour = WHITE) -> Picture:
+    """The picture of one file; see `read_file`."""
+    return read_file(path, background).picture
+
+
+def read_file(path: Path, background: Colour = WHITE) -> ReadFile:
     """One picture file as sRGB: upright, 16 bit scaled to 8, first frame or page.
 
     Args:
@@ -58,11 +63,12 @@ def read_picture(path: Path, background: Colour = WHITE) -> Picture:
         InputError: naming the file, what is wrong with it, and what to do.
     """
     name = path.name
-    data = _contents(path)
+    data, facts = _contents(path)
     try:
         check_header(data, name)
         with quiet_pillow():
-            return Picture(_decoded(data, name, background))
+            picture = Picture(_decoded(data, name, background))
+        return ReadFile(picture, FileFacts(digest(data), facts.st_size, facts.st_mtime_ns))
     except InputError:
         raise
     # Pillow's decoders raise almost anything on a broken file, MemoryError included.
@@ -71,15 +77,16 @@ def read_picture(path: Path, background: Colour = WHITE) -> Picture:
     raise problem  # outside the `except`, whose error holds the half-decoded picture
 
 
-def _contents(path: Path) -> bytes:
-    """The whole file; a pipe or a device is never waited for."""
+def _contents(path: Path) -> tuple[bytes, os.stat_result]:
+    """The whole file and its facts; a pipe or a device is never waited for."""
     try:
         # Opening some devices has effects, so they are told apart before and, as the path may
         # meanwhile lead elsewhere, again after.
         _check_is_file(path.stat(), path.name)
         flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
         with os.fdopen(os.open(path, flags), "rb") as file:
-            _check_is_file(os.fstat(file.fileno()), path.name)
+            facts = os.fstat(file.fileno())
+            _check_is_file(facts, path.name)
             data = file.read(MAX_FILE_BYTES + 1)
     except OSError as error:
         reason = error.strerror or type(error).__name__
@@ -88,7 +95,7 @@ def _contents(path: Path) -> bytes:
         ) from None
     if not 0 < len(data) <= MAX_FILE_BYTES:  # it may have changed since
         raise _wrong_bytes(path.name, len(data))
-    return data
+    return data, facts
 
 
 def _check_is_file(status: os.stat_result, name: str) -> None:
@@ -127,14 +134,14 @@ def _why_unreadable(error: Exception, name: str) -> InputError:
 
 
 def read_ahead(
-    paths: Iterable[Path], background: Colour = WHITE
-) -> Iterator[tuple[Path, Picture | InputError]]:
-    """Each path with its picture, or with what is wrong with it; decoded a little ahead."""
-    with ThreadPoolExecutor(2, thread_name_prefix="qwen3vl-read") as pool:
-        waiting: deque[tuple[Path, Future[Picture]]] = deque()
+    items: Iterable[Item], read: Callable[[Item], Read]
+) -> Iterator[tuple[Item, Read | InputError]]:
+    """Each item with what `read` makes of it, or what is wrong; done a little ahead, in threads."""
+    with ThreadPoolExecutor(READERS, thread_name_prefix="qwen3vl-read") as pool:
+        waiting: deque[tuple[Item, Future[Read]]] = deque()
         try:
-            for path in paths:
-                waiting.append((path, pool.submit(read_picture, path, background)))
+            for item in items:
+                waiting.append((item, pool.submit(read, item)))
                 if len(waiting) > READ_AHEAD:
                     yield _result(*waiting.popleft())
             while waiting:
@@ -144,8 +151,8 @@ def read_ahead(
                 future.cancel()
 
 
-def _result(path: Path, future: Future[Picture]) -> tuple[Path, Picture | InputError]:
+def _result(item: Item, future: Future[Read]) -> tuple[Item, Read | InputError]:
     try:
-        return path, future.result()
+        return item, future.result()
     except InputError as error:
-        return path, error
+        return item, error

@@ -160,6 +160,10 @@ def test_a_prompt_is_one_that_the_server_takes(name):
             if isinstance(value, list):
                 source = prompt[value[0]]["class_type"]
                 assert fits(output_types_of(source)[value[1]], type_)
+            elif (
+                key == "folder"
+            ):  # its menu is what is there; the node itself takes any allowed one
+                assert value.startswith("input/")
             elif type_ == "COMBO":
                 assert value in options["options"], key
             elif type_ in ("INT", "FLOAT"):

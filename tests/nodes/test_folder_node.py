@@ -1,5 +1,6 @@
 """Caption Folder on a host: the ledger, the files, interrupts, and folders that lead out."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -10,23 +11,16 @@ from qwen3vl_nodes.loaders import comfy_bridge
 from qwen3vl_nodes.loaders.engine import reference
 from qwen3vl_nodes.loaders.local import LocalModel
 from qwen3vl_nodes.loaders.settings import Adapter, LoadSettings
-from qwen3vl_nodes.nodes.folder import (
-    BESIDE,
-    OVERWRITE,
-    SKIP,
-    UNDER_OUTPUT,
-    Qwen3VLCaptionFolder,
-    _enter_all,
-    seed_for,
-)
+from qwen3vl_nodes.nodes.folder import Qwen3VLCaptionFolder
+from qwen3vl_nodes.nodes.folder_inputs import BESIDE, UNDER_OUTPUT
 from qwen3vl_nodes.utils import sidecar_files
-from qwen3vl_nodes.utils.caption_run_files import CaptionRun
+from qwen3vl_nodes.utils.caption_run_files import OVERWRITE, SKIP
 from qwen3vl_nodes.utils.chat import Reply
 from qwen3vl_nodes.utils.errors import InputError
 from scripted_model import ScriptedModel
 
 FOLDER = {
-    "folder": "pics", "recursive": True, "preset": "Short caption", "instructions": "",
+    "folder": "input/pics", "recursive": True, "preset": "Short caption", "instructions": "",
     "system_prompt": "", "seed": 0, "mode": SKIP, "place": BESIDE, "prefix": "", "suffix": "",
     "options": SHORT,
 }  # fmt: skip
@@ -61,7 +55,11 @@ def test_every_picture_has_a_line_and_a_second_run_skips(model, pics):
         ["written", "a.png"], ["written", "b.jpg"], ["failed", "bad.png"], ["written", "sub/c.png"]
     ]  # fmt: skip
     assert "bad.png is no PNG" in output[0]
-    assert output.ui == {"text": [output[0]], "report": [lines[-1]]}
+    assert output.ui["text"] == [output[0]]
+    assert output.ui["report"][0] == lines[-1]
+    assert re.fullmatch(
+        r"4 lines in \d s, \S+ captions and \d+ tokens a second", output.ui["report"][1]
+    )
     assert set(texts(pics)) == {"a.txt", "b.txt", "sub/c.txt"}
     assert caption_folder(model)[0].endswith("written 0, skipped 3, failed 1")
 
@@ -72,14 +70,12 @@ def test_what_is_written_does_not_depend_on_what_was_there(model, pics):
     (pics / "b.txt").unlink()
     caption_folder(model)
     assert texts(pics) == whole
-    assert seed_for(2**64 - 1, "a.png") != seed_for(0, "b.png")
-    assert seed_for(0, "\udcff.png") != seed_for(0, "a.png")  # a name that is no UTF-8
 
 
 def test_not_recursive_and_under_output(model, pics, comfy):
     ledger = caption_folder(model, recursive=False, place=UNDER_OUTPUT)[0]
     assert ledger.endswith("written 2, skipped 0, failed 1")
-    assert set(texts(comfy / "output" / "captions" / "pics")) == {"a.txt", "b.txt"}
+    assert set(texts(comfy / "output" / "captions" / "input" / "pics")) == {"a.txt", "b.txt"}
     assert not texts(pics)
 
 
@@ -123,10 +119,11 @@ def test_an_interrupt_keeps_what_is_finished_and_the_next_run_goes_on(comfy, pic
     [
         ("..", "is not inside"),
         ("/etc", "is not inside"),
-        ("pics/../../output", "is not inside"),
-        ("nowhere", "There is no folder 'nowhere'"),
-        ("empty", "holds no picture"),
-        ("pics/a.png", "There is no folder"),
+        ("input/pics/../../output", "is not inside"),
+        ("elsewhere/pics", "starts with one of input, output, temp"),
+        ("input/nowhere", "There is no folder 'input/nowhere'"),
+        ("input/empty", "input/empty holds no picture"),
+        ("input/pics/a.png", "There is no folder"),
     ],
 )
 def test_folders_that_cannot_be_captioned_are_named(model, pics, folder, message):
@@ -166,26 +163,27 @@ def test_nothing_to_do_loads_no_model(comfy, pics):
     ids=["good", "cut off", "endless", "only thinking", "empty", "stop text", "error"],
 )
 def test_only_good_answers_become_captions(pics, reply, state, detail):
-    files = CaptionRun(pics, pics, "r", overwrite=False)
-    again = _enter_all(files, [pics / "a.png"], [(0, reply)], last=True)
-    (line,) = files.ledger.lines
-    assert again == []
-    assert (line.state, line.name) == (state, "a.png")
-    assert detail in line.detail
+    class Model(ScriptedModel):
+        def generate(self, requests, on_progress=None):
+            yield from ((number, reply) for number, _ in enumerate(requests))
+
+    ledger = caption_folder(Model(""), recursive=False, include="a.png")[0].splitlines()
+    assert ledger[0].startswith(f"{state:8}a.png") and detail in ledger[0] and len(ledger) == 2
     assert (pics / "a.txt").exists() == (state == "written")
 
 
 def test_a_bad_answer_is_asked_for_once_more_with_another_seed(pics):
-    def answer(_number, request):
-        return "" if request.seed in (seed_for(0, "a.png"), seed_for(0, "b.jpg"), second_b) else "x"
+    def answer(number, request):
+        bad = number == 0 or request.messages[-1].parts[0].size_wh == (64, 96)  # b.jpg's
+        return "" if bad and len(model.requests) <= 3 or number == 1 else "x"
 
-    second_b = seed_for(1, "b.jpg")
     model = ScriptedModel(answer)
     ledger = caption_folder(model)[0]
     assert texts(pics) == {"a.txt": "x", "sub/c.txt": "x"}
     assert "failed  b.jpg: The answer has no text" in ledger
     assert ledger.endswith("written 2, skipped 0, failed 2")
-    assert [r.seed for r in model.requests[3:]] == [seed_for(1, "a.png"), second_b]
+    first, again = model.requests[:3], model.requests[3:]
+    assert [r.seed for r in again] == [r.seed + 1 for r in first[:2]]
 
 
 def test_the_likeliest_answer_is_not_asked_for_twice(pics):
@@ -212,12 +210,12 @@ def test_another_adapter_is_another_recipe():
 
 def test_a_disk_that_fills_up_lets_go_of_the_model(model, pics, monkeypatch):
     from qwen3vl_nodes.loaders.cache import MODEL_CACHE
-    from qwen3vl_nodes.nodes import folder
+    from qwen3vl_nodes.nodes import folder_run
 
     def full(*_):
         raise OSError("no space left")
 
-    monkeypatch.setattr(folder, "_problem", full)
+    monkeypatch.setattr(folder_run, "_problem", full)
     with pytest.raises(OSError, match="no space") as caught:
         caption_folder(model)
     assert caught.value.__traceback__ is not None

@@ -104,7 +104,7 @@ async function visit(page, vueNodes) {
     await page.screenshot({ path: shot(name) });
   }
   await load(page, "caption_folder");
-  await choose(page, { Qwen3VLLoader: { model: "Tiny" }, Qwen3VLCaptionFolder: { folder: "pics" } });
+  await choose(page, { Qwen3VLLoader: { model: "Tiny" }, Qwen3VLCaptionFolder: { folder: "input/pics" } });
   const seen = { opened: examplesOpened, before: await page.evaluate(look) };
   await run(page);
   seen.after = await page.evaluate(look);
