@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from ..utils.caption_slots import Recipe
 from ..utils.caption_text import Wording
-from ..utils.chat import GenerationOptions, Picture, Request
+from ..utils.chat import OPTION_RANGES, GenerationOptions, Picture, Request
 from ..utils.errors import InputError
+from ..utils.images import DEFAULT_MAX_PIXELS
 from ..utils.tasks import Task
 from .ask import caption_prompt
 from .asking import MAX_SEED, requests_for
@@ -34,13 +35,19 @@ class Kind:
     task: Task | None
     asking: Asking
 
-    def request(self, picture: Picture, seed: int) -> Request:
-        """The request for one picture."""
+    def request(self, picture: Picture, seed: int, halvings: int = 0) -> Request:
+        """The request for one picture; seen with half its pixels for each of `halvings`."""
         asking = self.asking
-        return requests_for(
+        request = requests_for(
             [picture], self.words, system_prompt=asking.system_prompt, options=asking.options,
             task=self.task, seed=seed,
         )[0]  # fmt: skip
+        if not halvings:
+            return request
+        width, height = picture.size_wh
+        seen = min(width * height, request.options.max_pixels or DEFAULT_MAX_PIXELS)
+        fewer = max(seen >> halvings, int(OPTION_RANGES["max_pixels"][0]))
+        return replace(request, options=replace(request.options, min_pixels=None, max_pixels=fewer))
 
     def seed_for(self, digest: bytes, attempt: int) -> int:
         """A picture's own seed: it depends on its content, not on its name or on what is left.

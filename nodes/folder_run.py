@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -13,8 +14,9 @@ from ..loaders import comfy_bridge
 from ..loaders.engine.protocol import Outcome
 from ..loaders.local import LocalModel
 from ..utils.caption_run_files import CaptionRun, Done, Job, Wanted
+from ..utils.caption_slots import Slot
 from ..utils.chat import Picture, Progress, Reply, Request
-from ..utils.errors import InputError, Qwen3VLError
+from ..utils.errors import InputError, Qwen3VLError, TooLargeError
 from ..utils.group_commit import GroupCommit
 from ..utils.picture_colours import BACKGROUNDS
 from ..utils.picture_files import FileFacts, ReadFile, read_ahead, read_file
@@ -26,16 +28,24 @@ if TYPE_CHECKING:
 
 # A bad answer is asked for once more with another seed, and then it is a failure.
 ATTEMPTS = 2
+# A picture too large for the memory is asked about again with half its pixels, so many times.
+HALVINGS = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What an answer that is being written is for."""
+    """What an answer that is being written is for, and the picture while it is."""
 
-    picture: str
     wanted: Wanted
     facts: FileFacts
     seed: int
+    picture: str
+    shown: Picture
+
+    @property
+    def slot(self) -> Slot:
+        """The place of the caption."""
+        return Slot(self.picture, self.wanted.recipe.variant)
 
 
 @dataclass(slots=True)
@@ -48,17 +58,19 @@ class FolderCaptioning:
     node_id: str | None
     tokens: int = 0
     _asked: dict[int, Asked] = field(default_factory=dict)
-    _pictures: dict[int, Picture] = field(default_factory=dict)
+    # How often a caption was asked for again: with another seed, and with half the pixels.
+    _reseeded: Counter[Slot] = field(default_factory=Counter)
+    _halved: Counter[Slot] = field(default_factory=Counter)
     _last: str = ""
     _last_picture: Picture | None = None  # until it is shown
     _total: int = 0
 
     def caption(self, model: LocalModel, jobs: Sequence[Job], attempts: int) -> None:
-        """Caption what is wanted; bad answers again, until `attempts` have been made."""
+        """Caption what is wanted; a bad answer is asked for again until it had `attempts`."""
         with _committing(self.files) as commit:
-            for attempt in range(attempts):
+            while jobs:
                 self._total = sum(len(job.wanted) for job in jobs)
-                requests = self._requests(jobs, attempt, commit)
+                requests = self._requests(jobs, commit)
                 first = next(requests, None)
                 if first is None:  # nothing to ask needs no model
                     return
@@ -66,7 +78,7 @@ class FolderCaptioning:
                     model, chain([first], requests), self._total, self.node_id, self._show
                 )
                 with closing(outcomes), closing(requests):
-                    jobs = self._enter_all(outcomes, attempt == attempts - 1, commit)
+                    jobs = self._enter_all(outcomes, attempts, commit)
 
     def try_out(self, jobs: Sequence[Job]) -> None:
         """A dry run: every picture is read, and nothing is asked or written."""
@@ -82,11 +94,10 @@ class FolderCaptioning:
                 self.files.plan(job.picture, wanted)
 
     def _requests(
-        self, jobs: Sequence[Job], attempt: int, commit: GroupCommit[Done]
+        self, jobs: Sequence[Job], commit: GroupCommit[Done]
     ) -> Generator[Request, None, None]:
         """Requests for the pictures that can be read and are not captioned by what is known."""
         self._asked.clear()
-        self._pictures.clear()
         number = 0
         for job, read in read_ahead(jobs, self._read):
             comfy_bridge.check_interrupt()  # a thousand known pictures in a row ask for nothing
@@ -104,11 +115,13 @@ class FolderCaptioning:
             for one in done:
                 commit.put(one)
             for wanted in ask:
-                kind = self.kinds[wanted.recipe.variant]
-                seed = kind.seed_for(read.facts.digest, attempt)
-                self._asked[number] = Asked(job.picture, wanted, read.facts, seed)
-                self._pictures[number] = read.picture
-                yield kind.request(read.picture, seed)
+                slot, kind = (
+                    Slot(job.picture, wanted.recipe.variant),
+                    self.kinds[wanted.recipe.variant],
+                )
+                seed = kind.seed_for(read.facts.digest, self._reseeded[slot])
+                self._asked[number] = Asked(wanted, read.facts, seed, job.picture, read.picture)
+                yield kind.request(read.picture, seed, self._halved[slot])
                 number += 1
 
     def _read(self, job: Job) -> ReadFile:
@@ -116,28 +129,41 @@ class FolderCaptioning:
         return read_file(self.files.path(job.picture), BACKGROUNDS[background])
 
     def _enter_all(
-        self, outcomes: Iterable[tuple[int, Outcome]], last: bool, commit: GroupCommit[Done]
+        self, outcomes: Iterable[tuple[int, Outcome]], attempts: int, commit: GroupCommit[Done]
     ) -> list[Job]:
-        """Write or enter every outcome; what to ask once more, unless this was the last time."""
+        """Write or enter every outcome; what is to be asked once more."""
         again: list[Job] = []
         for index, outcome in outcomes:
-            asked, picture = self._asked.pop(index), self._pictures.pop(index)
+            asked = self._asked.pop(index)
             problem = _problem(outcome)
             if isinstance(outcome, Reply):
                 self.tokens += outcome.tokens
             if isinstance(outcome, Reply) and problem is None:
-                self._last, self._last_picture = f"{asked.picture}: {outcome.text}", picture
+                self._last, self._last_picture = f"{asked.picture}: {outcome.text}", asked.shown
                 commit.put(self._done(asked, outcome))
-            elif isinstance(outcome, Reply) and not last:
+            elif self._may_ask_again(asked.slot, outcome, attempts):
                 again.append(Job(asked.picture, (asked.wanted,)))
             elif problem is not None:
                 self.files.fail(asked.picture, (asked.wanted,), problem)
         return again
 
+    def _may_ask_again(self, slot: Slot, outcome: Outcome, attempts: int) -> bool:
+        """Count one more try of what failed, unless it had its tries."""
+        if isinstance(outcome, Reply) and self._reseeded[slot] < attempts - 1:
+            self._reseeded[slot] += 1
+        elif isinstance(outcome, TooLargeError) and self._halved[slot] < HALVINGS:
+            self._halved[slot] += 1
+        else:
+            return False
+        return True
+
     def _done(self, asked: Asked, reply: Reply) -> Done:
         folder = PurePosixPath(asked.picture).parent.name or self.folder_name
         text = asked.wanted.recipe.wording.caption(reply.text, folder)
-        note = CUT_OFF.get(reply.stopped_by, "").strip("; ")
+        notes = [CUT_OFF.get(reply.stopped_by, "").strip("; ")]
+        if halved := self._halved[asked.slot]:
+            notes.append(f"seen with 1/{2**halved} of its pixels, for want of memory")
+        note = "; ".join(filter(None, notes))
         facts = {"seed": asked.seed, "stopped_by": reply.stopped_by}
         return Done(asked.picture, asked.wanted, asked.facts, text, note, facts)
 

@@ -30,5 +30,9 @@ class GenerationError(Qwen3VLError):
     """A request that the model could not answer."""
 
 
+class TooLargeError(GenerationError):
+    """A request that does not fit into memory, even alone; a smaller one may."""
+
+
 class ParseError(Qwen3VLError):
     """A model answer that cannot be read; an answer that holds nothing is not an error."""

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, field
 
 from ...utils.chat import Reply, Request, StoppedBy
-from ...utils.errors import GenerationError
+from ...utils.errors import GenerationError, TooLargeError
 from ...utils.parsing.thinking import split_thinking
 from ...utils.repetition import is_endless
 from ...utils.sampling import Sampling
@@ -124,9 +124,9 @@ def _no_numbers() -> GenerationError:
     )
 
 
-def too_large(tokens: int) -> GenerationError:
+def too_large(tokens: int) -> TooLargeError:
     """What becomes of a request of so many prompt tokens that does not fit alone."""
-    return GenerationError(
+    return TooLargeError(
         f"Out of memory for one request of {tokens} tokens.",
         "Use smaller pictures (max_picture_tokens in the options), a smaller model, or free memory "
         "and try again.",

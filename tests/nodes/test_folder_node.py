@@ -16,7 +16,7 @@ from qwen3vl_nodes.nodes.folder_inputs import BESIDE, UNDER_OUTPUT
 from qwen3vl_nodes.utils import sidecar_files
 from qwen3vl_nodes.utils.caption_run_files import OVERWRITE, SKIP
 from qwen3vl_nodes.utils.chat import Reply
-from qwen3vl_nodes.utils.errors import InputError
+from qwen3vl_nodes.utils.errors import InputError, TooLargeError
 from scripted_model import ScriptedModel
 
 FOLDER = {
@@ -221,3 +221,30 @@ def test_a_disk_that_fills_up_lets_go_of_the_model(model, pics, monkeypatch):
     assert caught.value.__traceback__ is not None
     assert MODEL_CACHE.settings() == (model.settings,)
     assert not MODEL_CACHE.in_use(model.settings)
+
+
+def test_a_picture_too_large_for_the_memory_is_seen_with_fewer_pixels(pics):
+    """Rule 10: after the batch the pixels are halved, at most twice; the ledger says so."""
+
+    class SmallMemory(ScriptedModel):
+        def generate(self, requests, on_progress=None):
+            for number, request in enumerate(requests):
+                self.requests.append(request)
+                width, height = request.messages[-1].parts[0].size_wh
+                room = {96: 64 * 96 // 2, 128: 10}.get(height, 10**9)
+                if min(width * height, request.options.max_pixels or 10**9) > room:
+                    yield (
+                        number,
+                        TooLargeError("Out of memory for one request.", "Use smaller ones."),
+                    )
+                else:
+                    yield number, Reply("x", "", "end", 1, 1, 1.0, 0.5)
+
+    model = SmallMemory("")
+    ledger = caption_folder(model)[0]
+    assert "written b.jpg: seen with 1/2 of its pixels, for want of memory" in ledger
+    assert "failed  sub/c.png: Out of memory for one request. Use smaller ones." in ledger
+    assert texts(pics) == {"a.txt": "x", "b.txt": "x"}
+    seen = [r.options.max_pixels for r in model.requests]
+    assert seen == [None, None, None, 64 * 96 // 2, 64 * 128 // 2, 64 * 128 // 4]
+    assert len({r.seed for r in model.requests}) == 3  # the seeds stay
