@@ -74,7 +74,8 @@ def names_in(text: str) -> list[str]:
 def why_no_name(name: str) -> str:
     """Why a workflow may not give `name` as one name of a path; "" when it may.
 
-    No `..`, drive, NTFS stream, NUL, or on Windows device. Stricter than the disk, so that a workflow means the same on every system.
+    No `..`, drive, NTFS stream, NUL, or device on Windows. The disk may hold some of these
+    names; whoever has such a folder renames it or uses the one above.
     """
     if not name.strip(". "):  # .. above all; Windows takes ".. " for it
         return "it has a name of nothing but dots and spaces"

@@ -1,6 +1,7 @@
 """The owner's file: what it may say, what is said about mistakes, and when it is read again."""
 
 import logging
+import os
 import re
 import sys
 from pathlib import Path
@@ -137,6 +138,13 @@ def test_it_is_read_again_when_it_has_changed(file, monkeypatch):
     assert [root.name for root in owner_settings.owner_settings(file).folders] == ["b", "c"]
     file.unlink()
     assert owner_settings.owner_settings(file) == OwnerSettings()
+
+
+def test_files_of_two_places_are_not_taken_for_each_other(file, tmp_path):
+    (tmp_path / "other").mkdir()
+    for path, name in ((file, "a"), (tmp_path / "other" / file.name, "b")):
+        os.utime(write(path, folder(name)), (1, 1))
+        assert [root.name for root in owner_settings.owner_settings(path).folders] == [name]
 
 
 def test_a_broken_file_is_a_problem_that_the_log_tells_once(file, caplog):

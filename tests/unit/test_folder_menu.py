@@ -75,13 +75,16 @@ def test_it_goes_no_deeper_than_it_says(tmp_path):
     assert len(below(tmp_path)) == MAX_DEPTH
 
 
-def test_many_folders_share_the_places_and_the_upper_ones_come_first(tmp_path, monkeypatch, caplog):
+def test_many_folders_share_the_places_and_the_upper_ones_come_first(
+    tmp_path, monkeypatch, caplog, scans
+):
     monkeypatch.setattr(folder_menu_files, "MAX_NAMES", 20)
     make(tmp_path / "many", *(f"{n}/x" for n in range(30)))
     make(tmp_path / "few", "a/b")
     roots = [(name, tmp_path / name) for name in ("many", "few")]
     with caplog.at_level(logging.WARNING):
         menu = folder_menu(roots)
+        assert len(scans) == 4  # three of the small root, and only the first of the large one
         assert folder_menu(roots) == menu
     assert menu == ["many", *(f"many/{n}" for n in range(16)), "few", "few/a", "few/a/b"]
     assert [record.message for record in caplog.records] == [
@@ -135,10 +138,12 @@ def test_a_link_is_judged_each_time(tmp_path):
     (root / "hop").symlink_to(root / "a")
     settle(root, root / "a")
     assert "r/link" in below(root)
-    (root / "hop").unlink()
-    (root / "hop").symlink_to(tmp_path / "out")
-    settle(root)
-    assert below(root) == ["r/a"]
+    (root / "a" / "file").touch()
+    for end in (tmp_path / "out", root / "a" / "file"):
+        (root / "hop").unlink()
+        (root / "hop").symlink_to(end)
+        settle(root, root / "a")
+        assert below(root) == ["r/a"]
 
 
 def test_a_folder_that_cannot_be_listed_is_offered_alone(tmp_path, monkeypatch):
