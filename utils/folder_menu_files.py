@@ -24,9 +24,10 @@ SLOW_SECONDS = 0.2
 REST = 10
 # A folder changed so lately may change again without a new time: many disks count in steps.
 UNSETTLED_NS = 2_000_000_000
+_ON_WINDOWS = os.name == "nt"
 # Windows' junction, which Python tells from a link before 3.12 only by this tag.
 _MOUNT_POINT = 0xA0000003
-_HIDDEN = 2
+_HIDDEN = 2  # stat.FILE_ATTRIBUTE_HIDDEN
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,13 +153,13 @@ def _is_offered(entry: os.DirEntry[str]) -> bool:
         # Most entries are files, and the system tells that without another call.
         if not entry.is_dir() or entry.name.startswith(".") or why_no_name(entry.name):
             return False
-        return os.name != "nt" or not _windows_facts(entry).st_file_attributes & _HIDDEN
+        return not _ON_WINDOWS or not _windows_facts(entry).st_file_attributes & _HIDDEN
     except OSError:  # a link in a circle
         return False
 
 
 def _is_link(entry: os.DirEntry[str]) -> bool:
-    if os.name != "nt":
+    if not _ON_WINDOWS:
         return entry.is_symlink()
     return entry.is_symlink() or _windows_facts(entry).st_reparse_tag == _MOUNT_POINT
 

@@ -2,6 +2,7 @@
 
 import logging
 import os
+from types import SimpleNamespace
 
 import pytest
 from canary_tree import LINKS_THAT_STAY, make_canary_tree
@@ -165,3 +166,21 @@ def test_gone_folders_are_forgotten(tmp_path):
     (tmp_path / "a" / "b").rmdir()
     assert below(tmp_path) == ["r/a"]
     assert set(folder_menu_files._memory[tmp_path].listings) == {"", "a"}
+
+
+def windows_entry(**facts):
+    """A folder as Windows lists it."""
+    stat = SimpleNamespace(st_file_attributes=16, st_reparse_tag=0)
+    stat.__dict__.update(facts)
+    return SimpleNamespace(
+        name="a", is_dir=lambda: True, is_symlink=lambda: False, stat=lambda **_: stat
+    )
+
+
+def test_windows_tells_hidden_folders_and_junctions_in_its_own_way(monkeypatch):
+    monkeypatch.setattr(folder_menu_files, "_ON_WINDOWS", True)
+    plain, hidden = windows_entry(), windows_entry(st_file_attributes=18)
+    junction, cloud = (windows_entry(st_reparse_tag=tag) for tag in (0xA0000003, 0x9000001A))
+    offered, link = folder_menu_files._is_offered, folder_menu_files._is_link
+    assert [offered(entry) for entry in (plain, hidden, junction)] == [True, False, True]
+    assert [link(entry) for entry in (plain, junction, cloud)] == [False, True, False]
