@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from .errors import InputError
 from .natural_order import natural_key
@@ -164,5 +165,5 @@ def _is_link(entry: os.DirEntry[str]) -> bool:
     return entry.is_symlink() or _windows_facts(entry).st_reparse_tag == _MOUNT_POINT
 
 
-def _windows_facts(entry: os.DirEntry[str]) -> os.stat_result:
+def _windows_facts(entry: os.DirEntry[str]) -> Any:  # other systems' stat_result has less
     return entry.stat(follow_symlinks=False)  # on Windows the listing has brought these along
