@@ -143,7 +143,7 @@ def cards_of(view: CaptionView, first: int, count: int) -> list[Card]:
                 caption = None
                 problems.append(str(error))
             picture = None if broken else outcome
-            cards.append(Card(f"{number}  {name}", picture, caption, " ".join(problems)))
+            cards.append(Card(number, name, picture, caption, " ".join(problems)))
     return cards
 
 
@@ -151,4 +151,5 @@ def report(cards: list[Card], first: int, total: int) -> str:
     """Which pictures are shown, how many have no caption, and what is wrong."""
     bare = sum(not (card.caption or "").strip() for card in cards)
     head = f"pictures {first} to {first + len(cards) - 1} of {total}, {bare} without a caption"
-    return "\n".join([head, *(f"{card.title}: {card.problem}" for card in cards if card.problem)])
+    wrong = [f"{card.number}  {card.name}: {card.problem}" for card in cards if card.problem]
+    return "\n".join([head, *wrong])

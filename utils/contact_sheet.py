@@ -12,7 +12,7 @@ import numpy as np
 from .chat import Picture
 from .drawing import RGB, clean_label
 from .label_fonts import LabelFont, label_font
-from .text_lines import wrapped
+from .text_lines import ELLIPSIS, text_width, wrapped
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -41,13 +41,15 @@ class Card:
     """One picture of a sheet.
 
     Args:
-        title: its number and name.
+        number: its place in the folder.
+        name: its path below the folder; where it is too long, the end is shown.
         picture: any size; None where it cannot be read.
         caption: None where it has none.
         problem: what is wrong with the picture or its caption, if anything is.
     """
 
-    title: str
+    number: int
+    name: str
     picture: Picture | None
     caption: str | None = None
     problem: str = ""
@@ -104,7 +106,7 @@ def tile(picture: Picture) -> Picture:
 def _lines(card: Card, font: LabelFont) -> Iterator[_Line]:
     """What is written below a picture: its name, then its caption or what is wrong."""
     room = TILE_WH[0] - MARGIN
-    yield from _wrapped_lines(card.title, font, room, 1, FAINT)
+    yield _Line(_title(card, font, room), FAINT)
     if card.caption is not None and card.caption.strip():
         yield from _wrapped_lines(card.caption, font, room, CAPTION_LINES, INK)
     elif card.caption is not None:
@@ -113,6 +115,13 @@ def _lines(card: Card, font: LabelFont) -> Iterator[_Line]:
         yield _Line(NO_CAPTION, AMBER)
     if card.problem:
         yield from _wrapped_lines(card.problem, font, room, CAPTION_LINES, RED)
+
+
+def _title(card: Card, font: LabelFont, room: int) -> str:
+    name, cut = font.showable(clean_label(card.name, MAX_CHARACTERS)), ""
+    while len(name) > 1 and text_width(f"{card.number}  {cut}{name}", font) > room:
+        name, cut = name[1:], ELLIPSIS
+    return f"{card.number}  {cut}{name}"
 
 
 def _wrapped_lines(text: str, font: LabelFont, room: int, most: int, ink: RGB) -> list[_Line]:

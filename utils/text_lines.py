@@ -19,27 +19,34 @@ def wrapped(text: str, font: LabelFont, width: int, most: int) -> list[str]:
     """
     lines, rest = [], text.strip()
     while rest and len(lines) < most:
-        count = _fitting(rest, font, width)
+        # The last line is filled: what follows it is left out anyway.
+        count = _fitting(rest, font, width, break_words=len(lines) == most - 1)
         lines.append(rest[:count].rstrip())
         rest = rest[count:].lstrip()
     if rest and lines:
         last = lines[-1]
-        while last and _wide(last + ELLIPSIS, font) > width:
+        while last and text_width(last + ELLIPSIS, font) > width:
             last = last[:-1].rstrip()
         lines[-1] = last + ELLIPSIS
     return lines
 
 
-def _fitting(text: str, font: LabelFont, width: int) -> int:
+def text_width(text: str, font: LabelFont) -> int:
+    """How many pixels wide the text is on one line."""
+    left, _, right, _ = font.bounds(text)
+    return right - min(left, 0)
+
+
+def _fitting(text: str, font: LabelFont, width: int, break_words: bool) -> int:
     """How many characters make the first line; at least one, so that there is an end."""
     low, high = 1, len(text)
     while low < high:  # the longest beginning that fits
         middle = (low + high + 1) // 2
-        if _wide(text[:middle], font) <= width:
+        if text_width(text[:middle], font) <= width:
             low = middle
         else:
             high = middle - 1
-    if low == len(text):
+    if low == len(text) or break_words:
         return low
     return next((at for at in range(low, 0, -1) if _may_break(text, at)), low)
 
@@ -51,8 +58,3 @@ def _may_break(text: str, at: int) -> bool:
     sides = (unicodedata.east_asian_width(char) for char in text[at - 1 : at + 1])
     # No line begins with a full stop or a comma.
     return any(side in _WIDE for side in sides) and unicodedata.category(text[at])[0] != "P"
-
-
-def _wide(text: str, font: LabelFont) -> int:
-    left, _, right, _ = font.bounds(text)
-    return right - min(left, 0)
