@@ -133,8 +133,10 @@ def test_words_stay_whole_and_what_is_left_out_is_marked():
     assert wrapped("one", FONT, 80, 2) == ["one"] and wrapped(" ", FONT, 80, 2) == []
 
 
-def test_no_line_begins_with_a_full_stop():
-    assert not any(line.startswith("。") for line in wrapped("一。" * 40, FONT, 100, 99))
+@pytest.mark.parametrize("width", range(80, 120, 4))
+def test_no_line_begins_with_a_full_stop(width):
+    lines = wrapped("一二三。" * 40, FONT, width, 99)
+    assert not any(line.startswith("。") for line in lines)
 
 
 def test_a_width_too_small_for_a_letter_ends():
