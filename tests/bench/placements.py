@@ -18,16 +18,13 @@ from collections import Counter
 from pathlib import Path
 
 import loading  # first: it makes the pack importable
-import numpy as np
 import torch
-from engine_requests import ask
 from qwen3vl_nodes.loaders import torch_memory
 from qwen3vl_nodes.loaders.cache import MODEL_CACHE
 from qwen3vl_nodes.loaders.choices import table
 from qwen3vl_nodes.loaders.local import LocalModel
 from qwen3vl_nodes.loaders.machine import this_machine
 from qwen3vl_nodes.loaders.settings import ALL_GPUS, GPU_AND_RAM, LoadSettings
-from qwen3vl_nodes.utils.chat import Picture
 from qwen3vl_nodes.utils.errors import Qwen3VLError
 
 ROOM = 0.75  # share of the weights that fits on one GPU
@@ -51,23 +48,16 @@ def ballast(size_bytes: int) -> list[torch.Tensor]:
     ]
 
 
-def answer(handle: LocalModel) -> list[tuple[int, str]]:
-    """Eight tokens about a picture of noise, and eight without one."""
-    noise = np.random.default_rng(0).integers(0, 256, (256, 320, 3), dtype=np.uint8)
-    asked = [ask(*parts, max_new_tokens=8) for parts in ((Picture(noise), "Hello"), ("Hello",))]
-    with handle.open() as engine:
-        return sorted((index, getattr(r, "text", repr(r))) for index, r in engine.generate(asked))
-
-
 def measure(title: str, folder: Path, expected: list | None, **settings) -> list | None:
     """Load, answer and compare once; the answer, or None where this machine cannot."""
     handle = LocalModel(LoadSettings(str(folder), **settings))
     started = time.perf_counter()
     try:
-        found = answer(handle)
+        found = loading.answer(handle)
         seconds = time.perf_counter() - started
         same = "" if expected is None else f", same answer: {found == expected}"
         print(f"{title}: {seconds:.1f} s with the answer, {weights_by_device(handle)}{same}")
+        print(f"    {'; '.join(found)}")
         return found
     except Qwen3VLError as error:
         print(f"{title}: {error}")
