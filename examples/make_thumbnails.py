@@ -3,6 +3,7 @@
 Each workflow runs on a real ComfyUI, with the demo checkpoint, on a picture that is drawn here;
 the boxes, points and captions shown are the model's own answers. Nodes that need other weights
 are left out: where SAM3 or an inpainting model would go on, the picture shows what it is given.
+`folder_pieces.jpg` is Caption Review's sheet of the captions that the workflow wrote.
 `detect_3d_overlay.jpg` is not made here, for the demo knows no 3D, nor are the screenshots of the
 caption workflows.
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import sys
 import tempfile
 import urllib.parse
@@ -38,6 +40,7 @@ THINGS = (
     ("cyan", "star", (424, 180), 136, -4),
 )
 QUALITY = 90
+SHEET_WIDTH = 768
 
 
 def picture() -> Image.Image:
@@ -142,6 +145,23 @@ def thumbnails(run: Runner) -> dict[str, Image.Image]:
     return made
 
 
+def sheet_of_captions(server: Server) -> Image.Image:
+    """Caption Review of what the workflow `folder_pieces` makes of the example pictures."""
+    prompt = json.loads((EXAMPLES / "api" / "folder_pieces.json").read_text("utf-8"))
+    review = node(
+        "Qwen3VLCaptionReview", folder=prompt["4"]["inputs"]["folder"], recursive=False,
+        place=prompt["4"]["inputs"]["place"], first=0, count=6, columns=3,
+        include="*_thing*, tall.png",
+    )  # fmt: skip
+    for one in (prompt, {"4": review}):
+        entry = server.run(one)
+        if error := error_of(entry):
+            raise SystemExit(f"folder_pieces failed: {error}")
+    (sheet,) = Runner(server, "").images(entry["outputs"]["4"])
+    size_wh = (SHEET_WIDTH, round(sheet.height * SHEET_WIDTH / sheet.width))
+    return sheet.resize(size_wh, Image.Resampling.LANCZOS)
+
+
 def lines_of(overlay: Image.Image) -> Image.Image:
     """A mask of the boxes' lines and labels."""
     apart = ImageChops.difference(overlay, picture()).convert("L")
@@ -172,8 +192,10 @@ def main() -> None:
         pictures = Path(folder) / "input"
         pictures.mkdir()
         picture().save(pictures / "shapes.png")
+        shutil.copytree(EXAMPLES / "images", pictures / "images")
         with Server(comfyui, Path(folder), input_folder=pictures) as server:
-            for name, made in thumbnails(Runner(server, "shapes.png")).items():
+            made_of = thumbnails(Runner(server, "shapes.png"))
+            for name, made in (made_of | {"folder_pieces": sheet_of_captions(server)}).items():
                 made.save(EXAMPLES / f"{name}.jpg", quality=QUALITY, optimize=True)
                 print(name)
 

@@ -140,24 +140,41 @@ def merge(module: Any, lora: LoraFiles, strength: float) -> None:
                 )
 
 
-def attach(module: Any, lora: LoraFiles, strength: float, number: int) -> None:
+def attach(module: Any, lora: LoraFiles, strength: float, name: str) -> None:
     """Let peft compute the adapter beside the weights, which stay as they are.
 
+    Through peft alone: transformers' own way refuses each peft but its newest.
+
     Raises:
-        LoadError: peft refuses the adapter, or this transformers refuses peft.
+        LoadError: this peft refuses the adapter.
     """
+    import peft
+
     try:
-        module.load_adapter(str(lora.folder), adapter_name=f"lora{number}")
-    except (ImportError, ValueError) as error:  # a peft that this transformers refuses
-        raise LoadError(
-            f"peft cannot attach the LoRA {lora.folder} ({error}).",
-            "Update peft, or choose merged.",
-        ) from error
+        config = peft.LoraConfig.from_pretrained(str(lora.folder))
+        config.target_modules = {layer.module for layer in lora.layers}
+        peft.inject_adapter_in_model(config, module, name)
+        matrices = {
+            f"{layer.module}.lora_{side}.weight": _read(tensor)
+            for layer in lora.layers
+            for side, tensor in (("A", layer.down), ("B", layer.up))
+        }
+        left = peft.set_peft_model_state_dict(module, matrices, name).unexpected_keys
+    except (ImportError, ValueError, TypeError, RuntimeError) as error:
+        raise _refused(lora, str(error)) from error
+    if left:
+        raise _refused(lora, f"it has no place for {left[0]}")
     for part in module.modules():
         scaling = getattr(part, "scaling", None)
-        if isinstance(scaling, dict) and f"lora{number}" in scaling:
-            scaling[f"lora{number}"] *= strength
+        if isinstance(scaling, dict) and name in scaling:
+            scaling[name] *= strength
     module.requires_grad_(False)
+
+
+def _refused(lora: LoraFiles, why: str) -> LoadError:
+    return LoadError(
+        f"peft cannot attach the LoRA {lora.folder} ({why}).", "Update peft, or choose merged."
+    )
 
 
 def apply(module: Any, loras: Sequence[tuple[Adapter, LoraFiles]]) -> None:
@@ -166,14 +183,25 @@ def apply(module: Any, loras: Sequence[tuple[Adapter, LoraFiles]]) -> None:
     Raises:
         LoadError: naming the adapter.
     """
+    attached = []
     for number, (adapter, files) in enumerate(loras):
         if adapter.merged:
             merge(module, files, adapter.strength)
         else:
-            attach(module, files, adapter.strength, number)
-    attached = [f"lora{n}" for n, (adapter, _) in enumerate(loras) if not adapter.merged]
+            attached.append(f"lora{number}")
+            attach(module, files, adapter.strength, attached[-1])
     if attached:
-        module.set_adapter(attached)
+        _activate(module, attached)
+
+
+def _activate(module: Any, names: list[str]) -> None:
+    """Let all of the adapters take part; peft starts with the first alone."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    for part in module.modules():
+        if isinstance(part, BaseTunerLayer):
+            part.set_adapter(names)
+    module.requires_grad_(False)
 
 
 def _read(stored: StoredTensor) -> torch.Tensor:

@@ -14,6 +14,7 @@ from .catalog import DEMO_FOLDER
 from .checkpoint import Checkpoint
 from .comfy_bridge import core_tokenizer_folder
 from .engine.prompt import edition_of
+from .fp8_blocks import plain_modules
 from .reading import OnBytes
 from .single_file import processor_for_file
 from .skeleton import empty_module, fill, model_class, model_config
@@ -113,9 +114,11 @@ def _placement(
         dtype=plan.dtype,
     )
     if "disk" in device_map.values():
+        spread = plan.placement == SPREAD
         raise LoadError(
-            "The weights do not fit into the GPUs and RAM together.",
-            "Choose quantization 8-bit or 4-bit, or a smaller model.",
+            f"The weights do not fit into what is free on {plan.placement} together.",
+            f"Choose {'device GPU and RAM, ' if spread else ''}quantization 8-bit or 4-bit on one "
+            "device, or a smaller model.",
         )
     places = {name: torch.device(_device_name(place)) for name, place in device_map.items()}
 
@@ -154,6 +157,9 @@ def _by_transformers(checkpoint: Checkpoint, plan: Plan, config: Any) -> Any:
     """Quantized weights of any kind: transformers and its quantizers know their layouts."""
     if plan.weights != QUANTIZED:
         config.quantization_config = dict(checkpoint.config["quantization_config"])
+    if plan.weights == FP8:
+        plain = plain_modules(checkpoint.tensors)
+        config.quantization_config["modules_to_not_convert"] = plain
     try:
         module, report = model_class(checkpoint.model_type).from_pretrained(
             checkpoint.folder,

@@ -68,6 +68,21 @@ def check_scales(
             )
 
 
+def plain_modules(tensors: Mapping[str, StoredTensor]) -> list[str]:
+    """The modules whose matrix is not FP8, as the files say and not as some config lists them.
+
+    transformers expects scales for every linear layer that it is not told of, the vision tower's
+    too; official configs name these under other keys and in older spellings.
+    """
+    plain = {
+        name.removesuffix(".weight")
+        for name, tensor in tensors.items()
+        if name.endswith(".weight") and len(tensor.shape) > 1 and tensor.dtype != FP8_DTYPE
+    }
+    # A tied one is not stored.
+    return sorted(plain if "lm_head.weight" in tensors else plain | {"lm_head"})
+
+
 def _fits(shape: tuple[int, ...], scales: StoredTensor, block: tuple[int, int]) -> bool:
     if len(shape) < 2 or scales.dtype not in PLAIN_DTYPES:
         return False

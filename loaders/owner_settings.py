@@ -110,7 +110,8 @@ def _parse(path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise InputError(
             f"{path} is not readable TOML ({error}).",
-            r"Put paths between single quotes, such as 'D:\photos', and save it as UTF-8.",
+            r"Put paths and odd names between single quotes, such as 'D:\photos' and "
+            "[folders.'my set'], and save it as UTF-8.",
         ) from error
 
 
@@ -176,7 +177,7 @@ def _root(name: str, entry: Mapping[str, Any], path: Path) -> Root:
     if not isinstance(text, str):
         raise InputError(
             f"{where} needs a path in quotes, but has {text!r:.80}.",
-            "Write path = '/srv/photos', or on Windows path = 'D:\\photos'.",
+            r"Write path = '/srv/photos', or on Windows path = 'D:\photos'.",
         )
     return Root(name, _absolute(text, where), ACCESS[access])
 
@@ -190,6 +191,6 @@ def _absolute(text: str, where: str) -> Path:
     if "\0" in text or not place.is_absolute():
         raise InputError(
             f"{where} has path = {text!r:.200}, which is not a whole path.",
-            "Write it from the start: '/srv/photos', '~/photos', or on Windows 'D:\\photos'.",
+            r"Write it from the start: '/srv/photos', '~/photos', or on Windows 'D:\photos'.",
         )
     return place

@@ -20,6 +20,9 @@ from .box_choosing import (
 )
 from .detections import Qwen3VLBoxesToText, Qwen3VLDrawDetections, Qwen3VLParseDetections
 from .folder import Qwen3VLCaptionFolder
+from .folder_pieces import Qwen3VLFolderImages
+from .folder_review import Qwen3VLCaptionReview
+from .folder_saving import Qwen3VLSaveCaptions
 from .ground import Qwen3VLDetect, Qwen3VLPoint
 from .ground_3d import Qwen3VLDetect3D
 from .load import Qwen3VLLoader, Qwen3VLLora, Qwen3VLUnload
@@ -33,6 +36,9 @@ NODES: list[type[io.ComfyNode]] = [
     Qwen3VLCaption,
     Qwen3VLAsk,
     Qwen3VLCaptionFolder,
+    Qwen3VLFolderImages,
+    Qwen3VLSaveCaptions,
+    Qwen3VLCaptionReview,
     Qwen3VLDetect,
     Qwen3VLPoint,
     Qwen3VLDetect3D,

@@ -13,10 +13,11 @@ from ..loaders import comfy_bridge
 from ..loaders.local import LocalModel
 from ..utils.allowed_folders import Folder
 from ..utils.caption_journal_files import Journal
-from ..utils.caption_run_files import APPEND, MODES, OVERWRITE_ALL, PREPEND, SKIP, CaptionRun, Job
+from ..utils.caption_run_files import APPEND, OVERWRITE_ALL, PREPEND, CaptionRun, Job
 from ..utils.caption_slots import Recipe
 from ..utils.caption_store_files import FORMATS
 from ..utils.caption_text import Wording, parse_replacements
+from ..utils.caption_view_files import no_pictures
 from ..utils.chat import GenerationOptions
 from ..utils.errors import InputError
 from ..utils.ledger import Ledger
@@ -30,11 +31,16 @@ from .folder_inputs import (
     caption_folder,
     check_folder,
     choice_inputs,
+    dry_run_input,
     folder_input,
     format_input,
+    frame_inputs,
+    mode_input,
+    overwrite_all_input,
     picture_choice,
     place_input,
     source_folder,
+    wording_inputs,
 )
 from .folder_kinds import Asking, kinds
 from .folder_run import ATTEMPTS, FolderCaptioning
@@ -59,17 +65,9 @@ class Qwen3VLCaptionFolder(io.ComfyNode):
                 folder_input("ComfyUI's folders, and those that qwen3vl.toml lists."),
                 io.Boolean.Input("recursive", default=False, tooltip="Also folders inside."),
                 *preset_inputs(seed_changes=False),  # a new seed is a new recipe
-                io.Combo.Input(
-                    "mode",
-                    options=list(MODES),
-                    default=SKIP,
-                    tooltip="What becomes of captions that are there. overwrite own: write again "
-                    "what this node wrote with other settings. Only append, prepend and overwrite "
-                    "all touch a caption that you wrote or edited.",
-                ),
+                mode_input(),
                 place_input(),
-                io.String.Input("prefix", default="", tooltip="Before every caption, as it is."),
-                io.String.Input("suffix", default="", tooltip="After every caption, as it is."),
+                *frame_inputs(),
                 sockets.Options.Input("options", optional=True),
                 *later_inputs(),
             ],
@@ -152,48 +150,11 @@ def later_inputs() -> list[io.Input]:
             tooltip="Titles of further presets, a line each. Each makes one caption more for "
             "every picture: a.tags.txt beside a.txt.",
         ),
-        io.String.Input(
-            "trigger_word",
-            default="",
-            optional=True,
-            advanced=True,
-            tooltip="First in every caption that does not say it. {class} is the picture's "
-            "folder, as in 10_sks dog: sks dog.",
-        ),
-        io.String.Input(
-            "replace",
-            multiline=True,
-            default="",
-            optional=True,
-            advanced=True,
-            tooltip="find => replacement, a line each. Nothing after the arrow deletes.",
-        ),
-        io.Int.Input(
-            "max_characters",
-            default=0,
-            min=0,
-            max=100_000,
-            optional=True,
-            advanced=True,
-            tooltip="The longest a caption may be, cut at a sentence, tag or word. 0: no limit.",
-        ),
+        *wording_inputs(),
         *choice_inputs(),
         background_input(),
-        io.Boolean.Input(
-            "dry_run",
-            default=False,
-            optional=True,
-            advanced=True,
-            tooltip="Say what would happen; nothing is written, and no model is loaded.",
-        ),
-        io.Boolean.Input(
-            "allow_overwrite_all",
-            default=False,
-            optional=True,
-            advanced=True,
-            tooltip="The second switch of overwrite all, which also replaces captions that you "
-            "wrote.",
-        ),
+        dry_run_input(),
+        overwrite_all_input(),
     ]
 
 
@@ -264,11 +225,7 @@ class FolderPlan:
 
         names = list_pictures(self.source.path, self.choice, unlisted)
         if not names and not files.ledger.total:
-            raise InputError(
-                f"{self.source.name} holds no picture that is meant.",
-                "Put pictures there, choose another folder, switch recursive on, or look at "
-                "include and exclude.",
-            )
+            raise no_pictures(self.source)
         return files.decide(names, comfy_bridge.check_interrupt)
 
 

@@ -6,7 +6,9 @@ from comfy_api.latest import io
 
 from ..loaders import comfy_bridge
 from ..utils.allowed_folders import Folder
+from ..utils.caption_run_files import MODES, SKIP
 from ..utils.caption_store_files import FORMATS
+from ..utils.caption_view_files import CaptionView
 from ..utils.errors import InputError
 from ..utils.picture_colours import BACKGROUNDS
 from ..utils.picture_list_files import PictureChoice, patterns
@@ -33,6 +35,79 @@ def check_folder(folder: str | None) -> bool | str:
     except InputError as error:
         return str(error)
     return True
+
+
+def mode_input() -> io.Input:
+    """The widget for captions that are there already."""
+    return io.Combo.Input(
+        "mode",
+        options=list(MODES),
+        default=SKIP,
+        tooltip="What becomes of captions that are there. overwrite own: write again "
+        "what this node wrote with other settings. Only append, prepend and overwrite "
+        "all touch a caption that you wrote or edited.",
+    )
+
+
+def frame_inputs() -> list[io.Input]:
+    """The widgets for what goes around every caption."""
+    return [
+        io.String.Input("prefix", default="", tooltip="Before every caption, as it is."),
+        io.String.Input("suffix", default="", tooltip="After every caption, as it is."),
+    ]
+
+
+def wording_inputs() -> list[io.Input]:
+    """The widgets that change the words of every caption."""
+    return [
+        io.String.Input(
+            "trigger_word",
+            default="",
+            optional=True,
+            advanced=True,
+            tooltip="First in every caption that does not say it. The word class in braces is the "
+            "picture's folder: sks dog of 10_sks dog.",
+        ),
+        io.String.Input(
+            "replace",
+            multiline=True,
+            default="",
+            optional=True,
+            advanced=True,
+            tooltip="find => replacement, a line each. Nothing after the arrow deletes.",
+        ),
+        io.Int.Input(
+            "max_characters",
+            default=0,
+            min=0,
+            max=100_000,
+            optional=True,
+            advanced=True,
+            tooltip="The longest a caption may be, cut at a sentence, tag or word. 0: no limit.",
+        ),
+    ]
+
+
+def dry_run_input() -> io.Input:
+    """The switch that only says what would happen."""
+    return io.Boolean.Input(
+        "dry_run",
+        default=False,
+        optional=True,
+        advanced=True,
+        tooltip="Say what would happen; nothing is written, and no model is loaded.",
+    )
+
+
+def overwrite_all_input() -> io.Input:
+    """The second switch of the one mode that replaces what people wrote."""
+    return io.Boolean.Input(
+        "allow_overwrite_all",
+        default=False,
+        optional=True,
+        advanced=True,
+        tooltip="The second switch of overwrite all, which also replaces captions that you wrote.",
+    )
 
 
 def place_input() -> io.Input:
@@ -106,20 +181,33 @@ def source_folder(folder: str) -> Folder:
     return source
 
 
-def caption_folder(source: Folder, place: str) -> Folder:
+def caption_folder(source: Folder, place: str, write: bool = True) -> Folder:
     """The folder of the captions; it need not exist yet.
 
     Raises:
-        InputError: it may not be written to.
+        InputError: it is to be written to, and may not be.
     """
     target = source
     if place == UNDER_OUTPUT:
         name = f"output/{OUTPUT_SUBFOLDER}/{source.name}"
         target = comfy_bridge.allowed_folders().locate(name)
-    target.check(target.path, write=True)
+    target.check(target.path, write)
     return target
 
 
 def picture_choice(recursive: bool, include: str, exclude: str) -> PictureChoice:
     """Which pictures the widgets mean."""
     return PictureChoice(recursive, patterns(include), patterns(exclude))
+
+
+def caption_view(
+    folder: str, recursive: bool, include: str, exclude: str, place: str, kind: str
+) -> CaptionView:
+    """The pictures that the widgets mean, with the captions that they have; `kind`: the format.
+
+    Raises:
+        InputError: a folder that is not allowed or not there, or holds no picture.
+    """
+    source = source_folder(folder)
+    target = caption_folder(source, place, write=False)
+    return CaptionView.of(source, target, picture_choice(recursive, include, exclude), kind)

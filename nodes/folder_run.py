@@ -16,7 +16,7 @@ from ..loaders.local import LocalModel
 from ..utils.caption_run_files import CaptionRun, Done, Job, Wanted
 from ..utils.caption_slots import Slot
 from ..utils.chat import Picture, Progress, Reply, Request
-from ..utils.errors import InputError, TooLargeError, Qwen3VLError
+from ..utils.errors import InputError, Qwen3VLError, TooLargeError
 from ..utils.group_commit import GroupCommit
 from ..utils.picture_colours import BACKGROUNDS
 from ..utils.picture_files import FileFacts, ReadFile, read_ahead, read_file

@@ -85,10 +85,35 @@ class CaptionRun:
         jobs = []
         for name in names:
             on_picture()
-            job = self._decide(name, name in twins)
+            job = self.decide_one(name, self.recipes, name in twins)
             if job.wanted:
                 jobs.append(job)
         return jobs
+
+    def decide_one(self, name: str, recipes: Sequence[Recipe], has_twin: bool) -> Job:
+        """Which of the captions by these recipes one picture lacks; the ledger has the others.
+
+        `has_twin` says whether another picture of the folder would have the same captions.
+        """
+        wanted = []
+        for recipe in recipes:
+            slot = Slot(name, recipe.variant)
+            try:
+                if has_twin:
+                    raise InputError(
+                        "Another picture has the same name but for its ending.",
+                        "Rename one of them.",
+                    )
+                self.path(name)
+                one, reason = self._wanted(slot, recipe)
+            except (InputError, OSError) as error:
+                self.ledger.add(slot.label, "failed", str(error))
+                continue
+            if one is None:
+                self.ledger.add(slot.label, "skipped", reason)
+            else:
+                wanted.append(one)
+        return Job(name, tuple(wanted))
 
     def path(self, picture: str) -> Path:
         """The picture's real path.
@@ -148,27 +173,6 @@ class CaptionRun:
             outcomes = [error] * len(writes)
         for write, done, outcome in zip(writes, chosen, outcomes, strict=True):
             self._enter(write.slot, done, outcome)
-
-    def _decide(self, name: str, has_twin: bool) -> Job:
-        wanted = []
-        for recipe in self.recipes:
-            slot = Slot(name, recipe.variant)
-            try:
-                if has_twin:
-                    raise InputError(
-                        "Another picture has the same name but for its ending.",
-                        "Rename one of them.",
-                    )
-                self.path(name)
-                one, reason = self._wanted(slot, recipe)
-            except (InputError, OSError) as error:
-                self.ledger.add(slot.label, "failed", str(error))
-                continue
-            if one is None:
-                self.ledger.add(slot.label, "skipped", reason)
-            else:
-                wanted.append(one)
-        return Job(name, tuple(wanted))
 
     def _wanted(self, slot: Slot, recipe: Recipe) -> tuple[Wanted | None, str]:
         """What to do about a caption, or why nothing."""

@@ -17,6 +17,8 @@ JSON_LINES_NAME = "captions.jsonl"
 _LINES_PLACE = f"{JSON_LINES_NAME}:"
 # More is no caption; what somebody else put there is then left alone, unread.
 MAX_CAPTION_BYTES = 4 * 1024 * 1024
+# Stands for the content of what is no caption; in no caption of ours.
+NO_CAPTION = b"\0"
 # Maps a place of a caption to the same one with its links followed, once it may be written there.
 Checked = Callable[[Path], Path]
 
@@ -92,7 +94,7 @@ class TextFiles:
         if not place.exists():
             return None
         if not place.is_file() or place.stat().st_size > MAX_CAPTION_BYTES:
-            return b"\0"  # in no caption of ours
+            return NO_CAPTION
         return place.read_bytes()
 
     def encode(self, slot: Slot, text: str, facts: dict[str, Any]) -> bytes:

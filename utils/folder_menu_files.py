@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from .errors import InputError
 from .natural_order import natural_key
@@ -19,13 +21,14 @@ MAX_DEPTH = 6
 # the next menu comes further.
 MAX_SECONDS = 1.0
 # A walk this slow is good for `REST` times as long; ComfyUI asks several times in a row.
-SLOW_SECONDS = 0.05
+SLOW_SECONDS = 0.2
 REST = 10
 # A folder changed so lately may change again without a new time: many disks count in steps.
 UNSETTLED_NS = 2_000_000_000
+_ON_WINDOWS = os.name == "nt"
 # Windows' junction, which Python tells from a link before 3.12 only by this tag.
 _MOUNT_POINT = 0xA0000003
-_HIDDEN = 2
+_HIDDEN = 2  # stat.FILE_ATTRIBUTE_HIDDEN
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +47,14 @@ class _Walked:
 
     listings: dict[str, _Listing] = field(default_factory=dict)
     names: list[str] = field(default_factory=list)
+    is_cut: bool = False
     good_until: float = float("-inf")
 
 
 _memory: dict[Path, _Walked] = {}
+_told: set[Path] = set()
+
+log = logging.getLogger(__name__)
 
 
 def folder_menu(roots: Sequence[tuple[str, Path]]) -> list[str]:
@@ -55,13 +62,17 @@ def folder_menu(roots: Sequence[tuple[str, Path]]) -> list[str]:
 
     Hidden folders, links that lead out, and names that a workflow may not give are left out.
     At most MAX_NAMES in all and MAX_DEPTH names below a root; where there are more folders, the
-    roots share the places, and the upper folders come before those in them.
+    roots share the places, the upper folders come before those in them, and the log says so.
     """
-    found = [_names_below(path) for _, path in roots]
+    found = [_walked(path) for _, path in roots]
+    counts = _shares([len(walked.names) for walked in found], MAX_NAMES - len(roots))
     menu = []
-    for (root, _), names, count in zip(roots, found, _shares(found, len(roots)), strict=True):
+    for (root, path), walked, count in zip(roots, found, counts, strict=True):
         menu.append(root)
-        menu += [f"{root}/{name}" for name in sorted(names[:count], key=_natural)]
+        menu += [f"{root}/{name}" for name in sorted(walked.names[:count], key=_natural)]
+        if (walked.is_cut or count < len(walked.names)) and path not in _told:
+            _told.add(path)
+            log.warning("The menu of folders shows only %d of those in %s", count, path)
     return menu
 
 
@@ -70,55 +81,49 @@ def _natural(name: str) -> list[list[tuple[int, int, str]]]:
     return [natural_key(part) for part in name.split("/")]
 
 
-def _shares(found: Sequence[Sequence[str]], taken: int) -> list[int]:
-    """How many names of each root have a place: all of a small one, equal parts of the rest."""
-    left = MAX_NAMES - taken
-    counts = [0] * len(found)
-    by_size = sorted(range(len(found)), key=lambda index: len(found[index]))
-    for place, index in enumerate(by_size):
-        counts[index] = min(len(found[index]), max(0, left) // (len(found) - place))
-        left -= counts[index]
+def _shares(wanted: Sequence[int], places: int) -> list[int]:
+    """How many of `places` each root gets: all that a small one wants, the rest in equal parts."""
+    counts = [0] * len(wanted)
+    for rank, index in enumerate(sorted(range(len(wanted)), key=lambda index: wanted[index])):
+        counts[index] = min(wanted[index], max(0, places) // (len(wanted) - rank))
+        places -= counts[index]
     return counts
 
 
-def _names_below(root: Path) -> list[str]:
-    """Names of the folders below a root, the upper ones first; [] where it cannot be listed."""
-    walked = _memory.get(root, _Walked())
+def _walked(root: Path) -> _Walked:
+    """The folders below a root: none where it cannot be listed."""
+    last = _memory.get(root, _Walked())
     started = time.monotonic()
-    if started < walked.good_until:
-        return walked.names
-    fresh = _Walked()
-    for name in _walk(root, walked.listings, fresh.listings, started + MAX_SECONDS):
-        fresh.names.append(name)
-        if len(fresh.names) >= MAX_NAMES:
-            break
+    if started < last.good_until:
+        return last
+    walked = _walk(root, last.listings, started + MAX_SECONDS)
     took = time.monotonic() - started
     if took > SLOW_SECONDS:
-        fresh.good_until = started + took * (1 + REST)
-    _memory[root] = fresh  # with the folders of this walk alone: it does not grow
-    return fresh.names
+        walked.good_until = started + took * (1 + REST)
+    _memory[root] = walked  # with the folders of this walk alone: it does not grow
+    return walked
 
 
-def _walk(
-    root: Path, known: dict[str, _Listing], seen: dict[str, _Listing], deadline: float
-) -> Iterator[str]:
-    """Names below the root, level by level; listings go from `known` to `seen`."""
+def _walk(root: Path, known: Mapping[str, _Listing], deadline: float) -> _Walked:
+    """Level by level through the folders below `root`; `known` are their last listings."""
+    walked = _Walked()
     waiting = deque([("", 0)])
-    while waiting and time.monotonic() < deadline:
+    while waiting and not walked.is_cut:
         name, depth = waiting.popleft()
         place = os.path.join(root, name)  # noqa: PTH118 - thousands of times, and a Path is slow
         listing = _listing(place, known.get(name))
         if listing is None:
             continue
-        seen[name] = listing
+        walked.listings[name] = listing
         for folder in listing.folders:
             below = f"{name}/{folder}" if name else folder
-            if folder not in listing.links:
-                if depth + 1 < MAX_DEPTH:
-                    waiting.append((below, depth + 1))
-                yield below
-            elif _stays(root, below):  # never looked into: it may lead to a folder above it
-                yield below
+            is_link = folder in listing.links
+            if not is_link or _stays(root, below):
+                walked.names.append(below)
+            if not is_link and depth + 1 < MAX_DEPTH:  # a link may lead to a folder above it
+                waiting.append((below, depth + 1))
+        walked.is_cut = len(walked.names) > MAX_NAMES or time.monotonic() > deadline
+    return walked
 
 
 def _stays(root: Path, name: str) -> bool:
@@ -149,16 +154,16 @@ def _is_offered(entry: os.DirEntry[str]) -> bool:
         # Most entries are files, and the system tells that without another call.
         if not entry.is_dir() or entry.name.startswith(".") or why_no_name(entry.name):
             return False
-        return os.name != "nt" or not _windows_facts(entry).st_file_attributes & _HIDDEN
+        return not _ON_WINDOWS or not _windows_facts(entry).st_file_attributes & _HIDDEN
     except OSError:  # a link in a circle
         return False
 
 
 def _is_link(entry: os.DirEntry[str]) -> bool:
-    if os.name != "nt":
+    if not _ON_WINDOWS:
         return entry.is_symlink()
     return entry.is_symlink() or _windows_facts(entry).st_reparse_tag == _MOUNT_POINT
 
 
-def _windows_facts(entry: os.DirEntry[str]) -> os.stat_result:
+def _windows_facts(entry: os.DirEntry[str]) -> Any:  # other systems' stat_result has less
     return entry.stat(follow_symlinks=False)  # on Windows the listing has brought these along

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,6 +77,16 @@ def read_file(path: Path, background: Colour = WHITE) -> ReadFile:
     raise problem  # outside the `except`, whose error holds the half-decoded picture
 
 
+def file_facts(path: Path) -> FileFacts:
+    """The facts of a file that is not decoded, broken or not.
+
+    Raises:
+        InputError: it cannot be opened, is no ordinary file, or is empty or too large.
+    """
+    data, facts = _contents(path)
+    return FileFacts(digest(data), facts.st_size, facts.st_mtime_ns)
+
+
 def _contents(path: Path) -> tuple[bytes, os.stat_result]:
     """The whole file and its facts; a pipe or a device is never waited for."""
     try:
@@ -135,7 +145,7 @@ def _why_unreadable(error: Exception, name: str) -> InputError:
 
 def read_ahead(
     items: Iterable[Item], read: Callable[[Item], Read]
-) -> Iterator[tuple[Item, Read | InputError]]:
+) -> Generator[tuple[Item, Read | InputError], None, None]:
     """Each item with what `read` makes of it, or what is wrong; done a little ahead, in threads."""
     with ThreadPoolExecutor(READERS, thread_name_prefix="qwen3vl-read") as pool:
         waiting: deque[tuple[Item, Future[Read]]] = deque()

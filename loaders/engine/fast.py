@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any
 
 import torch
@@ -12,6 +12,7 @@ from ...utils.chat import Request
 from ...utils.errors import GenerationError
 from ...utils.sampling import resolve
 from ..out_of_memory import is_out_of_memory
+from .current_device import on_device
 from .fusion import pick_ops
 from .jobs import Intake, Job
 from .memory import Pages, free_bytes_of
@@ -85,7 +86,8 @@ class FastEngine:
         """See `Engine.generate`. One run at a time: a new one ends the one before."""
         if self._outcomes is not None:
             self._outcomes.close()  # type: ignore[attr-defined]
-        self._outcomes = outcomes = self._generate(requests, on_progress)
+        device = self._module.lm_head.weight.device
+        self._outcomes = outcomes = on_device(device, self._generate(requests, on_progress))
         return outcomes
 
     def drop_buffers(self) -> None:
@@ -107,7 +109,7 @@ class FastEngine:
 
     def _generate(
         self, requests: Iterable[Request], on_progress: OnProgress
-    ) -> Iterator[tuple[int, Outcome]]:
+    ) -> Generator[tuple[int, Outcome], None, None]:
         meter = Meter(on_progress)
         on_cuda = self._module.lm_head.weight.device.type == "cuda"
         preparer = Preparer(self._encoder, self._module.config, pin=on_cuda)

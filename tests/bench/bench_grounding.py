@@ -7,9 +7,9 @@ differs from the picture as it is, thing by thing, with the standard error of th
 The nodes run as they are; only their questions are answered together, those of several scenes
 and all forms in one batch, because one by one takes hours on a CPU. `--alone` asks one by one.
 
-The last form is large, and the pack is told to make it as small as it was: it shows whether
-the pack's own resizing and counting of places cost anything, apart from what the model makes of
-sizes and borders that it never learned.
+The last form is large, and the pack is told to make it as small as the plain one is seen: it
+shows whether the pack's own resizing and counting of places cost anything, apart from what the
+model makes of sizes and borders that it never learned.
 
 Run: python tests/bench/bench_grounding.py --scenes 200 [--sampling official] [--alone]
 """
@@ -38,7 +38,6 @@ from qwen3vl_pack import load_pack  # noqa: E402
 from scenes import Scene, iou, random_scene, random_size  # noqa: E402
 
 FIRST_SEED = 1_000_000
-TOKEN_SIDE = 32
 SCENES_TOGETHER = 5
 REPORT_EVERY = 40
 AS_IT_IS = "as it is"
@@ -76,10 +75,19 @@ def forms(picture: Image.Image) -> dict[str, Form]:
     made["padded by 1/4 for a larger one of its batch"] = Form([_padded(picture, larger)])
     others = ImageOps.mirror(picture), ImageOps.flip(picture)
     made["in a batch of three"] = Form([others[0], picture, others[1]], place=1)
-    seen = [max(TOKEN_SIDE, round(side / TOKEN_SIDE) * TOKEN_SIDE) for side in picture.size]
     large = made["4 times the sides (16 times the pixels)"]
-    made["4 times the sides, max_pixels as before"] = replace(large, max_pixels=math.prod(seen))
+    seen = math.prod(_seen_wh(picture))
+    made["4 times the sides, max_pixels as before"] = replace(large, max_pixels=seen)
     return made
+
+
+def _seen_wh(picture: Image.Image) -> tuple[int, int]:
+    """The size that the model sees; small pictures are enlarged by the checkpoint's own setting."""
+    from qwen3vl_nodes.utils.images import fit_size_wh
+
+    file = ROOT / "examples" / "demo_model" / "qwen3-vl-demo" / "preprocessor_config.json"
+    limits = json.loads(file.read_text(encoding="utf-8"))["size"]
+    return fit_size_wh(*picture.size, limits["shortest_edge"], limits["longest_edge"])
 
 
 def _padded(picture: Image.Image, size_wh: tuple[int, int]) -> Image.Image:

@@ -12,7 +12,7 @@ from checkpoint_kinds import edit_weights
 from qwen3vl_nodes.loaders import build as building
 from qwen3vl_nodes.loaders import catalog, pieces, reading, teardown
 from qwen3vl_nodes.loaders.build import build
-from qwen3vl_nodes.loaders.capability import FROM_FP8, PLAIN, Plan
+from qwen3vl_nodes.loaders.capability import FP8, FROM_FP8, PLAIN, Plan
 from qwen3vl_nodes.loaders.checkpoint import CLASS_NAMES, inspect
 from qwen3vl_nodes.loaders.pieces import dequantize
 from qwen3vl_nodes.loaders.prepare import prepare
@@ -124,6 +124,32 @@ def test_fp8_becomes_plain(kind, name, small, monkeypatch):
         assert torch.equal(value, expected), key
     assert checked >= 12
     assert getattr(module.config, "quantization_config", None) is None
+
+
+@pytest.mark.parametrize("listed", [None, ["model.visual.blocks.0.attn.qkv_proj"]])
+def test_what_stays_fp8_is_what_the_files_hold(copy_of, monkeypatch, listed):
+    """Official configs list what is plain under another key or in older spellings."""
+    from transformers.quantizers.quantizer_finegrained_fp8 import FineGrainedFP8HfQuantizer
+
+    def validate(self, *_args, **_settings):
+        """Only a GPU can multiply them; loading needs none."""
+
+    monkeypatch.setattr(FineGrainedFP8HfQuantizer, "validate_environment", validate)
+    folder = copy_of("fp8")
+    edit_config(folder, modules_to_not_convert=listed)
+    checkpoint = inspect(folder)
+    plan = dataclasses.replace(plan_for(checkpoint, torch.bfloat16), weights=FP8)
+    module = build(checkpoint, plan, NATIVE).module
+    stored = {name for name, tensor in checkpoint.tensors.items() if tensor.dtype == "F8_E4M3"}
+    kept = {n for n, w in module.named_parameters() if w.dtype == torch.float8_e4m3fn}
+    assert kept == stored and len(kept) >= 12
+    assert module.lm_head.weight is module.get_input_embeddings().weight
+
+
+def edit_config(folder, **changes):
+    config = json.loads((folder / "config.json").read_text())
+    config["quantization_config"] |= changes
+    (folder / "config.json").write_text(json.dumps(config))
 
 
 def test_progress_and_stop(kind):
@@ -285,12 +311,17 @@ def test_spread_over_places(kind, monkeypatch):
     assert torch.equal(logits(module), logits(built(kind("dense"))))
 
 
-def test_no_room_anywhere(kind, monkeypatch):
+@pytest.mark.parametrize(
+    ("placement", "remedy"),
+    [("GPU and RAM", "Choose quant"), ("all GPUs", "Choose device GPU and")],
+)
+def test_no_room_anywhere(kind, monkeypatch, placement, remedy):
     checkpoint = inspect(kind("dense"))
-    plan = plan_for(checkpoint, placement="GPU and RAM")
+    plan = plan_for(checkpoint, placement=placement)
     monkeypatch.setattr(building, "_max_memory", lambda _plan: {"cpu": 1000})
-    with pytest.raises(LoadError, match="do not fit"):
+    with pytest.raises(LoadError, match=f"do not fit into what is free on {placement}") as raised:
         build(checkpoint, plan, NATIVE)
+    assert raised.value.remedy.startswith(remedy)
 
 
 def test_reading_closes_its_files(kind, monkeypatch):

@@ -5,7 +5,8 @@
 import { app } from "../../../scripts/app.js";
 
 const WIDGET = "qwen3vl_answer";
-const PROGRESS_WIDGET = "$$node-text-preview"; // core's own, while a node runs
+// Core's own, while a node runs: a line of text, and in the canvas renderer a picture.
+const PROGRESS_WIDGETS = ["$$node-text-preview", "$$canvas-image-preview"];
 // The least height of the style sheet, and what the canvas renderer leaves free around it.
 const MIN_HEIGHT = 110 + 2 * 10;
 const WORDS = {
@@ -78,8 +79,11 @@ app.registerExtension({
     node.onExecuted = function (output) {
       before?.call(this, output);
       show(output);
-      const progress = this.widgets.find(({ name }) => name === PROGRESS_WIDGET);
-      if (progress) this.removeWidget(progress); // core leaves the last "3 of 12" standing
+      // Core leaves the last "3 of 12" and the last picture standing.
+      if (!output?.images) this.imgs = undefined;
+      const gone = PROGRESS_WIDGETS.slice(0, output?.images ? 1 : 2);
+      const left = this.widgets.filter(({ name }) => gone.includes(name));
+      for (const widget of left) this.removeWidget(widget);
     };
   },
 

@@ -1,0 +1,153 @@
+"""Runs Caption Folder over 100,000 tiny pictures with a stub model; speeds, memory, journal.
+
+    python tests/soak/many_pictures.py --pictures 100000 --plot tests/soak/many_pictures.png
+
+Three runs on one folder: all new, all there, and a tenth of the pictures changed. Memory is
+sampled twice a second; the plot shows it over the pictures done. Listing and deciding are also
+timed by themselves, and what is left is reading, answering and writing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import folder_runs as runs
+from PIL import Image, ImageDraw
+from qwen3vl_nodes.nodes import folder as node
+from qwen3vl_nodes.utils.caption_journal_files import JOURNAL_NAME
+
+PLOT_WH, EDGE = (900, 420), 60
+
+
+class Memory(threading.Thread):
+    """Samples (pictures answered so far, resident MB) until it is stopped."""
+
+    def __init__(self, model: runs.StubModel):
+        super().__init__(daemon=True)
+        self.samples: list[tuple[int, float]] = []
+        self._model, self._over = model, threading.Event()
+
+    def run(self) -> None:
+        while not self._over.wait(0.5):
+            self.samples.append((self._model.answered, runs.resident_mb()))
+
+    def stop(self) -> None:
+        self._over.set()
+        self.join()
+
+
+class Timed:
+    """Wraps a function of the node and adds up the seconds spent in it."""
+
+    def __init__(self, owner: object, name: str):
+        self.seconds, self._work = 0.0, getattr(owner, name)
+        setattr(owner, name, self)
+
+    def __call__(self, *args, **kwargs):
+        started = time.perf_counter()
+        try:
+            return self._work(*args, **kwargs)
+        finally:
+            self.seconds += time.perf_counter() - started
+
+
+def write_pictures(folder: Path, count: int, a_folder: int) -> None:
+    """Tiny pictures, `a_folder` of them in each folder; 0: all in one."""
+    for number in range(count):
+        place = folder / f"{number // a_folder:04d}" if a_folder else folder
+        if not a_folder or number % a_folder == 0:
+            place.mkdir(exist_ok=True)
+        (place / f"p{number}.png").write_bytes(runs.png(number))
+
+
+def change(folder: Path, every: int) -> int:
+    """Give every n-th picture other pixels; how many."""
+    paths = sorted(folder.rglob("*.png"))[::every]
+    for number, path in enumerate(paths):
+        path.write_bytes(runs.png(10_000_000 + number))
+    return len(paths)
+
+
+def run_once(name: str, count: int) -> list[tuple[int, float]]:
+    """One run, told in a line; its memory."""
+    model = runs.StubModel(words=12)
+    listing, deciding = Timed(node, "list_pictures"), Timed(node.CaptionRun, "decide")
+    node.CaptionRun.decide = deciding
+    memory, before = Memory(model), runs.resident_mb()
+    memory.start()
+    started = time.perf_counter()
+    ledger = runs.run_folder(model)
+    seconds = time.perf_counter() - started
+    memory.stop()
+    node.list_pictures, node.CaptionRun.decide = listing._work, deciding._work
+    rest = seconds - listing.seconds - deciding.seconds
+    most = max((mb for _, mb in memory.samples), default=runs.resident_mb())
+    print(
+        f"{name}: {ledger.splitlines()[-1]}; {seconds:.1f} s, {count / seconds:.0f} pictures/s; "
+        f"listing {listing.seconds:.2f} s, deciding {deciding.seconds:.2f} s "
+        f"({count / (listing.seconds + deciding.seconds):.0f}/s), the rest {rest:.1f} s"
+        + (f" ({model.answered / rest:.0f} captions/s)" if model.answered else "")
+        + f"; {before:.0f} MB before, {most:.0f} MB at most",
+        flush=True,
+    )
+    return memory.samples
+
+
+def plot(samples: list[tuple[int, float]], path: Path) -> None:
+    """Resident memory over pictures answered."""
+    width, height = PLOT_WH
+    picture = Image.new("RGB", PLOT_WH, "white")
+    draw = ImageDraw.Draw(picture)
+    most_done = max(done for done, _ in samples) or 1
+    most_mb = 1.15 * max(mb for _, mb in samples)
+
+    def place(done: float, mb: float) -> tuple[float, float]:
+        return (
+            EDGE + done / most_done * (width - 2 * EDGE),
+            height - EDGE - mb / most_mb * (height - 2 * EDGE),
+        )
+
+    for share in (0, 0.25, 0.5, 0.75, 1):
+        (left, y), (right, _) = place(0, share * most_mb), place(most_done, share * most_mb)
+        draw.line((left, y, right, y), fill="#cccccc")
+        draw.text((4, y - 6), f"{share * most_mb:.0f} MB", fill="black")
+        x, _ = place(share * most_done, 0)
+        draw.text((x - 18, height - EDGE + 8), f"{share * most_done:.0f}", fill="black")
+    draw.line([place(*sample) for sample in samples], fill="#2050c0", width=2)
+    draw.text((EDGE, 12), "Resident memory over captions written, one run", fill="black")
+    picture.save(path, optimize=True)
+
+
+def main() -> int:
+    """Three runs, one after the other in this process."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--pictures", type=int, default=100_000)
+    parser.add_argument("--a-folder", type=int, default=1_000, help="0: all in one folder")
+    parser.add_argument("--plot", type=Path)
+    chosen = parser.parse_args()
+    with tempfile.TemporaryDirectory() as base:
+        folder = runs.use_folders(Path(base))
+        write_pictures(folder, chosen.pictures, chosen.a_folder)
+        os.sync()
+        samples = run_once("all new", chosen.pictures)
+        journal = (folder / JOURNAL_NAME).stat().st_size
+        print(f"journal: {journal / 1e6:.1f} MB, {journal / chosen.pictures:.0f} bytes a picture")
+        run_once("all there", chosen.pictures)
+        changed = change(folder, 10)
+        run_once(f"{changed} changed", chosen.pictures)
+    if chosen.plot:
+        plot(samples, chosen.plot)
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(f"at most {most / 1e3:.0f} MB in this process")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
