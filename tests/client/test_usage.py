@@ -4,6 +4,7 @@ import io
 import json
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import caption_folder
 import pytest
@@ -150,10 +151,11 @@ def test_a_pipe_that_lacks_letters_gets_signs_for_them():
 def test_the_bar_is_drawn_on_a_terminal_only(call, folder, comfyui, monkeypatch):
     comfyui.waits_for_socket = True
     assert call("--folder", folder)[2] == ""
-    monkeypatch.setattr(progress, "sys", terminal := type("", (), {"stderr": io.StringIO()}))
-    terminal.stderr.isatty = lambda: True
+    terminal = io.StringIO()
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    monkeypatch.setattr(progress, "sys", SimpleNamespace(stderr=terminal))
     call("--folder", folder, "--seed", 1, *("--mode", "overwrite all", "--allow-overwrite-all"))
-    drawn = terminal.stderr.getvalue()
+    drawn = terminal.getvalue()
     assert "uploaded 2 of 2" in drawn
     assert "loading the model" in drawn
     assert "2 of 2" in drawn
