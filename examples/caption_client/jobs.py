@@ -99,7 +99,10 @@ class Job:
         prompt = json.loads(WORKFLOW.read_text(encoding="utf-8"))
         ids = {node["class_type"]: node_id for node_id, node in prompt.items()}
         prompt[ids["Qwen3VLLoader"]]["inputs"]["model"] = self.model
-        prompt[ids[NODE]]["inputs"] |= self._widgets(folder)
+        inputs = prompt[ids[NODE]]["inputs"]
+        prompt[ids[NODE]]["inputs"] = {
+            name: value for name, value in inputs.items() if name not in NEW_WIDGETS
+        } | self._widgets(folder)
         return prompt, ids[NODE]
 
     def new_widgets(self) -> set[str]:

@@ -4,7 +4,6 @@ import json
 
 import pytest
 from caption_client.ledger import PICTURE_ENDINGS
-from qwen3vl_nodes.utils.picture_files import SUFFIXES
 
 
 def texts_in(folder, ending="txt"):
@@ -382,4 +381,6 @@ def test_a_report_that_cannot_be_written_is_said(call, folder, tmp_path):
 
 
 def test_the_client_knows_the_formats_of_the_node():
+    from qwen3vl_nodes.utils.picture_list_files import SUFFIXES
+
     assert PICTURE_ENDINGS == SUFFIXES

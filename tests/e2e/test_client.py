@@ -19,6 +19,7 @@ pytestmark = [
     pytest.mark.server,
     pytest.mark.skipif(COMFYUI is None, reason="needs a ComfyUI checkout; set COMFYUI_PATH"),
 ]
+MANY = 24
 # The server writes them by these names and hands the captions out under them.
 NAMES = ("a.png", "b 图.png", "it's.png", "100%25;x.png", "sub/deep.png")
 
@@ -63,8 +64,8 @@ def many(tmp_path):
     """A folder that takes long enough to be stopped in the middle."""
     folder = tmp_path / "many"
     folder.mkdir()
-    for number in range(60):
-        Image.new("RGB", (64, 64), (4 * number, 90, 30)).save(folder / f"many{number}.png")
+    for number in range(MANY):
+        Image.new("RGB", (64, 64), (10 * number, 90, 30)).save(folder / f"many{number}.png")
     return folder
 
 
@@ -155,12 +156,12 @@ def test_a_restart_of_the_server_in_the_middle_costs_nothing(server, many, tmp_p
     server.__exit__()
     server.__enter__()
     out, err = client.communicate(timeout=300)
-    assert (client.returncode, len(captions_in(many))) == (0, 60), out + err
-    assert out.endswith("written 60, skipped 0, failed 0\n")
+    assert (client.returncode, len(captions_in(many))) == (0, MANY), out + err
+    assert out.endswith(f"written {MANY}, skipped 0, failed 0\n")
     [account] = json.loads(report.read_text())["folders"]
     assert len(account["prompt_ids"]) == 2
     assert "queued again: the server was started again" in account["notes"][0]
-    assert captions_made(server) == 60
+    assert captions_made(server) == MANY
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Ctrl-C goes to a whole console there")
@@ -169,11 +170,11 @@ def test_a_stop_brings_home_what_is_finished_and_the_next_run_the_rest(server, m
     client.send_signal(signal.SIGINT)
     out, err = client.communicate(timeout=60)
     finished = len(captions_in(many))
-    assert (client.returncode, 2 <= finished < 60) == (130, True), out + err
-    assert out.endswith(f"written {finished}, skipped 0, failed {60 - finished}\n")
+    assert (client.returncode, 2 <= finished < MANY) == (130, True), out + err
+    assert out.endswith(f"written {finished}, skipped 0, failed {MANY - finished}\n")
     assert not any(server.get("/queue").values())
     rest = run_client(server, "--folder", many, "--seed", 7)
-    assert rest.stdout.endswith(f"written {60 - finished}, skipped {finished}, failed 0\n")
+    assert rest.stdout.endswith(f"written {MANY - finished}, skipped {finished}, failed 0\n")
 
 
 @pytest.mark.parametrize(
