@@ -1,0 +1,1 @@
+"""The parts of `caption_folder.py`, a client that captions folders through ComfyUI's queue."""
