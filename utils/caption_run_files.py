@@ -205,8 +205,10 @@ class CaptionRun:
         """The caption of an equal picture, of the same making: a renamed or copied one's."""
         slot = self._slot(picture, wanted)
         for name, content in self.journal.made_alike(wanted.recipe.id, read.digest):
+            if name == self.store.name(slot) or not self.store.owns(name):
+                continue
             there = self.store.content(name)
-            if name == self.store.name(slot) or there is None or content_digest(there) != content:
+            if there is None or content_digest(there) != content:
                 continue
             if wanted.recipe.wording.names_class and _folder(name) != _folder(slot.stem):
                 continue

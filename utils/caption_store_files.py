@@ -14,6 +14,7 @@ from .digests import digest
 from .sidecar_files import append_whole, sync_folders, write_whole
 
 JSON_LINES_NAME = "captions.jsonl"
+_LINES_PLACE = f"{JSON_LINES_NAME}:"
 # More is no caption; what somebody else put there is then left alone, unread.
 MAX_CAPTION_BYTES = 4 * 1024 * 1024
 # Maps a place of a caption to the same one with its links followed, once it may be written there.
@@ -34,6 +35,10 @@ class CaptionStore(Protocol):
 
     def name(self, slot: Slot) -> str:
         """The caption's name in the journal."""
+        ...
+
+    def owns(self, name: str) -> bool:
+        """Whether a name of the journal, which runs in other formats write too, is of this kind."""
         ...
 
     def exists(self, name: str) -> bool:
@@ -72,6 +77,10 @@ class TextFiles:
     def name(self, slot: Slot) -> str:
         """The path of the file below the folder."""
         return slot.stem + self.ending
+
+    def owns(self, name: str) -> bool:
+        """Files with our ending; a place in a .jsonl only looks like a path."""
+        return name.endswith(self.ending) and not name.startswith(_LINES_PLACE)
 
     def exists(self, name: str) -> bool:
         """Whether there is such a file; a link that leads nowhere is none."""
@@ -149,7 +158,11 @@ class JsonLines:
 
     def name(self, slot: Slot) -> str:
         """The place in the file, as no path is written."""
-        return f"{JSON_LINES_NAME}:{slot.label}"
+        return f"{_LINES_PLACE}{slot.label}"
+
+    def owns(self, name: str) -> bool:
+        """Places in the file."""
+        return name.startswith(_LINES_PLACE)
 
     def exists(self, name: str) -> bool:
         """Whether there is such a line."""
