@@ -24,10 +24,8 @@ from dataclasses import dataclass, field
 from itertools import cycle
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-import folder_runs as runs  # noqa: E402 - found only now
-from qwen3vl_nodes.utils.digests import digest  # noqa: E402
+import folder_runs as runs
+from qwen3vl_nodes.utils.digests import digest
 
 APPEND = "append to captions"
 ROUNDS = [

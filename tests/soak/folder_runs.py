@@ -19,9 +19,8 @@ from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 
-TESTS = Path(__file__).resolve().parent
-if str(TESTS.parent / "examples") not in sys.path:  # the scripts under soak/ come without pytest
-    sys.path.append(str(TESTS.parent / "examples"))
+TESTS = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(TESTS), str(TESTS.parent / "examples")]
 
 import hosting  # noqa: E402 - found only now
 from qwen3vl_pack import load_pack  # noqa: E402
@@ -33,7 +32,7 @@ from node_running import run_node  # noqa: E402
 from qwen3vl_nodes.loaders import comfy_bridge  # noqa: E402
 from qwen3vl_nodes.nodes.folder import Qwen3VLCaptionFolder  # noqa: E402
 from qwen3vl_nodes.utils.caption_journal_files import JOURNAL_NAME  # noqa: E402
-from qwen3vl_nodes.utils.caption_store_files import JSON_LINES_NAME  # noqa: E402
+from qwen3vl_nodes.utils.caption_lines_files import JSON_LINES_NAME  # noqa: E402
 from qwen3vl_nodes.utils.chat import Progress, Reply  # noqa: E402
 from qwen3vl_nodes.utils.ledger_files import LEDGER_NAME  # noqa: E402
 from qwen3vl_nodes.utils.sidecar_files import TEMP_SUFFIX  # noqa: E402
