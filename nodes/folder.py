@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from comfy_api.latest import io
@@ -12,7 +12,8 @@ from comfy_api.latest import io
 from ..loaders import comfy_bridge
 from ..loaders.local import LocalModel
 from ..utils.allowed_folders import Folder
-from ..utils.caption_journal_files import Journal
+from ..utils.caption_journal_files import JOURNAL_NAME, Journal
+from ..utils.caption_lines_files import JSON_LINES_NAME
 from ..utils.caption_run_files import APPEND, OVERWRITE_ALL, PREPEND, CaptionRun, Job
 from ..utils.caption_slots import Recipe
 from ..utils.caption_store_files import FORMATS
@@ -23,7 +24,15 @@ from ..utils.errors import InputError
 from ..utils.ledger import Ledger
 from ..utils.ledger_files import LEDGER_NAME, LedgerFile
 from ..utils.picture_list_files import PictureChoice, list_pictures
-from ..utils.sidecar_files import check_space, only_writer, sweep
+from ..utils.sidecar_files import (
+    HOLDER_NAME,
+    LOCK_NAME,
+    check_own_files,
+    check_space,
+    naming,
+    only_writer,
+    sweep,
+)
 from . import sockets
 from .ask import preset_inputs
 from .folder_inputs import (
@@ -45,6 +54,8 @@ from .folder_inputs import (
 from .folder_kinds import Asking, kinds
 from .folder_run import ATTEMPTS, FolderCaptioning
 from .running import duration, node_id_of
+
+OWN_FILES = (LOCK_NAME, HOLDER_NAME, JOURNAL_NAME, LEDGER_NAME, JSON_LINES_NAME)
 
 
 class Qwen3VLCaptionFolder(io.ComfyNode):
@@ -193,25 +204,32 @@ class FolderPlan:
         Raises:
             InputError: another run has them, or they cannot be written.
         """
-        with nullcontext() if dry_run else only_writer(self.target.path):
-            if not dry_run:
-                sweep(self.target.path)
-            journal = Journal(self.target.path)
-            store = FORMATS[self.format](
-                self.target.path, lambda path: self.target.check(path, write=True)
-            )
-            if dry_run:
-                ledger = Ledger(dry_run=True)
-                yield CaptionRun(self.source, store, journal, recipes, self.mode, ledger)
-                return
-            journal.tidy()
-            store.tidy()
-            path = self.target.check(self.target.path / LEDGER_NAME, write=True)
-            with LedgerFile(path) as file:
+        folder = self.target.path
+        check_own_files(folder, OWN_FILES)
+        if dry_run:
+            files = self._files(Ledger(dry_run=True), recipes)
+            yield files
+            return
+        with only_writer(folder):
+            sweep(folder)
+            with naming(folder):
+                file = LedgerFile(folder / LEDGER_NAME)
+            with file:
                 ledger = Ledger(file.add, f"{self.target.name}/{LEDGER_NAME}")
-                yield CaptionRun(self.source, store, journal, recipes, self.mode, ledger)
+                files = self._files(ledger, recipes)
+                with naming(folder):
+                    files.begin()
+                yield files
                 file.add(ledger.summary)
-            store.tidy()
+            with suppress(OSError):  # the captions are written; the next run puts them in order
+                files.end()
+
+    def _files(self, ledger: Ledger, recipes: Sequence[Recipe]) -> CaptionRun:
+        folder = self.target.path
+        with naming(folder):
+            journal = Journal(folder)
+            store = FORMATS[self.format](folder, lambda path: self.target.check(path, write=True))
+        return CaptionRun(self.source, store, journal, recipes, self.mode, ledger)
 
     def jobs(self, files: CaptionRun) -> list[Job]:
         """What is to be captioned; every other picture is in the ledger.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import PurePosixPath
@@ -83,15 +83,16 @@ class FolderCaptioning:
     def try_out(self, jobs: Sequence[Job]) -> None:
         """A dry run: every picture is read, and nothing is asked or written."""
         bar = comfy_bridge.ProgressBar(len(jobs), self.node_id)
-        for number, (job, read) in enumerate(read_ahead(jobs, self._read), 1):
-            comfy_bridge.check_interrupt()
-            bar.show(number)
-            if isinstance(read, InputError):
-                self.files.fail(job.picture, job.wanted, read)
-                continue
-            ask, done = self.files.settle(job, read.facts)
-            for wanted in [*ask, *(one.wanted for one in done)]:
-                self.files.plan(job.picture, wanted)
+        with closing(read_ahead(jobs, self._read)) as pictures:
+            for number, (job, read) in enumerate(pictures, 1):
+                comfy_bridge.check_interrupt()
+                bar.show(number)
+                if isinstance(read, InputError):
+                    self.files.fail(job.picture, job.wanted, read)
+                    continue
+                ask, done = self.files.settle(job, read.facts)
+                for wanted in [*ask, *(one.wanted for one in done)]:
+                    self.files.plan(job.picture, wanted)
 
     def _requests(
         self, jobs: Sequence[Job], commit: GroupCommit[Done]
@@ -99,32 +100,31 @@ class FolderCaptioning:
         """Requests for the pictures that can be read and are not captioned by what is known."""
         self._asked.clear()
         number = 0
-        for job, read in read_ahead(jobs, self._read):
-            comfy_bridge.check_interrupt()  # a thousand known pictures in a row ask for nothing
-            if self.files.hopeless:
-                problem = InputError(
-                    "It was not asked about: captions can no longer be written.",
-                    "Make room or allow writing, then run again.",
-                )
-                self.files.fail(job.picture, job.wanted, problem)
-                continue
-            if isinstance(read, InputError):
-                self.files.fail(job.picture, job.wanted, read)
-                continue
-            ask, done = self.files.settle(job, read.facts)
-            for one in done:
-                commit.put(one)
-            for wanted in ask:
-                slot, kind = (
-                    Slot(job.picture, wanted.recipe.variant),
-                    self.kinds[wanted.recipe.variant],
-                )
-                seed = kind.seed_for(read.facts.digest, self._reseeded[slot])
-                self._asked[number] = Asked(wanted, read.facts, seed, job.picture, read.picture)
-                yield kind.request(read.picture, seed, self._halved[slot])
-                number += 1
+        # Closed at once: an exception keeps this frame, and with it what has been read.
+        with closing(read_ahead(jobs, self._read)) as pictures:
+            for job, read in pictures:
+                comfy_bridge.check_interrupt()  # a thousand known pictures in a row ask nothing
+                if isinstance(read, InputError) or self.files.hopeless:
+                    error = read if isinstance(read, InputError) else _hopeless()
+                    self.files.fail(job.picture, job.wanted, error)
+                    continue
+                ask, done = self.files.settle(job, read.facts)
+                for one in done:
+                    commit.put(one)
+                for wanted in ask:
+                    self._asked[number] = asked = self._asked_for(job, wanted, read)
+                    kind = self.kinds[wanted.recipe.variant]
+                    yield kind.request(read.picture, asked.seed, self._halved[asked.slot])
+                    number += 1
+
+    def _asked_for(self, job: Job, wanted: Wanted, read: ReadFile) -> Asked:
+        tries = self._reseeded[Slot(job.picture, wanted.recipe.variant)]
+        seed = self.kinds[wanted.recipe.variant].seed_for(read.facts.digest, tries)
+        return Asked(wanted, read.facts, seed, job.picture, read.picture)
 
     def _read(self, job: Job) -> ReadFile:
+        if self.files.hopeless:
+            raise _hopeless()
         background = next(iter(self.kinds.values())).asking.background
         return read_file(self.files.path(job.picture), BACKGROUNDS[background])
 
@@ -140,12 +140,19 @@ class FolderCaptioning:
                 self.tokens += outcome.tokens
             if isinstance(outcome, Reply) and problem is None:
                 self._last, self._last_picture = f"{asked.picture}: {outcome.text}", asked.shown
-                commit.put(self._done(asked, outcome))
+                self._hand_over(self._done(asked, outcome), commit)
             elif self._may_ask_again(asked.slot, outcome, attempts):
                 again.append(Job(asked.picture, (asked.wanted,)))
             elif problem is not None:
                 self.files.fail(asked.picture, (asked.wanted,), problem)
         return again
+
+    def _hand_over(self, done: Done, commit: GroupCommit[Done]) -> None:
+        if done.text.strip():
+            commit.put(done)
+            return
+        problem = InputError("Nothing is left of the answer.", "Look at replace.")
+        self.files.fail(done.picture, (done.wanted,), problem)
 
     def _may_ask_again(self, slot: Slot, outcome: Outcome, attempts: int) -> bool:
         """Count one more try of what failed, unless it had its tries."""
@@ -184,8 +191,18 @@ def _committing(files: CaptionRun) -> Iterator[GroupCommit[Done]]:
     commit = GroupCommit(files.write)
     try:
         yield commit
-    finally:
-        commit.close()
+    except BaseException:
+        with suppress(Exception):  # what stopped the run, such as an interrupt, is what is said
+            commit.close()
+        raise
+    commit.close()
+
+
+def _hopeless() -> InputError:
+    return InputError(
+        "It was not asked about: captions can no longer be written.",
+        "Make room or allow writing, then run again.",
+    )
 
 
 def _problem(outcome: Outcome) -> Qwen3VLError | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,8 @@ from .sidecar_files import append_whole, end_last_line, write_whole
 JOURNAL_NAME = ".qwen3vl.jsonl"
 # A journal with so many lines that say nothing any more is written anew.
 _STALE_LINES = 1_000
+# What a line that is not ours may do to who reads it: [[[[..., 1e999, a number, no such key.
+_UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,7 @@ class Journal:
 
     def __init__(self, folder: Path):
         self.path = folder / JOURNAL_NAME
+        self._adding = threading.Lock()  # or one thread takes back what another one appended
         self._marks: dict[tuple[str, bytes], Mark] = {}
         self._by_making: dict[tuple[bytes, bytes], list[tuple[str, bytes]]] = {}
         self._captions: set[str] = set()
@@ -70,7 +74,7 @@ class Journal:
         with contextlib.suppress(FileNotFoundError), self.path.open("rb") as file:
             for line in file:
                 # A killed run may leave its last line cut off: that caption counts as not ours.
-                with contextlib.suppress(ValueError, TypeError, KeyError, AttributeError):
+                with contextlib.suppress(*_UNREADABLE):
                     yield _entry(json.loads(line))
 
     def knows(self, caption: str) -> bool:
@@ -94,7 +98,10 @@ class Journal:
         Raises:
             OSError: nothing was remembered.
         """
-        append_whole(self.path, "".join(map(_line, entries)).encode())
+        data = "".join(map(_line, entries)).encode()
+        if data:
+            with self._adding:
+                append_whole(self.path, data)
 
     def tidy(self) -> None:
         """Before a run: end a line that was cut off, and leave out what later lines repeat."""

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from .allowed_folders import Folder
+from .caption_jobs import Done, Job, Wanted
 from .caption_journal_files import Entry, Journal, Mark
 from .caption_slots import Recipe, Slot, clashing
-from .caption_store_files import CaptionStore, Write, content_digest
+from .caption_store import CaptionStore, Write, content_digest
 from .caption_text import joined
+from .digests import digest
 from .errors import InputError
 from .ledger import Ledger
 from .picture_files import FileFacts
@@ -24,39 +27,9 @@ MODES = (SKIP, OVERWRITE, APPEND, PREPEND, OVERWRITE_ALL)
 # After so many writes in a row that failed, the disk is to blame and not a caption.
 HOPELESS = 20
 CHANGED_MEANWHILE = "its caption was changed by others meanwhile"
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """A caption to be made, and what stood in its place when that was decided.
-
-    `settled` is the picture's mark where all that speaks for a new caption is that the file's
-    size or time changed: if its content is still the same, nothing is to be done.
-    """
-
-    recipe: Recipe
-    seen: bytes | None = None
-    settled: Mark | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """A picture with the captions that it lacks."""
-
-    picture: str
-    wanted: tuple[Wanted, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """A caption to be written, whole; a word on it, and facts beside its recipe's."""
-
-    picture: str
-    wanted: Wanted
-    read: FileFacts
-    text: str
-    note: str = ""
-    facts: Mapping[str, Any] = field(default_factory=dict)
+ADDED_BEFORE = "its caption has these words already"
+# So many notes that a picture is only newer than its caption are kept together.
+_NOTES_TOGETHER = 256
 
 
 @dataclass(slots=True)
@@ -74,6 +47,7 @@ class CaptionRun:
     mode: str
     ledger: Ledger
     _failed_in_a_row: int = 0
+    _notes: list[Entry] = field(default_factory=list)
 
     def decide(self, names: Sequence[str], on_picture: Callable[[], None]) -> list[Job]:
         """What is to be done, in order; all other pictures are entered in the ledger.
@@ -81,7 +55,8 @@ class CaptionRun:
         Reads captions and the journal, and of pictures only their size and time. `on_picture`
         is called for each and may raise, to stop.
         """
-        twins = clashing(names, [recipe.variant for recipe in self.recipes])
+        variants = [recipe.variant for recipe in self.recipes]
+        twins = clashing(names, variants, self.store.name)
         jobs = []
         for name in names:
             on_picture()
@@ -107,13 +82,34 @@ class CaptionRun:
                 self.path(name)
                 one, reason = self._wanted(slot, recipe)
             except (InputError, OSError) as error:
-                self.ledger.add(slot.label, "failed", str(error))
+                self.ledger.add(slot.label, "failed", _said(error))
                 continue
             if one is None:
                 self.ledger.add(slot.label, "skipped", reason)
             else:
                 wanted.append(one)
         return Job(name, tuple(wanted))
+
+    def begin(self) -> None:
+        """Put in order what a killed run left; to be called before anything is decided.
+
+        Raises:
+            OSError: the files cannot be written.
+        """
+        self.journal.tidy()
+        self.store.tidy(self._is_ours)
+
+    def end(self) -> None:
+        """Put in order what this run leaves.
+
+        Raises:
+            OSError: the files cannot be written.
+        """
+        self._keep_notes()
+        self.store.tidy(self._is_ours)
+
+    def _is_ours(self, name: str, content: bytes) -> bool:
+        return self.journal.mark(name, digest(content)) is not None
 
     def path(self, picture: str) -> Path:
         """The picture's real path.
@@ -143,7 +139,7 @@ class CaptionRun:
         for wanted in job.wanted:
             if wanted.settled is not None and wanted.settled.picture == read.digest:
                 self.ledger.add(self._slot(job.picture, wanted).label, "skipped", "is up to date")
-                self._remember_time(job.picture, wanted, read)
+                self._note_time(job.picture, wanted, read)
             elif known := self._made_before(job.picture, wanted, read):
                 done.append(known)
             else:
@@ -160,15 +156,15 @@ class CaptionRun:
             except (InputError, OSError) as error:
                 self._enter(slot, done, error)
                 continue
+            entries.append(entry)
             if write is None:
-                self.ledger.add(slot.label, "skipped", CHANGED_MEANWHILE)
+                self.ledger.add(slot.label, "skipped", ADDED_BEFORE)
                 continue
             writes.append(write)
-            entries.append(entry)
             chosen.append(done)
         try:
             self.journal.add(entries)
-            outcomes = self.store.write(writes)
+            outcomes = self.store.write(writes) if writes else []
         except OSError as error:
             outcomes = [error] * len(writes)
         for write, done, outcome in zip(writes, chosen, outcomes, strict=True):
@@ -180,61 +176,80 @@ class CaptionRun:
         if self.mode == SKIP and not self.journal.knows(name):
             there = self.store.exists(name)
             return (None, "has a caption") if there else (Wanted(recipe), "")
-        seen = content_digest(self.store.content(name))
-        if seen is None:
+        there = self.store.content(name)
+        if there is None:
             return Wanted(recipe), ""
+        seen = digest(there)
         mark = self.journal.mark(name, seen)
         same_recipe = mark is not None and mark.recipe == recipe.id
         if mark is None or not (same_recipe or self.mode == SKIP):
-            return self._of_another_making(Wanted(recipe, seen), mark)
+            return self._of_another_making(Wanted(recipe, seen), mark, there)
         if mark.mixed and not same_recipe:
             return None, "has a caption"
-        facts = self.path(slot.picture).stat()
+        facts = os.stat(os.path.join(self.source.path, slot.picture))  # noqa: PTH116, PTH118 - fast
         if (facts.st_size, facts.st_mtime_ns) == (mark.size, mark.mtime_ns):
             return None, "has a caption" if self.mode == SKIP else "is up to date"
         if mark.mixed:  # adding to it once more would say things twice
             return None, "its picture changed, and others' words are in its caption"
         return Wanted(recipe, seen, settled=mark), ""
 
-    def _of_another_making(self, wanted: Wanted, mark: Mark | None) -> tuple[Wanted | None, str]:
+    def _of_another_making(
+        self, wanted: Wanted, mark: Mark | None, there: bytes
+    ) -> tuple[Wanted | None, str]:
         """About a caption that is not ours, or ours by another recipe."""
         if self.mode == SKIP:
             return None, "has a caption"
         if self.mode == OVERWRITE and (mark is None or mark.mixed):
             why = "its caption was written or edited by others, or by a run on another folder"
             return None, why
+        if self._adds:
+            self.store.text(there)  # raises before a model is asked
         return wanted, ""
+
+    @property
+    def _adds(self) -> bool:
+        return self.mode in (APPEND, PREPEND)
 
     def _made_before(self, picture: str, wanted: Wanted, read: FileFacts) -> Done | None:
         """The caption of an equal picture, of the same making: a renamed or copied one's."""
-        slot = self._slot(picture, wanted)
+        own = self.store.name(self._slot(picture, wanted))
+        by_class = wanted.recipe.wording.names_class
         for name, content in self.journal.made_alike(wanted.recipe.id, read.digest):
-            if name == self.store.name(slot) or not self.store.owns(name):
+            if name == own or not self.store.owns(name):
                 continue
-            there = self.store.content(name)
-            if there is None or content_digest(there) != content:
+            if by_class and _folder(name) != _folder(own):
                 continue
-            if wanted.recipe.wording.names_class and _folder(name) != _folder(slot.stem):
-                continue
-            text = self.store.text(there)
-            return Done(picture, wanted, read, text, f"as {name} was, of the same picture")
+            # The name is a line's of a file: it may lead anywhere, and by now to anything.
+            with contextlib.suppress(OSError, InputError):
+                there = self.store.content(name)
+                if there is not None and digest(there) == content:
+                    text = self.store.text(there)
+                    return Done(picture, wanted, read, text, f"as {name} was, of the same picture")
         return None
 
     def _prepared(self, done: Done, slot: Slot) -> tuple[Write | None, Entry]:
-        """The write and its journal entry; no write where something else stands there by now."""
+        """The write and its journal entry; no write where what is to be added is there already.
+
+        Raises:
+            FileExistsError: something else stands there by now.
+        """
+        wanted, read = done.wanted, done.read
         name = self.store.name(slot)
         there = self.store.content(name)
-        text, mixed = done.text, False
-        if self.mode in (APPEND, PREPEND) and there is not None:
-            text, mixed = self._added_to(self.store.text(there), text, done.wanted), True
-        facts = {**done.wanted.recipe.facts, **done.facts, "time": now()}
+        if content_digest(there) != wanted.seen:
+            raise FileExistsError(name)
+        # A caption of ours, of this very recipe, is replaced when its picture has changed.
+        mixed = self._adds and there is not None and wanted.settled is None
+        mark = Mark(wanted.recipe.id, read.digest, read.size, read.mtime_ns, mixed)
+        text = done.text
+        if mixed and there is not None:
+            before = self.store.text(there)
+            if text.strip() in before:  # a run on another folder, or one before it was edited
+                return None, Entry(name, digest(there), mark)
+            text = self._added_to(before, text, wanted)
+        facts = {**wanted.recipe.facts, **done.facts, "time": now()}
         content = self.store.encode(slot, text, facts)
-        read = done.read
-        mark = Mark(done.wanted.recipe.id, read.digest, read.size, read.mtime_ns, mixed)
-        entry = Entry(name, content_digest(content) or b"", mark)
-        if not mixed and content_digest(there) != done.wanted.seen:
-            return None, entry
-        return Write(slot, content, new=there is None), entry
+        return Write(slot, content, there), Entry(name, digest(content), mark)
 
     def _added_to(self, before: str, text: str, wanted: Wanted) -> str:
         wording = wanted.recipe.wording
@@ -242,20 +257,26 @@ class CaptionRun:
             return joined(before, text, True, wording.prefix)
         return joined(text, before, False, wording.suffix)
 
-    def _remember_time(self, picture: str, wanted: Wanted, read: FileFacts) -> None:
+    def _note_time(self, picture: str, wanted: Wanted, read: FileFacts) -> None:
         """So that the next run need not read the picture to know that it is the same."""
         if wanted.seen is None or wanted.settled is None or self.ledger.dry_run:
             return
         mark = replace(wanted.settled, size=read.size, mtime_ns=read.mtime_ns)
         name = self.store.name(self._slot(picture, wanted))
-        try:
-            self.journal.add([Entry(name, wanted.seen, mark)])
-        except OSError:  # a disk without room: then it is read once more
-            return
+        self._notes.append(Entry(name, wanted.seen, mark))
+        if len(self._notes) >= _NOTES_TOGETHER:
+            self._keep_notes()
+
+    def _keep_notes(self) -> None:
+        notes, self._notes = self._notes, []
+        with contextlib.suppress(OSError):  # a disk without room: then they are read once more
+            self.journal.add(notes)
 
     def _enter(self, slot: Slot, done: Done, outcome: Exception | None) -> None:
         if isinstance(outcome, FileExistsError):
             self.ledger.add(slot.label, "skipped", CHANGED_MEANWHILE)
+        elif isinstance(outcome, InputError):
+            self.ledger.add(slot.label, "failed", str(outcome))
         elif outcome is not None:
             self._failed_in_a_row += 1
             remedy = "Make room, allow writing there, or shorten the name."
@@ -272,3 +293,10 @@ class CaptionRun:
 
 def _folder(name: str) -> str:
     return name.rpartition("/")[0]
+
+
+def _said(error: InputError | OSError) -> str:
+    if isinstance(error, InputError):
+        return str(error)
+    reason = error.strerror or str(error)
+    return f"It or its caption cannot be looked at ({reason}). Allow reading both."

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from .caption_text import Wording
@@ -18,17 +19,17 @@ class Recipe:
 
     `variant` is "" for the first kind and a short name for each further one, such as `tags`.
     `facts` are what a caption in JSON tells of its making: model, preset, prompt, options, seed.
+    `id` is a digest of all of it.
     """
 
     variant: str
     wording: Wording
     facts: Mapping[str, Any]
+    id: bytes = field(init=False)
 
-    @property
-    def id(self) -> bytes:
-        """A digest of all of it."""
+    def __post_init__(self):
         facts = json.dumps(dict(self.facts), sort_keys=True, default=str)
-        return digest_of(self.variant, facts, repr(self.wording))
+        object.__setattr__(self, "id", digest_of(self.variant, facts, repr(self.wording)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,19 +51,27 @@ class Slot:
         return f"{self.picture} [{self.variant}]" if self.variant else self.picture
 
 
-def clashing(pictures: Iterable[str], variants: Sequence[str]) -> set[str]:
-    """Pictures that would share a caption file with another, such as a.jpg and a.png.
+def clashing(
+    pictures: Iterable[str],
+    variants: Sequence[str],
+    name: Callable[[Slot], str] = lambda slot: slot.stem,
+) -> set[str]:
+    """Pictures that would share a caption with another, such as a.jpg and a.png.
 
-    Capitals do not tell files apart on Windows and macOS, so they do not here.
+    `name` gives the place of a caption. Capitals do not tell files apart on Windows and macOS,
+    nor does the way an accent is coded on macOS, so they do not here.
     """
     pictures = list(pictures)
-    stems = Counter(
-        Slot(picture, variant).stem.casefold() for picture in pictures for variant in variants
-    )
-    if len(stems) == len(pictures) * len(variants):
+
+    def places(picture: str) -> list[str]:
+        return [_folded(name(Slot(picture, variant))) for variant in variants]
+
+    times = Counter(place for picture in pictures for place in places(picture))
+    if len(times) == len(pictures) * len(variants):
         return set()
-    return {
-        picture
-        for picture in pictures
-        if any(stems[Slot(picture, variant).stem.casefold()] > 1 for variant in variants)
-    }
+    return {p for p in pictures if any(times[place] > 1 for place in places(p))}
+
+
+def _folded(name: str) -> str:
+    folded = name.casefold()
+    return folded if folded.isascii() else unicodedata.normalize("NFC", folded)

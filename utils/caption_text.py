@@ -10,6 +10,7 @@ from .errors import InputError
 _ARROW = "=>"
 _KOHYA_FOLDER = re.compile(r"\d+_(.+)")
 _CLASS = "{class}"
+_AFTER_TRIGGER = ", "
 _SENTENCE_END = re.compile(r"[.!?。！？](?=\s|$)|[。！？]")
 # A sentence or a tag that is kept holds at least this share of the room there is.
 _LEAST_KEPT = 0.5
@@ -41,12 +42,24 @@ class Wording:
         for find, replacement in self.replacements:
             text = text.replace(find, replacement)
         trigger = self.trigger_word.replace(_CLASS, class_of(folder_name)).strip()
-        lead = f"{trigger}, " if trigger and trigger.casefold() not in text.casefold() else ""
-        if self.max_characters:
-            room = self.max_characters - len(self.prefix) - len(lead) - len(self.suffix)
-            text = shortened(text, max(room, 0))
-        whole = f"{lead}{text}" if text else trigger
-        return f"{self.prefix}{whole}{self.suffix}"
+        kept = self._within_bounds(text, 0)
+        if trigger and not _says(kept, trigger):
+            kept = self._within_bounds(text, len(trigger) + len(_AFTER_TRIGGER))
+            kept = f"{trigger}{_AFTER_TRIGGER}{kept}" if kept else trigger
+        return f"{self.prefix}{kept}{self.suffix}"
+
+    def _within_bounds(self, text: str, others: int) -> str:
+        """As much of a text as may stand beside prefix, suffix and so many other characters."""
+        if not self.max_characters:
+            return text
+        room = self.max_characters - len(self.prefix) - len(self.suffix) - others
+        return shortened(text, max(room, 0))
+
+
+def _says(text: str, words: str) -> bool:
+    """Whether a text has these words as words: "masks" does not say "sks"."""
+    pattern = rf"(?<!\w){re.escape(words.casefold())}(?!\w)"
+    return re.search(pattern, text.casefold()) is not None
 
 
 def class_of(folder_name: str) -> str:

@@ -77,8 +77,8 @@ class CaptionView:
             why: object = "it is too large, or no file"
         except OSError as error:
             why = error
-        except (ValueError, KeyError, TypeError, RecursionError):
-            why = "it is not JSON with a caption in it"
+        except InputError as error:
+            raise InputError(f"The caption of {picture} cannot be read.", str(error)) from error
         raise _unreadable(f"The caption of {picture} cannot be read", why)
 
     def state(self, pictures: Iterable[str]) -> str:

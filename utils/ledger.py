@@ -35,6 +35,8 @@ class Line:
 
 def _on_one_line(text: str) -> str:
     """Line breaks, control characters and bytes that are no text, as a name may hold, escaped."""
+    if text.isprintable():
+        return text
     return "".join(
         repr(char)[1:-1] if unicodedata.category(char) in _NO_TEXT else char for char in text
     )

@@ -11,7 +11,11 @@ LEDGER_NAME = ".qwen3vl-ledger.log"
 
 
 class LedgerFile:
-    """Takes every line of a ledger; a disk that takes no more ends it, not the run."""
+    """Takes every line of a ledger; a disk that takes no more ends it, not the run.
+
+    Raises:
+        OSError: it cannot be begun.
+    """
 
     def __init__(self, path: Path):
         self._file = path.open("w", encoding="utf-8", newline="\n", buffering=1)

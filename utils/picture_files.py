@@ -147,18 +147,18 @@ def read_ahead(
     items: Iterable[Item], read: Callable[[Item], Read]
 ) -> Generator[tuple[Item, Read | InputError], None, None]:
     """Each item with what `read` makes of it, or what is wrong; done a little ahead, in threads."""
-    with ThreadPoolExecutor(READERS, thread_name_prefix="qwen3vl-read") as pool:
-        waiting: deque[tuple[Item, Future[Read]]] = deque()
-        try:
-            for item in items:
-                waiting.append((item, pool.submit(read, item)))
-                if len(waiting) > READ_AHEAD:
-                    yield _result(*waiting.popleft())
-            while waiting:
+    pool = ThreadPoolExecutor(READERS, thread_name_prefix="qwen3vl-read")
+    waiting: deque[tuple[Item, Future[Read]]] = deque()
+    try:
+        for item in items:
+            waiting.append((item, pool.submit(read, item)))
+            if len(waiting) > READ_AHEAD:
                 yield _result(*waiting.popleft())
-        finally:
-            for _, future in waiting:
-                future.cancel()
+        while waiting:
+            yield _result(*waiting.popleft())
+    finally:
+        # An interrupt does not wait for a large picture, or one on a drive that does not answer.
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _result(item: Item, future: Future[Read]) -> tuple[Item, Read | InputError]:

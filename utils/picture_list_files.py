@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import os
 import re
+import unicodedata
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +38,7 @@ class PictureChoice:
         include, exclude = _either(self.include), _either(self.exclude)
 
         def meant(name: str) -> bool:
-            folded = name.casefold()
+            folded = _folded(name)
             ways = (folded, folded.rpartition("/")[2])
             if exclude and any(map(exclude, ways)):
                 return False
@@ -52,8 +53,13 @@ def patterns(text: str) -> tuple[str, ...]:
     return tuple(piece.strip().replace("\\", "/") for piece in pieces if piece.strip())
 
 
+def _folded(text: str) -> str:
+    """Without capitals, and with each accent coded as one would type it; macOS may split them."""
+    return text.casefold() if text.isascii() else unicodedata.normalize("NFC", text.casefold())
+
+
 def _either(texts: Iterable[str]) -> Callable[[str], object] | None:
-    wanted = [f"(?:{fnmatch.translate(text.casefold())})" for text in texts]
+    wanted = [f"(?:{fnmatch.translate(_folded(text))})" for text in texts]
     return re.compile("|".join(wanted)).match if wanted else None
 
 

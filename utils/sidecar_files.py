@@ -5,10 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import secrets
 import shutil
 import socket
+import stat
 import time
 from collections.abc import Iterable, Iterator
+from io import FileIO
 from pathlib import Path
 
 from .errors import InputError
@@ -33,13 +36,20 @@ def write_whole(path: Path, data: bytes, new: bool = False) -> None:
     Raises:
         OSError: nothing was changed; FileExistsError where `new` and something was there.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + TEMP_SUFFIX)
     try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+        _write_whole(path, data, new)
+    except FileNotFoundError:  # a run on a folder around this one began, and swept here
+        _write_whole(path, data, new)
+
+
+def _write_whole(path: Path, data: bytes, new: bool) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # A name of its own, made by this call: two runs may write here, and a link may lie in wait.
+    # It does not grow with the file's name, which may be as long as names can be.
+    temporary = path.with_name(f".{secrets.token_hex(8)}{path.suffix}{TEMP_SUFFIX}")
+    try:
+        with temporary.open("xb", buffering=0) as file:
+            _write_all(file, data)
         if new:
             _put_where_nothing_is(temporary, path)
         else:
@@ -64,7 +74,8 @@ def _put_where_nothing_is(temporary: Path, path: Path) -> None:
             raise FileExistsError(f"{path.name} is there") from None
         temporary.replace(path)
     else:
-        temporary.unlink()
+        with contextlib.suppress(OSError):  # a scanner of viruses has it open; it is swept later
+            temporary.unlink()
 
 
 def append_whole(path: Path, data: bytes) -> None:
@@ -74,16 +85,25 @@ def append_whole(path: Path, data: bytes) -> None:
         OSError: nothing was added.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("ab") as file:
+    # Without a buffer: one that is still full when a disk is not would be written on closing.
+    with path.open("ab", buffering=0) as file:
         end = file.seek(0, os.SEEK_END)
         try:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+            _write_all(file, data)
         except BaseException:
             with contextlib.suppress(OSError):
-                os.truncate(path, end)
+                file.truncate(end)
             raise
+    if not end:
+        sync_folders([path.parent])
+
+
+def _write_all(file: FileIO, data: bytes) -> None:
+    """Write all of it, onto the disk: without a buffer a write may take only a part."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[file.write(rest) :]
+    os.fsync(file.fileno())
 
 
 def end_last_line(path: Path) -> None:
@@ -113,7 +133,37 @@ def sweep(folder: Path) -> None:
     """Remove what killed runs left half written below `folder`."""
     for leftover in folder.rglob(f"*{TEMP_SUFFIX}"):
         if leftover.name.removesuffix(TEMP_SUFFIX).endswith(OURS):
-            leftover.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # in a folder that we may not write into
+                leftover.unlink()
+
+
+def check_own_files(folder: Path, names: Iterable[str]) -> None:
+    """Refuse to open files of ours that somebody replaced by a link, a folder or a pipe.
+
+    Raises:
+        InputError: naming the one that is no ordinary file.
+    """
+    for name in names:
+        try:
+            mode = (folder / name).lstat().st_mode
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise unwritable(folder, error) from error
+        if not stat.S_ISREG(mode):
+            raise InputError(
+                f"{folder / name} is a link, a folder or a pipe, and not a file of this node.",
+                "Rename or remove it.",
+            )
+
+
+@contextlib.contextmanager
+def naming(folder: Path) -> Iterator[None]:
+    """What the disk refuses in the `with` block names the folder and a remedy."""
+    try:
+        yield
+    except OSError as error:
+        raise unwritable(folder, error) from error
 
 
 @contextlib.contextmanager
@@ -134,8 +184,8 @@ def only_writer(folder: Path) -> Iterator[None]:
             f"Another run is captioning {folder}{_holder(folder)}.",
             "Wait for it to end, or interrupt it.",
         ) from None
-    except OSError as error:
-        raise _unwritable(folder, error) from error
+    except (OSError, NotImplementedError) as error:  # the latter: a file system without locks
+        raise unwritable(folder, error) from error
     try:
         _name_holder(folder)
         yield
@@ -148,10 +198,8 @@ def only_writer(folder: Path) -> Iterator[None]:
 def _name_holder(folder: Path) -> None:
     """Say in the folder who holds it; this is also the trial whether it can be written into."""
     holder = {"process": os.getpid(), "computer": socket.gethostname(), "since": now()}
-    try:
+    with naming(folder):
         write_whole(folder / HOLDER_NAME, json.dumps(holder).encode())
-    except OSError as error:
-        raise _unwritable(folder, error) from error
 
 
 def _holder(folder: Path) -> str:
@@ -162,9 +210,10 @@ def _holder(folder: Path) -> str:
     return ""
 
 
-def _unwritable(folder: Path, error: OSError) -> InputError:
+def unwritable(folder: Path, error: Exception) -> InputError:
+    """That captions cannot be kept in a folder, and why."""
     return InputError(
-        f"Captions cannot be written into {folder} ({error.strerror or error}).",
+        f"Captions cannot be written into {folder} ({getattr(error, 'strerror', None) or error}).",
         "Allow writing there, or choose another place for them.",
     )
 
