@@ -8,7 +8,7 @@ import sys
 import caption_folder
 import pytest
 from aiohttp import web
-from qwen3vl_nodes.utils.picture_files import SUFFIXES
+from qwen3vl_nodes.utils.picture_list_files import SUFFIXES
 
 PROMPT_ID = "p-1"
 
