@@ -220,7 +220,7 @@ class CaptionRun:
             if by_class and _folder(name) != _folder(own):
                 continue
             # The name is a line's of a file: it may lead anywhere, and by now to anything.
-            with contextlib.suppress(OSError, InputError):
+            with contextlib.suppress(OSError, ValueError, InputError):
                 there = self.store.content(name)
                 if there is not None and digest(there) == content:
                     text = self.store.text(there)

@@ -74,7 +74,7 @@ def shortened(text: str, room: int) -> str:
         return text
     begun = text[:room]
     ends = [m.end() for m in _SENTENCE_END.finditer(text[: room + 1]) if m.end() <= room]
-    cuts = [ends[-1] if ends else 0, begun.rfind(",")]
+    cuts = [ends[-1] if ends else 0, text.rfind(",", 0, room + 1)]
     for cut in cuts:
         if cut >= room * _LEAST_KEPT:
             return text[:cut].rstrip()

@@ -61,7 +61,7 @@ async def interrupted(server: runs.hosting.Server, prompt: dict, wait: float) ->
 
 def main() -> int:
     """Interrupt, look, and print the distribution."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--interrupts", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
     chosen = parser.parse_args()

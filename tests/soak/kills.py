@@ -176,7 +176,7 @@ def finished(files: Round) -> None:
 
 def main() -> int:
     """Kill, check, and print what was seen."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--pictures", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)

@@ -127,7 +127,7 @@ def plot(samples: list[tuple[int, float]], path: Path) -> None:
 
 def main() -> int:
     """Three runs, one after the other in this process."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--pictures", type=int, default=100_000)
     parser.add_argument("--a-folder", type=int, default=1_000, help="0: all in one folder")
     parser.add_argument("--plot", type=Path)

@@ -1,83 +1,89 @@
-"""Folder runs over names and folders that a disk can hold and a workflow could not write."""
+"""Folder runs over names and links that a disk can hold and a workflow could not write."""
 
 import os
 import sys
-from pathlib import Path
 
 import pytest
-from PIL import Image
-from qwen3vl_nodes.utils.caption_run_files import CaptionRun
-from qwen3vl_nodes.utils.errors import InputError
-from qwen3vl_nodes.utils.ledger import Ledger
-from qwen3vl_nodes.utils.sidecar_files import LOCK_NAME, only_writer
+from caption_runs import caption_all, jobs_of, made, make, recipe, run, states
+from qwen3vl_nodes.utils.caption_run_files import OVERWRITE
 
 
-def make(folder, *names):
-    for name in names:
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.new("RGB", (4, 4)).save(path)
-    return folder
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("a.png", "A.jpg"),
+        ("é.png", "e\u0301.jpg"),
+        ("a.png", "a.tags.png"),
+        ("x/a.png", "x/a.b.png"),
+    ],
+    ids=["capitals", "accents", "variant", "in a folder"],
+)
+def test_pictures_that_would_share_a_caption_are_both_named(tmp_path, names):
+    folder = make(tmp_path / "in", *names, "other.png")
+    variants = [recipe(), recipe("t", "tags"), recipe("b", "b")]
+    files = run(folder, recipes=variants)
+    assert caption_all(files) == ["other.png", "other.png [tags]", "other.png [b]"]
+    assert files.ledger.summary == "written 3, skipped 0, failed 6"
+    assert "Rename" in str(files.ledger)
 
 
-def captioned(source, target=None):
-    """The run, after a caption was written for every picture that wants one."""
-    files = CaptionRun(source, target or source, "r", overwrite=False)
-    for picture in files.todo(recursive=True):
-        files.write(picture, "a caption")
-    return files
+def test_in_one_file_for_all_pictures_with_one_stem_do_not_clash(tmp_path):
+    files = run(make(tmp_path, "a.png", "a.jpg"), form="jsonl")
+    assert sorted(caption_all(files)) == ["a.jpg", "a.png"]
+
+
+@pytest.mark.parametrize("name", ["link.png", " link.png"])
+def test_a_picture_linked_from_outside_is_refused(tmp_path, name):
+    folder = make(tmp_path / "in", "a.png")
+    (folder / name).symlink_to(make(tmp_path / "secret", "s.png") / "s.png")
+    files = run(folder)
+    assert caption_all(files) == ["a.png"]
+    assert states(files)[name] == "failed" and "link that leads out" in str(files.ledger)
+
+
+@pytest.mark.parametrize("form", ["txt", "json"])
+def test_a_caption_folder_that_leads_out_is_refused(tmp_path, form):
+    folder = make(tmp_path / "in", "b/c.png")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "out" / "b").symlink_to(tmp_path / "elsewhere")
+    files = run(folder, tmp_path / "out", form=form)
+    assert caption_all(files) == [] and states(files) == {"b/c.png": "failed"}
+    assert not list((tmp_path / "elsewhere").iterdir())
+
+
+def test_a_caption_folder_that_becomes_a_link_is_refused_at_the_last_moment(tmp_path):
+    folder = make(tmp_path / "in", "a.png", "b/c.png", "b/d.png")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "out").mkdir()
+    files = run(folder, tmp_path / "out")
+    done = made(files, jobs_of(files))
+    (tmp_path / "out" / "b").symlink_to(tmp_path / "elsewhere")
+    files.write(done)
+    assert list(states(files).values()) == ["failed", "failed", "written"]
+    assert not list((tmp_path / "elsewhere").iterdir())
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="names that Windows does not allow")
-@pytest.mark.parametrize("name", [" lead/x.png", "~old/y.png", "~z.png", "d\\e/z.png", "C:a.png"])
-def test_a_caption_goes_to_its_own_picture_whatever_the_name(tmp_path, name):
-    make(tmp_path / "in", name)
-    files = captioned(tmp_path / "in", tmp_path / "out")
-    assert files.ledger.summary == "written 1, skipped 0, failed 0"
-    written = [p.relative_to(tmp_path / "out").as_posix() for p in tmp_path.rglob("*.txt")]
-    assert written == [name.replace(".png", ".txt")]
-
-
-def test_a_space_before_its_name_does_not_hide_a_link_that_leads_out(tmp_path):
-    secret = make(tmp_path / "secret", "s.png") / "s.png"
-    folder = make(tmp_path / "in", "a.png")
-    (folder / " link.png").symlink_to(secret)
-    files = captioned(folder)
-    assert files.ledger.summary == "written 1, skipped 0, failed 1"
-    assert "link that leads out" in str(files.ledger)
-
-
-@pytest.mark.parametrize("pictures", [["a.png", "b/c.png"], ["b/c.png"]])
-def test_a_folder_that_cannot_be_listed_is_a_line(tmp_path, monkeypatch, pictures):
-    folder = make(tmp_path / "in", *pictures)
-    scandir = os.scandir
-
-    def refuse(path):
-        if Path(path).name == "b":
-            raise PermissionError(13, "Permission denied", os.fspath(path))
-        return scandir(path)
-
-    monkeypatch.setattr(os, "scandir", refuse)
-    files = captioned(folder)
-    assert files.ledger.count("written") == len(pictures) - 1
-    assert "failed  b/: Its pictures cannot be listed (Permission denied)." in str(files.ledger)
-
-
-def test_a_folder_that_cannot_be_written_into_is_named_with_a_remedy(tmp_path):
-    (tmp_path / "in" / LOCK_NAME).mkdir(parents=True)  # refuses root too, as no mode does
-    (tmp_path / "file").touch()
-    for folder in (tmp_path / "in", tmp_path / "file" / "captions"):
-        with pytest.raises(InputError, match="cannot be written into") as caught:
-            only_writer(folder).__enter__()
-        assert str(folder) in caught.value.problem and caught.value.remedy
-
-
-def test_a_name_cannot_break_the_form_of_the_ledger():
-    ledger = Ledger()
-    ledger.add("a\nwritten b.png", "failed", "caf\udce9.png is broken")
-    ledger.add("图 片 é😀.png", "written")
-    assert str(ledger).splitlines() == [
-        "failed  a\\nwritten b.png: caf\\udce9.png is broken",
-        "written 图 片 é😀.png",
-        "written 1, skipped 0, failed 1",
-    ]
+@pytest.mark.parametrize(
+    "name",
+    [
+        " lead/x.png", "~old/y.png", "~z.png", "d\\e/z.png", "C:a.png", "a.txt.png", "a..png",
+        "captions.jsonl.png", "x.png/a.png", "b\u2028.png", "n" * 251 + ".png",
+        os.fsdecode(b"\xc3\xa8\xb1\xff.png"),  # an archive from a Chinese Windows, on Linux
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("form", ["txt", "json", "jsonl"])
+def test_a_caption_goes_to_its_own_picture_whatever_the_name(tmp_path, name, form):
+    if form == "json" and len(name) > 250:
+        pytest.skip("a.json is longer than a.png, and this name is as long as names can be")
+    folder = make(tmp_path / "in", name)
+    files = run(folder, tmp_path / "out", form=form)
+    assert caption_all(files, "x") and files.ledger.summary == "written 1, skipped 0, failed 0"
+    assert states(run(folder, tmp_path / "out", form=form)) == {}
+    assert caption_all(run(folder, tmp_path / "out", form=form)) == []
+    again = run(folder, tmp_path / "out", [recipe("other")], OVERWRITE, form)
+    assert len(jobs_of(again)) == 1  # known as ours
+    written = {p.relative_to(tmp_path / "out").as_posix() for p in tmp_path.rglob(f"*.{form}")}
+    place = "captions.jsonl" if form == "jsonl" else name.removesuffix(".png") + f".{form}"
+    assert written - {".qwen3vl.jsonl"} == {place}

@@ -1,14 +1,17 @@
-"""Picture files: listed as a person would, read upright, and bad ones named."""
+"""Picture files: read upright, a little ahead, and bad ones named."""
 
+import os
 import struct
+import threading
 import zlib
 
 import numpy as np
 import pytest
 from PIL import Image
 from qwen3vl_nodes.utils import picture_files
+from qwen3vl_nodes.utils.digests import digest
 from qwen3vl_nodes.utils.errors import InputError
-from qwen3vl_nodes.utils.picture_files import picture_paths, read_ahead, read_picture
+from qwen3vl_nodes.utils.picture_files import read_ahead, read_file, read_picture
 
 
 def save(path, array, **options):
@@ -19,16 +22,6 @@ def save(path, array, **options):
 
 def plain(width=8, height=4, value=100):
     return np.full((height, width, 3), value, np.uint8)
-
-
-def test_sorted_by_name_with_numbers_as_numbers(tmp_path):
-    for name in ("img10.png", "img2.png", "IMG1.png", "b/x.png", ".hidden.png", "notes.txt"):
-        save(tmp_path / name, plain()) if name.endswith("png") else (tmp_path / name).touch()
-    save(tmp_path / ".cache" / "y.png", plain())
-    found = picture_paths(tmp_path, recursive=True, on_unlisted=pytest.fail)
-    names = [p.relative_to(tmp_path).as_posix() for p in found]
-    assert names == ["b/x.png", "IMG1.png", "img2.png", "img10.png"]
-    assert len(picture_paths(tmp_path, recursive=False, on_unlisted=pytest.fail)) == 3
 
 
 def test_exif_rotation_is_applied(tmp_path):
@@ -120,10 +113,34 @@ def test_a_missing_file_is_an_error_line(tmp_path):
         read_picture(tmp_path / "gone.png")
 
 
+def test_the_facts_are_those_of_the_bytes_that_were_decoded(tmp_path):
+    path = save(tmp_path / "a.png", plain())
+    os.utime(path, ns=(7, 1_700_000_000_123_456_789))
+    facts = read_file(path).facts
+    assert facts.digest == digest(path.read_bytes())
+    assert (facts.size, facts.mtime_ns) == (path.stat().st_size, path.stat().st_mtime_ns)
+
+
+def test_a_picture_that_is_replaced_while_it_is_read_is_known_by_what_was_read(
+    tmp_path, monkeypatch
+):
+    path = save(tmp_path / "a.png", plain(value=1))
+    old, decode = path.read_bytes(), picture_files._decoded
+
+    def replaced_meanwhile(*args):
+        save(path, plain(value=2))
+        return decode(*args)
+
+    monkeypatch.setattr(picture_files, "_decoded", replaced_meanwhile)
+    read = read_file(path)
+    assert read.picture.pixels.max() == 1 and read.facts.digest == digest(old)
+    assert read.facts.mtime_ns != path.stat().st_mtime_ns  # so the next run looks again
+
+
 def test_reading_ahead_keeps_the_order_and_loses_nothing(tmp_path):
     paths = [save(tmp_path / f"{n}.png", plain(value=n)) for n in range(12)]
     paths[5].write_bytes(b"broken")
-    results = list(read_ahead(paths))
+    results = list(read_ahead(paths, read_picture))
     assert [path for path, _ in results] == paths
     assert isinstance(results[5][1], InputError)
     assert [r.pixels[0, 0, 0] for n, (_, r) in enumerate(results) if n != 5] == [
@@ -131,10 +148,27 @@ def test_reading_ahead_keeps_the_order_and_loses_nothing(tmp_path):
     ]
 
 
-def test_reading_ahead_stays_a_few_files_ahead(tmp_path, monkeypatch):
+def test_reading_ahead_stays_a_few_files_ahead():
     opened = []
-    monkeypatch.setattr(picture_files, "read_picture", lambda path, _: opened.append(path))
-    results = read_ahead(tmp_path / str(n) for n in range(100))
+    results = read_ahead(range(100), opened.append)
     next(results)
     assert len(opened) <= picture_files.READ_AHEAD + 1
     results.close()
+
+
+def test_stopping_waits_for_no_picture_that_is_being_read():
+    go, begun = threading.Event(), threading.Event()
+
+    def read(number):
+        if number:
+            begun.set()
+            assert go.wait(10)
+
+    results = read_ahead(range(3), read)
+    next(results)
+    begun.wait(10)
+    closing = threading.Thread(target=results.close, daemon=True)
+    closing.start()
+    closing.join(5)
+    assert not closing.is_alive()
+    go.set()

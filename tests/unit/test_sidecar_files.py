@@ -1,0 +1,206 @@
+"""Small files: whole or not at all, under kill, full disks, links and other runs."""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from qwen3vl_nodes.utils import sidecar_files
+from qwen3vl_nodes.utils.sidecar_files import (
+    TEMP_SUFFIX,
+    append_whole,
+    end_last_line,
+    sweep,
+    write_whole,
+)
+
+
+def no_space(_handle):
+    raise OSError(28, "No space left on device")
+
+
+def names_in(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_writing_is_whole_or_not_at_all_under_kill(tmp_path):
+    """A process that writes for ever is killed many times: never half a caption."""
+    code = f"""
+import sys
+sys.path.insert(0, {str(sidecar_files.__file__).rsplit("/utils/", 1)[0] + "/tests"!r})
+from qwen3vl_pack import load_pack; load_pack()
+from pathlib import Path
+from qwen3vl_nodes.utils.sidecar_files import write_whole
+print("up", flush=True)
+n = 0
+while True:
+    n += 1
+    write_whole(Path({str(tmp_path / "a.txt")!r}), str(n % 10).encode() * 50_000)
+"""
+    for milliseconds in (0, 1, 2, 3, 5, 8, 13, 21, 34, 55):
+        writer = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+        assert writer.stdout
+        writer.stdout.readline()
+        while not (tmp_path / "a.txt").exists():
+            pass
+        time.sleep(milliseconds / 1000)
+        writer.kill()
+        writer.communicate()
+        text = (tmp_path / "a.txt").read_text()
+        assert len(text) == 50_000 and len(set(text)) == 1
+    sweep(tmp_path)
+    assert names_in(tmp_path) == ["a.txt"]
+
+
+@pytest.mark.parametrize("new", [True, False])
+@pytest.mark.parametrize("broken", ["fsync", "replace", "link"])
+def test_a_failed_write_leaves_what_was_there_and_nothing_else(tmp_path, monkeypatch, new, broken):
+    path = tmp_path / "a.txt"
+    if not new:
+        path.write_text("old")
+    if broken == "replace":
+        monkeypatch.setattr(Path, "replace", lambda *_: no_space(0))
+        monkeypatch.setattr(sidecar_files.os, "link", lambda *_: no_space(0))
+    else:
+        monkeypatch.setattr(sidecar_files.os, broken, lambda *_: no_space(0))
+    if broken == "link":  # as on file systems without hard links: it is renamed
+        write_whole(path, b"new", new)
+        assert path.read_text() == "new"
+    else:
+        with pytest.raises(OSError, match="No space"):
+            write_whole(path, b"new", new)
+        assert path.exists() != new
+    assert names_in(tmp_path) == ["a.txt"] * path.exists()
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_only_where_nothing_is(tmp_path, monkeypatch, links):
+    if not links:
+        monkeypatch.setattr(sidecar_files.os, "link", lambda *_: no_space(0))
+    write_whole(tmp_path / "a.txt", b"mine")
+    with pytest.raises(FileExistsError):
+        write_whole(tmp_path / "a.txt", b"new", new=True)
+    assert (tmp_path / "a.txt").read_text() == "mine" and names_in(tmp_path) == ["a.txt"]
+
+
+def test_a_temporary_file_that_stays_is_no_failure(tmp_path, monkeypatch):
+    def held_open(*_args, **_kwargs):
+        raise PermissionError(13, "in use by a scanner")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", held_open)
+        write_whole(tmp_path / "a.txt", b"x", new=True)
+    assert (tmp_path / "a.txt").read_text() == "x" and len(names_in(tmp_path)) == 2
+    sweep(tmp_path)
+    assert names_in(tmp_path) == ["a.txt"]
+
+
+def test_a_name_as_long_as_names_can_be_is_written(tmp_path):
+    write_whole(tmp_path / ("n" * 251 + ".txt"), b"x")
+    assert len(names_in(tmp_path)[0]) == 255
+
+
+def test_two_writers_of_one_file_never_share_a_temporary_one(tmp_path, monkeypatch):
+    """Two runs on nested folders: what one has put in place the other must not open again."""
+    opened, path_open = [], Path.open
+
+    def watched(path, *args, **kwargs):
+        opened.append(path.name)
+        return path_open(path, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "open", watched)
+    write_whole(tmp_path / "a.txt", b"1")
+    write_whole(tmp_path / "a.txt", b"2")
+    assert len(set(opened)) == 2
+    (tmp_path / opened[0]).symlink_to(tmp_path / "precious")
+    monkeypatch.setattr(sidecar_files.secrets, "token_hex", lambda _: opened[0].split(".")[1])
+    with pytest.raises(FileExistsError):
+        write_whole(tmp_path / "a.txt", b"3")
+    assert not (tmp_path / "precious").exists() and (tmp_path / "a.txt").read_text() == "2"
+
+
+@pytest.mark.parametrize("new", [True, False])
+def test_a_sweep_by_a_run_around_this_one_costs_no_caption(tmp_path, monkeypatch, new):
+    sync, swept = os.fsync, []
+
+    def sweep_once(handle):
+        sync(handle)
+        if not swept:
+            swept.append(True)
+            sweep(tmp_path)
+
+    monkeypatch.setattr(sidecar_files.os, "fsync", sweep_once)
+    write_whole(tmp_path / "a.txt", b"x", new)
+    assert swept and (tmp_path / "a.txt").read_text() == "x" and names_in(tmp_path) == ["a.txt"]
+
+
+def test_leftovers_of_killed_runs_are_swept_but_nothing_else(tmp_path, monkeypatch):
+    kept = ["a.txt", f"b.psd{TEMP_SUFFIX}", f"d.txt{TEMP_SUFFIX}.bak"]
+    gone = [f"c.txt{TEMP_SUFFIX}", f"sub/.0123.json{TEMP_SUFFIX}", f".x.jsonl{TEMP_SUFFIX}"]
+    for name in kept + gone:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("half")
+    (tmp_path / f"e.txt{TEMP_SUFFIX}").mkdir()  # cannot be unlinked, as what we may not remove
+    sweep(tmp_path)
+    assert all((tmp_path / name).exists() for name in kept)
+    assert not any((tmp_path / name).exists() for name in gone)
+
+
+def test_lines_are_appended_whole_or_not_at_all(tmp_path, monkeypatch):
+    path = tmp_path / "s" / "a.jsonl"
+    append_whole(path, b"one\n")
+    with monkeypatch.context() as patch:
+        patch.setattr(sidecar_files.os, "fsync", no_space)
+        with pytest.raises(OSError, match="No space"):
+            append_whole(path, b"two\n")
+    assert path.read_bytes() == b"one\n"
+    append_whole(path, b"three\n" * 100_000)
+    assert path.read_bytes() == b"one\n" + b"three\n" * 100_000
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limit of that kind")
+def test_nothing_is_left_of_lines_that_a_full_disk_took_in_part(tmp_path):
+    """A limit takes a part of a write, and would take the rest once there is room again."""
+    code = f"""
+import resource, sys
+sys.path.insert(0, {str(sidecar_files.__file__).rsplit("/utils/", 1)[0] + "/tests"!r})
+from qwen3vl_pack import load_pack; load_pack()
+from pathlib import Path
+from qwen3vl_nodes.utils.sidecar_files import append_whole
+path = Path({str(tmp_path / "a.jsonl")!r})
+append_whole(path, b"x" * 990 + b"\\n")
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
+try:
+    append_whole(path, b"y" * 500)
+except OSError as error:
+    print("refused")
+"""
+    out = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert out.stdout == "refused\n" and (tmp_path / "a.jsonl").stat().st_size == 991
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [(b"a", b"a\n"), (b"a\n", b"a\n"), (b"", b""), (b"a\nb", b"a\nb\n")]
+)
+def test_the_last_line_is_ended(tmp_path, before, after):
+    (tmp_path / "x").write_bytes(before)
+    end_last_line(tmp_path / "x")
+    assert (tmp_path / "x").read_bytes() == after
+    end_last_line(tmp_path / "missing")
+
+
+def test_many_threads_write_many_files(tmp_path):
+    def write(number):
+        for n in range(20):
+            write_whole(tmp_path / f"{n % 3}.txt", str(number).encode() * 1000)
+
+    threads = [threading.Thread(target=write, args=(n,)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert names_in(tmp_path) == ["0.txt", "1.txt", "2.txt"]
+    assert all(len(set((tmp_path / name).read_text())) == 1 for name in names_in(tmp_path))
