@@ -18,6 +18,8 @@ from .errors import InputError
 
 LOCK_NAME = ".qwen3vl.lock"
 HOLDER_NAME = ".qwen3vl-running.json"
+# Until then a run that has just begun has said who it is, and one that was ending is over.
+LOCK_SECONDS = 0.5
 # Room for the captions of some thousand pictures; a disk with less is about to be full anyway.
 MIN_FREE_BYTES = 10_000_000
 # What an interrupted write leaves behind; nobody else names files so.
@@ -179,7 +181,7 @@ def only_writer(folder: Path) -> Iterator[None]:
     lock = FileLock(folder / LOCK_NAME)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=LOCK_SECONDS)
     except Timeout:
         raise InputError(
             f"Another run is captioning {folder}{_holder(folder)}.",
