@@ -159,7 +159,7 @@ def adds_up(ledger: str, inputs: int) -> bool:
     return lines[-1] == closing and states.total() == inputs
 
 
-def truth(folder: Path, base: Path, kind: str = "txt", **widgets) -> dict[str, str]:
+def truth(folder: Path, base: Path, kind: str = "txt", /, **widgets) -> dict[str, str]:
     """The captions of an undisturbed run on a copy of the folder, made under `base`."""
     shutil.rmtree(base, ignore_errors=True)
     pictures = use_folders(base)
