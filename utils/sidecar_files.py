@@ -10,9 +10,10 @@ import shutil
 import socket
 import stat
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from io import FileIO
 from pathlib import Path
+from typing import BinaryIO
 
 from .errors import InputError
 
@@ -25,6 +26,8 @@ MIN_FREE_BYTES = 10_000_000
 # What an interrupted write leaves behind; nobody else names files so.
 TEMP_SUFFIX = ".qwen3vl-tmp"
 OURS = (".txt", ".json", ".jsonl")
+# The last line of a file is looked for in its last so many bytes first.
+_READ_BACK = 16_384
 
 
 def write_whole(path: Path, data: bytes, new: bool = False) -> None:
@@ -80,24 +83,31 @@ def _put_where_nothing_is(temporary: Path, path: Path) -> None:
             temporary.unlink()
 
 
-def append_whole(path: Path, data: bytes) -> None:
+def append_whole(path: Path, data: bytes) -> int:
     """Append lines to a file; what could only be written in part is taken back.
+
+    A disk that failed may have refused that too, so the lines never go on after half a line.
+
+    Returns:
+        where they begin.
 
     Raises:
         OSError: nothing was added.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     # Without a buffer: one that is still full when a disk is not would be written on closing.
-    with path.open("ab", buffering=0) as file:
+    with path.open("a+b", buffering=0) as file:
         end = file.seek(0, os.SEEK_END)
+        ended = not end or (file.seek(end - 1), file.read(1))[1] == b"\n"
         try:
-            _write_all(file, data)
+            _write_all(file, data if ended else b"\n" + data)
         except BaseException:
             with contextlib.suppress(OSError):
                 file.truncate(end)
             raise
     if not end:
         sync_folders([path.parent])
+    return end if ended else end + 1
 
 
 def _write_all(file: FileIO, data: bytes) -> None:
@@ -108,13 +118,31 @@ def _write_all(file: FileIO, data: bytes) -> None:
     os.fsync(file.fileno())
 
 
-def end_last_line(path: Path) -> None:
-    """Give a file of lines that a killed run left without its last line break one."""
+def end_last_line(path: Path, is_torn: Callable[[bytes], bool] = lambda _line: False) -> None:
+    """Give a last line without a break one; or drop it, where `is_torn` says it is but a part.
+
+    Such lines are left by killed runs, by disks that failed, and by editors.
+    """
     with contextlib.suppress(FileNotFoundError), path.open("r+b") as file:
-        if file.seek(0, os.SEEK_END):
-            file.seek(-1, os.SEEK_END)
-            if file.read(1) != b"\n":
-                file.write(b"\n")
+        start, line = _last_line(file)
+        if not line or line.endswith(b"\n"):
+            return
+        if is_torn(line):
+            file.truncate(start)
+        else:
+            file.write(b"\n")
+
+
+def _last_line(file: BinaryIO) -> tuple[int, bytes]:
+    """Where the last line begins, and the line; found from the end. The file is left there."""
+    end = start = file.seek(0, os.SEEK_END)
+    line, step = b"", _READ_BACK
+    while start and b"\n" not in line[:-1]:
+        start, step = max(0, start - step), 2 * step
+        file.seek(start)
+        line = file.read(end - start)
+    begin = line[:-1].rfind(b"\n") + 1
+    return start + begin, line[begin:]
 
 
 def sync_folders(folders: Iterable[Path]) -> None:
