@@ -148,6 +148,9 @@ def main() -> int:
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as base:
         folder = runs.use_folders(Path(base))
+        (folder.parent / "warm").mkdir()
+        (folder.parent / "warm" / "a.png").write_bytes(runs.png(0))
+        runs.run_folder(runs.StubModel(), folder="input/warm")  # everything is imported
         write_pictures(folder, chosen.pictures, chosen.a_folder)
         os.sync()
         samples = run_once("all new", chosen.pictures)
