@@ -21,6 +21,8 @@ LOCK_NAME = ".qwen3vl.lock"
 HOLDER_NAME = ".qwen3vl-running.json"
 # Room for the captions of some thousand pictures; a disk with less is about to be full anyway.
 MIN_FREE_BYTES = 10_000_000
+# A run that is just ending is waited for, and one that just began has by then said who it is.
+_GRACE_SECONDS = 0.5
 # What an interrupted write leaves behind; nobody else names files so.
 TEMP_SUFFIX = ".qwen3vl-tmp"
 OURS = (".txt", ".json", ".jsonl")
@@ -158,7 +160,7 @@ def only_writer(folder: Path) -> Iterator[None]:
     lock = FileLock(folder / LOCK_NAME)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=_GRACE_SECONDS)
     except Timeout:
         raise InputError(
             f"Another run is captioning {folder}{_holder(folder)}.",
