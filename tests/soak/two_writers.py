@@ -97,7 +97,7 @@ def caption_in_child(folder: str, **widgets) -> tuple[int, int]:
         os.close(writing)
         return process, reading
     try:
-        model = runs.StubModel(wait_ms=6, seed=os.getpid(), words=WORDS)
+        model = runs.StubModel(wait_ms=20, seed=os.getpid(), words=WORDS)
         said = runs.run_folder(model, folder=folder, **widgets)
     except InputError as error:
         said = str(error)
@@ -130,7 +130,8 @@ def check_said(said: list[str], inner: bool, processes: list[int]) -> Counter[st
         for state in ("written", "skipped"):
             tally[f"lines {state}"] += len(re.findall(rf"^{state}", one[: one.rindex("\n")], re.M))
         tally["skipped as changed meanwhile"] += one.count("by others meanwhile")
-    assert tally["runs to the end"] == (2 if inner else 1), said
+    # One that ends within half a second is waited for.
+    assert tally["runs to the end"] >= 1 and (not inner or tally["runs to the end"] == 2)
     return tally
 
 
@@ -151,7 +152,7 @@ def processes(base: Path, rounds: int, pictures: int, seed: int) -> Counter[str]
             widgets = {"format": kind, "mode": mode, "seed": turn}
             second = "input/pics/sub" if inner else "input/pics"
             children = [caption_in_child("input/pics", **widgets)]
-            time.sleep(0.15)
+            time.sleep(rng.random() * 0.3)
             children.append(caption_in_child(second, **widgets))
             said = [told(child) for child in children]
             tally += check_said(said, inner, [child[0] for child in children])
