@@ -11,7 +11,8 @@ from typing import Any
 from .caption_slots import Slot
 from .caption_store import Checked, Write, caption_in, json_bytes
 from .digests import digest
-from .sidecar_files import append_whole, end_last_line, sync_folders, write_whole
+from .line_files import append_whole, end_last_line
+from .sidecar_files import sync_folders, write_whole
 
 JSON_LINES_NAME = "captions.jsonl"
 LINES_PLACE = f"{JSON_LINES_NAME}:"
@@ -65,9 +66,8 @@ class JsonLines:
     def write(self, writes: Sequence[Write]) -> list[Exception | None]:
         """All of them in one go, or none."""
         try:
-            end_last_line(self._path)  # as an editor may have left it meanwhile
-            start = self._path.stat().st_size if self._path.exists() else 0
-            append_whole(self._path, b"".join(one.content for one in writes))
+            end_last_line(self._path, _is_torn)  # as a failed write or an editor left it meanwhile
+            start = append_whole(self._path, b"".join(one.content for one in writes))
         except OSError as error:
             return [error] * len(writes)
         for one in writes:
@@ -81,7 +81,7 @@ class JsonLines:
 
     def tidy(self, is_ours: Callable[[str, bytes], bool]) -> None:
         """Drop a line that was cut off, and lines of ours that later ones replace."""
-        self._end_last_line()
+        end_last_line(self._path, _is_torn)
         self._index()
         if not self._repeated:
             return
@@ -114,22 +114,9 @@ class JsonLines:
                     self._spans[name] = (at, len(line))
                 at += len(line)
 
-    def _end_last_line(self) -> None:
-        """One of ours that a crash cut off is dropped; any other gets its line break."""
-        with contextlib.suppress(FileNotFoundError), self._path.open("r+b") as file:
-            start, last = 0, b""
-            for line in file:
-                start, last = start + len(last), line
-            if last and not last.endswith(b"\n"):
-                file.seek(start)
-                if _is_torn(last):
-                    file.truncate()
-                else:
-                    file.write(last + b"\n")
-
 
 def _is_torn(line: bytes) -> bool:
-    """Whether a line begins as ours do and stops before its end."""
+    """Whether a line without a break is one of ours that was cut off, by its beginning."""
     begins_so = line.startswith(_BEGINNING) or _BEGINNING.startswith(line)
     return begins_so and not line.rstrip().endswith(b"}") and _named(line) is None
 

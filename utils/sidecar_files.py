@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import secrets
@@ -20,9 +21,12 @@ LOCK_NAME = ".qwen3vl.lock"
 HOLDER_NAME = ".qwen3vl-running.json"
 # Room for the captions of some thousand pictures; a disk with less is about to be full anyway.
 MIN_FREE_BYTES = 10_000_000
+# A run that is just ending is waited for, and one that just began has by then said who it is.
+_GRACE_SECONDS = 0.5
 # What an interrupted write leaves behind; nobody else names files so.
 TEMP_SUFFIX = ".qwen3vl-tmp"
 OURS = (".txt", ".json", ".jsonl")
+_DISK_FAILED = (errno.EIO, errno.EROFS, errno.ENOSPC, errno.EDQUOT)
 
 
 def write_whole(path: Path, data: bytes, new: bool = False) -> None:
@@ -49,7 +53,7 @@ def _write_whole(path: Path, data: bytes, new: bool) -> None:
     temporary = path.with_name(f".{secrets.token_hex(8)}{path.suffix}{TEMP_SUFFIX}")
     try:
         with temporary.open("xb", buffering=0) as file:
-            _write_all(file, data)
+            write_all(file, data)
         if new:
             _put_where_nothing_is(temporary, path)
         else:
@@ -78,27 +82,7 @@ def _put_where_nothing_is(temporary: Path, path: Path) -> None:
             temporary.unlink()
 
 
-def append_whole(path: Path, data: bytes) -> None:
-    """Append lines to a file; what could only be written in part is taken back.
-
-    Raises:
-        OSError: nothing was added.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Without a buffer: one that is still full when a disk is not would be written on closing.
-    with path.open("ab", buffering=0) as file:
-        end = file.seek(0, os.SEEK_END)
-        try:
-            _write_all(file, data)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                file.truncate(end)
-            raise
-    if not end:
-        sync_folders([path.parent])
-
-
-def _write_all(file: FileIO, data: bytes) -> None:
+def write_all(file: FileIO, data: bytes) -> None:
     """Write all of it, onto the disk: without a buffer a write may take only a part."""
     rest = memoryview(data)
     while rest:
@@ -106,27 +90,25 @@ def _write_all(file: FileIO, data: bytes) -> None:
     os.fsync(file.fileno())
 
 
-def end_last_line(path: Path) -> None:
-    """Give a file of lines that a killed run left without its last line break one."""
-    with contextlib.suppress(FileNotFoundError), path.open("r+b") as file:
-        if file.seek(0, os.SEEK_END):
-            file.seek(-1, os.SEEK_END)
-            if file.read(1) != b"\n":
-                file.write(b"\n")
+def sync_folders(folders: Iterable[Path]) -> dict[Path, OSError]:
+    """Make renames in these folders durable; Windows cannot open folders and needs no such call.
 
-
-def sync_folders(folders: Iterable[Path]) -> None:
-    """Make renames in these folders durable; Windows cannot open folders and needs no such call."""
-    if os.name == "nt":
-        return
-    for folder in set(folders):
-        # Network and FUSE file systems may refuse; the files are written all the same.
-        with contextlib.suppress(OSError):
+    Returns:
+        the folders whose disk failed, so that what was renamed there may be lost, and how.
+    """
+    failed: dict[Path, OSError] = {}
+    for folder in set(folders) if os.name != "nt" else ():
+        try:
             handle = os.open(folder, os.O_RDONLY)
             try:
                 os.fsync(handle)
             finally:
                 os.close(handle)
+        except OSError as error:
+            # Network and FUSE file systems may refuse; the files are written all the same.
+            if error.errno in _DISK_FAILED:
+                failed[folder] = error
+    return failed
 
 
 def sweep(folder: Path) -> None:
@@ -178,7 +160,7 @@ def only_writer(folder: Path) -> Iterator[None]:
     lock = FileLock(folder / LOCK_NAME)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=_GRACE_SECONDS)
     except Timeout:
         raise InputError(
             f"Another run is captioning {folder}{_holder(folder)}.",

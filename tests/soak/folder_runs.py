@@ -32,7 +32,7 @@ from node_running import run_node  # noqa: E402
 from qwen3vl_nodes.loaders import comfy_bridge  # noqa: E402
 from qwen3vl_nodes.nodes.folder import Qwen3VLCaptionFolder  # noqa: E402
 from qwen3vl_nodes.utils.caption_journal_files import JOURNAL_NAME  # noqa: E402
-from qwen3vl_nodes.utils.caption_store_files import JSON_LINES_NAME  # noqa: E402
+from qwen3vl_nodes.utils.caption_lines_files import JSON_LINES_NAME  # noqa: E402
 from qwen3vl_nodes.utils.chat import Progress, Reply  # noqa: E402
 from qwen3vl_nodes.utils.ledger_files import LEDGER_NAME  # noqa: E402
 from qwen3vl_nodes.utils.sidecar_files import TEMP_SUFFIX  # noqa: E402
