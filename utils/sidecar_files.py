@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import secrets
@@ -43,7 +44,7 @@ def write_whole(path: Path, data: bytes, new: bool = False) -> None:
 
 
 def _write_whole(path: Path, data: bytes, new: bool) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _make_folder(path.parent)
     # A name of its own, made by this call: two runs may write here, and a link may lie in wait.
     # It does not grow with the file's name, which may be as long as names can be.
     temporary = path.with_name(f".{secrets.token_hex(8)}{path.suffix}{TEMP_SUFFIX}")
@@ -84,7 +85,7 @@ def append_whole(path: Path, data: bytes) -> None:
     Raises:
         OSError: nothing was added.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _make_folder(path.parent)
     # Without a buffer: one that is still full when a disk is not would be written on closing.
     with path.open("ab", buffering=0) as file:
         end = file.seek(0, os.SEEK_END)
@@ -96,6 +97,13 @@ def append_whole(path: Path, data: bytes) -> None:
             raise
     if not end:
         sync_folders([path.parent])
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:  # which would say that the caption is there
+        raise NotADirectoryError(errno.ENOTDIR, "Not a folder", str(folder)) from error
 
 
 def _write_all(file: FileIO, data: bytes) -> None:
