@@ -57,8 +57,8 @@ class TextFiles:
         return place.read_bytes()
 
     def encode(self, slot: Slot, text: str, facts: dict[str, Any]) -> bytes:
-        """The caption alone; what no encoding takes is written as a question mark."""
-        return text.encode("utf-8", "replace")
+        """The caption alone; what is no text, or ends it for others, becomes a question mark."""
+        return text.replace("\0", "?").encode("utf-8", "replace")
 
     def text(self, content: bytes) -> str:
         """The caption, also one that somebody else wrote."""

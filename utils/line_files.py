@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
-from .sidecar_files import sync_folders, write_all
+from .sidecar_files import make_folder, sync_folders, write_all
 
 # The last line of a file is looked for in its last so many bytes first.
 _READ_BACK = 16_384
@@ -25,7 +25,7 @@ def append_whole(path: Path, data: bytes) -> int:
     Raises:
         OSError: nothing was added.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     # Without a buffer: one that is still full when a disk is not would be written on closing.
     with path.open("a+b", buffering=0) as file:
         end = file.seek(0, os.SEEK_END)

@@ -47,7 +47,7 @@ def write_whole(path: Path, data: bytes, new: bool = False) -> None:
 
 
 def _write_whole(path: Path, data: bytes, new: bool) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     # A name of its own, made by this call: two runs may write here, and a link may lie in wait.
     # It does not grow with the file's name, which may be as long as names can be.
     temporary = path.with_name(f".{secrets.token_hex(8)}{path.suffix}{TEMP_SUFFIX}")
@@ -80,6 +80,18 @@ def _put_where_nothing_is(temporary: Path, path: Path) -> None:
     else:
         with contextlib.suppress(OSError):  # a scanner of viruses has it open; it is swept later
             temporary.unlink()
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those above it, where it is not there yet.
+
+    Raises:
+        NotADirectoryError: a file is in its place.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:  # which would say that the caption is there
+        raise NotADirectoryError(errno.ENOTDIR, "Not a folder", str(folder)) from error
 
 
 def write_all(file: FileIO, data: bytes) -> None:
