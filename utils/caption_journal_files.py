@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .digests import DIGEST_BYTES
-from .sidecar_files import append_whole, end_last_line, write_whole
+from .line_files import append_whole, end_last_line
+from .sidecar_files import write_whole
 
 JOURNAL_NAME = ".qwen3vl.jsonl"
 # A journal with so many lines that say nothing any more is written anew.

@@ -11,7 +11,8 @@ from typing import Any
 from .caption_slots import Slot
 from .caption_store import Checked, Write, caption_in, json_bytes
 from .digests import digest
-from .sidecar_files import append_whole, end_last_line, sync_folders, write_whole
+from .line_files import append_whole, end_last_line
+from .sidecar_files import sync_folders, write_whole
 
 JSON_LINES_NAME = "captions.jsonl"
 LINES_PLACE = f"{JSON_LINES_NAME}:"

@@ -57,8 +57,8 @@ class TextFiles:
         return place.read_bytes()
 
     def encode(self, slot: Slot, text: str, facts: dict[str, Any]) -> bytes:
-        """The caption alone; what no encoding takes is written as a question mark."""
-        return text.encode("utf-8", "replace")
+        """The caption alone; what is no text, or ends it for others, becomes a question mark."""
+        return text.replace("\0", "?").encode("utf-8", "replace")
 
     def text(self, content: bytes) -> str:
         """The caption, also one that somebody else wrote."""
@@ -75,8 +75,11 @@ class TextFiles:
         """Each whole or not at all; their folders are synced together."""
         with ThreadPoolExecutor(WRITERS, thread_name_prefix="qwen3vl-write") as pool:
             outcomes = list(pool.map(self._write, writes))
-        sync_folders((self._folder / self.name(one.slot)).parent for one in writes)
-        return outcomes
+        folders = [(self._folder / self.name(one.slot)).parent for one in writes]
+        failed = sync_folders(folders)
+        return [
+            outcome or failed.get(folder) for outcome, folder in zip(outcomes, folders, strict=True)
+        ]
 
     def _write(self, one: Write) -> Exception | None:
         name = self.name(one.slot)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import secrets
@@ -10,24 +11,22 @@ import shutil
 import socket
 import stat
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from io import FileIO
 from pathlib import Path
-from typing import BinaryIO
 
 from .errors import InputError
 
 LOCK_NAME = ".qwen3vl.lock"
 HOLDER_NAME = ".qwen3vl-running.json"
-# Until then a run that has just begun has said who it is, and one that was ending is over.
-LOCK_SECONDS = 0.5
 # Room for the captions of some thousand pictures; a disk with less is about to be full anyway.
 MIN_FREE_BYTES = 10_000_000
+# A run that is just ending is waited for, and one that just began has by then said who it is.
+_GRACE_SECONDS = 0.5
 # What an interrupted write leaves behind; nobody else names files so.
 TEMP_SUFFIX = ".qwen3vl-tmp"
 OURS = (".txt", ".json", ".jsonl")
-# The last line of a file is looked for in its last so many bytes first.
-_READ_BACK = 16_384
+_DISK_FAILED = (errno.EIO, errno.EROFS, errno.ENOSPC, errno.EDQUOT)
 
 
 def write_whole(path: Path, data: bytes, new: bool = False) -> None:
@@ -48,13 +47,13 @@ def write_whole(path: Path, data: bytes, new: bool = False) -> None:
 
 
 def _write_whole(path: Path, data: bytes, new: bool) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     # A name of its own, made by this call: two runs may write here, and a link may lie in wait.
     # It does not grow with the file's name, which may be as long as names can be.
     temporary = path.with_name(f".{secrets.token_hex(8)}{path.suffix}{TEMP_SUFFIX}")
     try:
         with temporary.open("xb", buffering=0) as file:
-            _write_all(file, data)
+            write_all(file, data)
         if new:
             _put_where_nothing_is(temporary, path)
         else:
@@ -83,34 +82,19 @@ def _put_where_nothing_is(temporary: Path, path: Path) -> None:
             temporary.unlink()
 
 
-def append_whole(path: Path, data: bytes) -> int:
-    """Append lines to a file; what could only be written in part is taken back.
-
-    A disk that failed may have refused that too, so the lines never go on after half a line.
-
-    Returns:
-        where they begin.
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those above it, where it is not there yet.
 
     Raises:
-        OSError: nothing was added.
+        NotADirectoryError: a file is in its place.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Without a buffer: one that is still full when a disk is not would be written on closing.
-    with path.open("a+b", buffering=0) as file:
-        end = file.seek(0, os.SEEK_END)
-        ended = not end or (file.seek(end - 1), file.read(1))[1] == b"\n"
-        try:
-            _write_all(file, data if ended else b"\n" + data)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                file.truncate(end)
-            raise
-    if not end:
-        sync_folders([path.parent])
-    return end if ended else end + 1
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:  # which would say that the caption is there
+        raise NotADirectoryError(errno.ENOTDIR, "Not a folder", str(folder)) from error
 
 
-def _write_all(file: FileIO, data: bytes) -> None:
+def write_all(file: FileIO, data: bytes) -> None:
     """Write all of it, onto the disk: without a buffer a write may take only a part."""
     rest = memoryview(data)
     while rest:
@@ -118,45 +102,25 @@ def _write_all(file: FileIO, data: bytes) -> None:
     os.fsync(file.fileno())
 
 
-def end_last_line(path: Path, is_torn: Callable[[bytes], bool] = lambda _line: False) -> None:
-    """Give a last line without a break one; or drop it, where `is_torn` says it is but a part.
+def sync_folders(folders: Iterable[Path]) -> dict[Path, OSError]:
+    """Make renames in these folders durable; Windows cannot open folders and needs no such call.
 
-    Such lines are left by killed runs, by disks that failed, and by editors.
+    Returns:
+        the folders whose disk failed, so that what was renamed there may be lost, and how.
     """
-    with contextlib.suppress(FileNotFoundError), path.open("r+b") as file:
-        start, line = _last_line(file)
-        if not line or line.endswith(b"\n"):
-            return
-        if is_torn(line):
-            file.truncate(start)
-        else:
-            file.write(b"\n")
-
-
-def _last_line(file: BinaryIO) -> tuple[int, bytes]:
-    """Where the last line begins, and the line; found from the end. The file is left there."""
-    end = start = file.seek(0, os.SEEK_END)
-    line, step = b"", _READ_BACK
-    while start and b"\n" not in line[:-1]:
-        start, step = max(0, start - step), 2 * step
-        file.seek(start)
-        line = file.read(end - start)
-    begin = line[:-1].rfind(b"\n") + 1
-    return start + begin, line[begin:]
-
-
-def sync_folders(folders: Iterable[Path]) -> None:
-    """Make renames in these folders durable; Windows cannot open folders and needs no such call."""
-    if os.name == "nt":
-        return
-    for folder in set(folders):
-        # Network and FUSE file systems may refuse; the files are written all the same.
-        with contextlib.suppress(OSError):
+    failed: dict[Path, OSError] = {}
+    for folder in set(folders) if os.name != "nt" else ():
+        try:
             handle = os.open(folder, os.O_RDONLY)
             try:
                 os.fsync(handle)
             finally:
                 os.close(handle)
+        except OSError as error:
+            # Network and FUSE file systems may refuse; the files are written all the same.
+            if error.errno in _DISK_FAILED:
+                failed[folder] = error
+    return failed
 
 
 def sweep(folder: Path) -> None:
@@ -209,7 +173,7 @@ def only_writer(folder: Path) -> Iterator[None]:
     lock = FileLock(folder / LOCK_NAME)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=LOCK_SECONDS)
+        lock.acquire(timeout=_GRACE_SECONDS)
     except Timeout:
         raise InputError(
             f"Another run is captioning {folder}{_holder(folder)}.",

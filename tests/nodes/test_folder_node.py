@@ -17,6 +17,7 @@ from qwen3vl_nodes.utils import sidecar_files
 from qwen3vl_nodes.utils.caption_run_files import OVERWRITE, SKIP
 from qwen3vl_nodes.utils.chat import Reply
 from qwen3vl_nodes.utils.errors import InputError, TooLargeError
+from qwen3vl_nodes.utils.group_commit import GroupCommit
 from scripted_model import ScriptedModel
 
 FOLDER = {
@@ -95,6 +96,8 @@ def test_an_interrupt_keeps_what_is_finished_and_the_next_run_goes_on(comfy, pic
     for path in pics.rglob("*.txt"):
         path.unlink()
     monkeypatch.setattr(reference, "BATCH_SIZE", 1)  # so that they finish one by one
+    # and are written before the next one begins, however slow the disk is
+    monkeypatch.setattr(GroupCommit, "put", lambda self, item: self._commit([item]))
 
     class Interrupted(BaseException):
         pass

@@ -1,10 +1,10 @@
 """Disks that fail in the middle of folder runs: nothing may be lost, and all must be said.
 
     python tests/soak/broken_disks.py             # every fault at every change; then real disks
-    python tests/soak/broken_disks.py --disks 40  # as root, on Linux: tmpfs filled and read-only
+    python tests/soak/broken_disks.py --disks 40  # as root, on Linux: filled, read-only
 
 First every change of the folder fails in turn, with every error, once, in half or for good. Then
-a small real disk (tmpfs) is filled by another thread or made read-only while a run writes.
+real small disks are filled by another thread (tmpfs) or made read-only by the kernel (ext4).
 Each time: every caption is whole, the new one or the one before; a person's is as it was; the
 ledger has every picture, a failure with its reason and what to do, or one InputError comes before
 the model is asked; and the next run, on a sound disk, leaves what an undisturbed one leaves.
@@ -71,9 +71,9 @@ class Case:
         shutil.copytree(self.start, folder, dirs_exist_ok=True)
         return folder
 
-    def run(self) -> tuple[str, runs.StubModel]:
-        """One run; its ledger, or what it said instead, and the model it asked."""
-        model = runs.StubModel()
+    def run(self, wait_ms: float = 0.0) -> tuple[str, runs.StubModel]:
+        """One run; its ledger, empty where it ended with an error, and the model it asked."""
+        model = runs.StubModel(wait_ms)
         try:
             return runs.run_folder(model, format=self.kind, mode=self.mode), model
         except InputError as error:
@@ -139,94 +139,107 @@ def every_fault(case: Case, base: Path, faults: dict[str, int], plans=tuple(PLAN
     return tally
 
 
-@contextlib.contextmanager
-def tmpfs(folder: Path, size: str = "1500k"):
-    """A small disk mounted there."""
-    folder.mkdir(parents=True, exist_ok=True)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "none", folder], check=True)
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "-l", folder], check=True)
+class Tmpfs:
+    """A small disk that another thread fills at random moments, and sometimes makes room on."""
+
+    trouble = "full"
+
+    def __init__(self, base: Path):
+        self.folder = base / "disk"
+        self.folder.mkdir(exist_ok=True)
+        mount("-t", "tmpfs", "-o", "size=1500k", "none", self.folder)
+
+    def break_down(self) -> None:
+        """Leave no block of it free."""
+        with contextlib.suppress(OSError), (self.folder / "ballast").open("ab", 0) as file:
+            while True:
+                file.write(bytes(4096))
+
+    def mend(self) -> None:
+        """Make room again."""
+        (self.folder / "ballast").unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Take it away."""
+        subprocess.run(["umount", self.folder], check=True)
 
 
-def fill(folder: Path) -> None:
-    """Leave no block of the disk free."""
-    with contextlib.suppress(OSError), (folder / "ballast").open("ab", buffering=0) as file:
-        while True:
-            file.write(bytes(4096))
+class AbortedExt4(Tmpfs):
+    """A disk that the kernel makes read-only in the middle, as it does after an error of ext4."""
+
+    trouble = "read-only"
+
+    def __init__(self, base: Path):
+        self.folder, self.image = base / "disk", base / "disk.img"
+        self.folder.mkdir(exist_ok=True)
+        self.image.write_bytes(bytes(8 << 20))
+        subprocess.run(["mkfs.ext4", "-q", self.image], check=True)
+        mount("-o", "loop", self.image, self.folder)
+
+    def break_down(self) -> None:
+        """What is not yet on the disk is lost, as with the power cut."""
+        mount("-o", "remount,abort", self.folder)
+
+    def mend(self) -> None:
+        """Check it, and mount it again."""
+        self.close()
+        subprocess.run(["e2fsck", "-fy", self.image], check=False, capture_output=True)
+        mount("-o", "loop", self.image, self.folder)
 
 
-def remount(folder: Path, how: str) -> None:
-    """Make a disk read-only (`ro`) or writable again, as soon as nobody writes just then."""
-    for _ in range(500):
-        command = ["mount", "-o", f"remount,{how}", folder]
-        if subprocess.run(command, check=False, capture_output=True).returncode == 0:
+def mount(*arguments: str | Path) -> None:
+    """Mount a disk."""
+    subprocess.run(["mount", *arguments], check=True, capture_output=True)
+
+
+def disturb(disk: Tmpfs, rng: random.Random, ended: threading.Event) -> None:
+    """Break the disk down at random moments; where that may be, mend it soon, sometimes."""
+    while not ended.wait(rng.random() * 0.35):
+        disk.break_down()
+        if disk.trouble == "read-only":
             return
-        time.sleep(0.002)
-
-
-def disturb(base: Path, trouble: str, rng: random.Random, ended: threading.Event) -> None:
-    """Fill the disk or make it read-only at a random moment, and sometimes undo it soon."""
-    while not ended.wait(rng.random() * 0.25):
-        if trouble == "full":
-            fill(base)
-        else:
-            remount(base, "ro")
         if rng.random() < 0.5 and not ended.wait(rng.random() * 0.1):
-            undo(base, trouble)
-
-
-def undo(base: Path, trouble: str) -> None:
-    """The disk is sound again."""
-    if trouble == "full":
-        (base / "ballast").unlink(missing_ok=True)
-    else:
-        remount(base, "rw")
+            disk.mend()
 
 
 def real_disks(base: Path, count: int, seed: int, pictures: int = 60) -> Counter[str]:
     """Runs on a real small disk with trouble, each finished on the disk when it is sound."""
     rng, tally = random.Random(seed), Counter()
     for number in range(count):
-        kind, mode = ROUNDS[number % len(ROUNDS)]
-        trouble = ("full", "read-only")[number // len(ROUNDS) % 2]
+        kind, mode = ROUNDS[number // 2 % len(ROUNDS)]
         case = Case.made(base / f"made{number}", kind, mode, pictures)
-        disk = base / "disk"
-        with tmpfs(disk):
-            folder = case.laid_out(disk)
-            ended = threading.Event()
-            thread = threading.Thread(target=disturb, args=(disk, trouble, rng, ended))
+        disk = (Tmpfs, AbortedExt4)[number % 2](base)
+        try:
+            folder, ended = case.laid_out(disk.folder), threading.Event()
+            os.sync()
+            thread = threading.Thread(target=disturb, args=(disk, rng, ended))
             thread.start()
-            model = runs.StubModel(wait_ms=8, seed=number)
-            try:
-                ledger = runs.run_folder(model, format=kind, mode=mode)
-            except InputError:
-                assert not model.answered
-                ledger = ""
+            ledger = case.run(wait_ms=8)[0]
             ended.set()
             thread.join()
-            undo(disk, trouble)
             found = case.check(folder, ledger)
+            disk.mend()
+            case.check(folder, ledger)
             case.finish(folder)
-        tally[f"runs on a disk that went {trouble}"] += 1
-        tally[f"of them with failures, {trouble}"] += bool(found["lines failed"])
+        finally:
+            disk.close()
+        tally[f"runs on a disk that went {disk.trouble}"] += 1
+        tally[f"of them with failures, {disk.trouble}"] += bool(found["lines failed"])
         tally += found
     return tally
 
 
 def main() -> int:
     """Break, check, and print what was seen."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--pictures", type=int, default=5)
     parser.add_argument("--disks", type=int, default=28 if os.geteuid() == 0 else 0)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only-disks", action="store_true")
     arguments = parser.parse_args()
     started = time.monotonic()
     sidecar_files.MIN_FREE_BYTES = 0  # a small disk would be refused before it can be full
     with tempfile.TemporaryDirectory() as base:
-        for kind, mode in [] if arguments.only_disks else ROUNDS:
+        for kind, mode in ROUNDS if arguments.pictures else []:
             case = Case.made(Path(base, "made", kind, mode), kind, mode, arguments.pictures)
             tally = every_fault(case, Path(base, "work"), FAULTS)
             print(f"{kind}, {mode}:", *(f"{name} {n}," for name, n in tally.items()), flush=True)

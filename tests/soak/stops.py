@@ -186,7 +186,7 @@ def play(base: Path, kind: str, mode: str, pictures: int, stops: int, seed: int)
 
 def main() -> int:
     """Stop, compare, and print what was seen."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--stops", type=int, default=50, help="in each of the rounds")
     parser.add_argument("--pictures", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)

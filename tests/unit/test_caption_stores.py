@@ -171,6 +171,15 @@ def test_a_full_disk_takes_all_lines_of_a_jsonl_or_none(tmp_path, monkeypatch):
     assert lines_of(folder) == before
 
 
+def test_a_file_where_a_folder_is_wanted_is_a_failure_and_no_caption(tmp_path):
+    folder = make(tmp_path / "in", "b/c.png")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "b").write_text("in the way")
+    files = run(folder, tmp_path / "out")
+    caption_all(files)
+    assert states(files) == {"b/c.png": "failed"} and "Not a folder" in str(files.ledger)
+
+
 def test_a_folder_that_cannot_be_synced_has_its_caption_all_the_same(tmp_path, monkeypatch):
     """As folders of a network share: the rename has happened, so nothing has failed."""
     sync = os.fsync

@@ -2,8 +2,6 @@
 
 import json
 import os
-import threading
-import time
 
 import filelock
 import pytest
@@ -35,34 +33,6 @@ def test_one_writer_at_a_time_and_the_second_is_told_who(tmp_path):
     with only_writer(tmp_path):
         pass
     assert names_in(tmp_path) == [LOCK_NAME]
-
-
-@pytest.mark.parametrize("goes_on", [True, False])
-def test_a_run_that_has_hardly_begun_is_named_and_one_that_ends_is_waited_for(tmp_path, goes_on):
-    """Between taking the lock and saying who it is, and between the end of that and the lock's."""
-    lock = filelock.FileLock(tmp_path / LOCK_NAME, thread_local=False)
-    second_tries = threading.Event()
-
-    def begin_or_end():
-        second_tries.wait()
-        time.sleep(sidecar_files.LOCK_SECONDS / 5)
-        if goes_on:
-            holder = {"process": 4711, "computer": "other", "since": "now"}
-            (tmp_path / HOLDER_NAME).write_text(json.dumps(holder))
-        else:
-            lock.release()
-
-    first = threading.Thread(target=begin_or_end)
-    with lock:
-        first.start()
-        second_tries.set()
-        if goes_on:
-            with pytest.raises(InputError, match="process 4711 on other"), only_writer(tmp_path):
-                pass
-        else:
-            with only_writer(tmp_path):
-                pass
-        first.join()
 
 
 def test_the_lock_is_given_back_after_any_end(tmp_path):

@@ -9,13 +9,8 @@ from pathlib import Path
 
 import pytest
 from qwen3vl_nodes.utils import sidecar_files
-from qwen3vl_nodes.utils.sidecar_files import (
-    TEMP_SUFFIX,
-    append_whole,
-    end_last_line,
-    sweep,
-    write_whole,
-)
+from qwen3vl_nodes.utils.line_files import append_whole, end_last_line
+from qwen3vl_nodes.utils.sidecar_files import TEMP_SUFFIX, sweep, write_whole
 
 
 def no_space(_handle):
@@ -186,7 +181,7 @@ import resource, sys
 sys.path.insert(0, {str(sidecar_files.__file__).rsplit("/utils/", 1)[0] + "/tests"!r})
 from qwen3vl_pack import load_pack; load_pack()
 from pathlib import Path
-from qwen3vl_nodes.utils.sidecar_files import append_whole
+from qwen3vl_nodes.utils.line_files import append_whole
 path = Path({str(tmp_path / "a.jsonl")!r})
 append_whole(path, b"x" * 990 + b"\\n")
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
