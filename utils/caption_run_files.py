@@ -184,8 +184,6 @@ class CaptionRun:
         same_recipe = mark is not None and mark.recipe == recipe.id
         if mark is None or not (same_recipe or self.mode == SKIP):
             return self._of_another_making(Wanted(recipe, seen), mark, there)
-        if mark.mixed and not same_recipe:
-            return None, "has a caption"
         facts = os.stat(os.path.join(self.source.path, slot.picture))  # noqa: PTH116, PTH118 - fast
         if (facts.st_size, facts.st_mtime_ns) == (mark.size, mark.mtime_ns):
             return None, "has a caption" if self.mode == SKIP else "is up to date"

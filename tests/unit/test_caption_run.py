@@ -10,7 +10,7 @@ import pytest
 from caption_runs import allowed, caption_all, jobs_of, made, make, recipe, run, states, tree
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from qwen3vl_nodes.utils import sidecar_files
+from qwen3vl_nodes.utils import caption_run_files, sidecar_files
 from qwen3vl_nodes.utils.caption_run_files import (
     APPEND,
     HOPELESS,
@@ -107,7 +107,20 @@ def test_after_many_failed_writes_in_a_row_a_run_is_hopeless(tmp_path, monkeypat
     assert [p.name for p in folder.iterdir() if "qwen3vl-tmp" in p.name] == []
 
 
-def test_a_dry_run_writes_nothing_at_all(tmp_path):
+def test_a_write_in_between_is_hope(tmp_path, monkeypatch):
+    files = run(make(tmp_path, *(f"{n:02}.png" for n in range(HOPELESS + 1))))
+    done = made(files, jobs_of(files))
+    with monkeypatch.context() as patch:
+        patch.setattr(files.store, "write", lambda writes: [OSError("no")] * len(writes))
+        files.write(done[:-2])
+    files.write(done[-2:-1])
+    monkeypatch.setattr(files.store, "write", lambda writes: [OSError("no")] * len(writes))
+    files.write(done[-1:])
+    assert not files.hopeless and files.ledger.count("failed") == HOPELESS
+
+
+def test_a_dry_run_writes_nothing_at_all(tmp_path, monkeypatch):
+    monkeypatch.setattr(caption_run_files, "_NOTES_TOGETHER", 1)
     folder = make(tmp_path, "a.png", "b.png", "c.png", "d.png")
     (folder / "b.txt").write_text("mine")
     caption_all(run(folder))
