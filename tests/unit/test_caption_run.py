@@ -76,6 +76,28 @@ def test_copied_renamed_and_moved_pictures_have_the_caption_that_is_known(tmp_pa
     assert "as a.txt was, of the same picture" in str(files.ledger)
 
 
+def test_pictures_of_equal_size_and_time_that_swap_their_names_swap_their_captions(tmp_path):
+    """As those out of one archive: neither size nor time tells that another file has the name."""
+    folder = make(tmp_path / "in", "a.png", "b.png")
+    for name in ("a.png", "b.png"):
+        os.utime(folder / name, ns=(0, 1_700_000_000_000_000_000))
+        with (folder / name).open("ab") as file:
+            file.truncate(500)
+        os.utime(folder / name, ns=(0, 1_700_000_000_000_000_000))
+    texts = {(folder / name).read_bytes(): f"of {name}" for name in ("a.png", "b.png")}
+
+    def text(name):
+        return texts[(folder / name).read_bytes()]
+
+    caption_all(run(folder), text)
+    (folder / "a.png").rename(folder / "x")
+    (folder / "b.png").rename(folder / "a.png")
+    (folder / "x").rename(folder / "b.png")
+    caption_all(run(folder), text)
+    assert (folder / "a.txt").read_text() == "of b.png"
+    assert (folder / "b.txt").read_text() == "of a.png"
+
+
 def test_a_known_caption_that_was_edited_or_is_of_another_class_is_not_taken(tmp_path):
     kohya = [recipe(trigger_word="{class}")]
     folder = make(tmp_path, "10_cat/a.png", "10_dog/b.png")
