@@ -124,11 +124,12 @@ def sync_folders(folders: Iterable[Path]) -> dict[Path, OSError]:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what killed runs left half written below `folder`."""
-    for leftover in folder.rglob(f"*{TEMP_SUFFIX}"):
-        if leftover.name.removesuffix(TEMP_SUFFIX).endswith(OURS):
-            with contextlib.suppress(OSError):  # in a folder that we may not write into
-                leftover.unlink()
+    """Remove what killed runs left half written below `folder`, wherever the disk lets us."""
+    for place, _, names in os.walk(folder):
+        for name in names:
+            if name.endswith(TEMP_SUFFIX) and name.removesuffix(TEMP_SUFFIX).endswith(OURS):
+                with contextlib.suppress(OSError):  # in a folder that we may not write into
+                    Path(place, name).unlink()
 
 
 def check_own_files(folder: Path, names: Iterable[str]) -> None:

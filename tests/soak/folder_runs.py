@@ -1,7 +1,7 @@
 """What the soaks of folder runs share: a host, a stub model, small pictures, what is there after.
 
-The stub's answer depends on the picture's pixels and the request's seed alone, so the captions
-that are right can be had from one undisturbed run on a copy of the folder.
+The stub's answer depends on the pixels, the words and the seed of a request alone, so the right
+captions can be had from one undisturbed run on a copy of the folder.
 """
 
 from __future__ import annotations
@@ -72,9 +72,9 @@ class StubModel:
 
 
 def answer(request, words: int = 40) -> str:
-    """Words from a digest of the pixels and the seed, as long as a caption."""
-    pixels = request.messages[-1].parts[0].pixels
-    told = sha256(pixels.tobytes() + str(request.seed).encode()).hexdigest()
+    """Words from a digest of what is asked about what with which seed, as long as a caption."""
+    picture, asked = request.messages[-1].parts
+    told = sha256(picture.pixels.tobytes() + f"{request.seed} {asked}".encode()).hexdigest()
     return " ".join(told[i % 60 : i % 60 + 5] for i in range(words)) + END
 
 
@@ -126,8 +126,8 @@ def captions(folder: Path, kind: str) -> dict[str, str]:
 
 
 def temp_files(folder: Path) -> set[tuple[str, int]]:
-    """(path, inode) of half-written files."""
-    return {(str(p), p.stat().st_ino) for p in folder.rglob(f"*{TEMP_SUFFIX}")}
+    """(path, time in ns) of half-written files; a file system uses inodes again at once."""
+    return {(str(p), p.stat().st_mtime_ns) for p in folder.rglob(f"*{TEMP_SUFFIX}")}
 
 
 def ledger_written(folder: Path) -> list[str]:
@@ -159,7 +159,7 @@ def adds_up(ledger: str, inputs: int) -> bool:
     return lines[-1] == closing and states.total() == inputs
 
 
-def truth(folder: Path, base: Path, kind: str = "txt", **widgets) -> dict[str, str]:
+def truth(folder: Path, base: Path, kind: str = "txt", /, **widgets) -> dict[str, str]:
     """The captions of an undisturbed run on a copy of the folder, made under `base`."""
     shutil.rmtree(base, ignore_errors=True)
     pictures = use_folders(base)

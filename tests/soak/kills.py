@@ -47,6 +47,7 @@ class Round:
     right: dict[str, str]
     old: dict[str, str]  # what stands there before: a person's, or ours by other settings
     persons: set[str]
+    seconds: float  # of an undisturbed run
     settled: set[str] = field(default_factory=set)  # have their new caption
     leftovers: set[tuple[str, int]] = field(default_factory=set)
 
@@ -87,12 +88,14 @@ def begin(base: Path, pictures: int, kind: str, mode: str, seed: int) -> Round:
         (place / f"p{number}.png").write_bytes(runs.png(seed * 100_000 + number))
     persons = write_persons(folder, kind, pictures)
     if mode == "overwrite own":
-        runs.run_folder(runs.StubModel(), format=kind, seed=1)
-        (folder / runs.LEDGER_NAME).unlink()  # it speaks of this run
+        runs.run_folder(runs.StubModel(), format=kind, instructions="Other words.")
+        (folder / runs.LEDGER_NAME).unlink()  # its lines are of another run
     old = runs.captions(folder, kind)
+    began = time.monotonic()
     right = runs.truth(folder, base / "truth", kind, mode=mode)
+    seconds = time.monotonic() - began
     runs.use_folders(base / "work")
-    return Round(folder, kind, mode, right, old, persons)
+    return Round(folder, kind, mode, right, old, persons, seconds)
 
 
 def write_persons(folder: Path, kind: str, pictures: int) -> set[str]:
@@ -143,21 +146,20 @@ def kill_at(process: int, seconds: float) -> bool:
     return os.WIFSIGNALED(status)
 
 
-def play(files: Round, rng: random.Random, most: int) -> tuple[int, int, float]:
-    """Kill runs on one folder until one ends; kills, leftovers seen, seconds of the last run."""
+def play(files: Round, rng: random.Random, most: int) -> tuple[int, int]:
+    """Kill runs on one folder until one ends; kills, and leftovers seen."""
     kills, leftovers = 0, 0
     wait_ms = rng.choice((0.0, 2.0, 6.0))
-    whole = 0.35 + wait_ms / 1000 * len(files.right) / 2  # about as long as a run takes
+    whole = files.seconds + wait_ms / 1000 * len(files.right) / 2
     while True:
-        began = time.monotonic()
         process, pipe = run_in_child(files, wait_ms, rng.randrange(1 << 30))
-        seconds = rng.random() * whole if kills < most else 600
-        killed = kill_at(process, seconds)
+        left = 0.1 + whole * (1 - len(files.settled) / len(files.right))
+        killed = kill_at(process, rng.random() * left if kills < most else 600)
         swept = os.read(pipe, 1) == b"o"
         os.close(pipe)
         files.check(swept)
         if not killed:
-            return kills, leftovers, time.monotonic() - began
+            return kills, leftovers
         kills += 1
         leftovers += len(files.leftovers)
 
@@ -176,14 +178,14 @@ def main() -> int:
     """Kill, check, and print what was seen."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--kills", type=int, default=200)
-    parser.add_argument("--pictures", type=int, default=60)
+    parser.add_argument("--pictures", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     rng, tally, started = random.Random(arguments.seed), Counter(), time.monotonic()
     for number, (kind, mode) in enumerate(cycle(ROUNDS)):
         with tempfile.TemporaryDirectory() as base:
             files = begin(Path(base), arguments.pictures, kind, mode, number)
-            kills, leftovers, _ = play(files, rng, 12)
+            kills, leftovers = play(files, rng, 12)
             finished(files)
         tally.update({"kills": kills, "half-written files left and swept": leftovers, "rounds": 1})
         tally[f"kills, {kind}, {mode}"] += kills

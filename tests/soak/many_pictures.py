@@ -3,8 +3,8 @@
     python tests/soak/many_pictures.py --pictures 100000 --plot tests/soak/many_pictures.png
 
 Three runs on one folder: all new, all there, and a tenth of the pictures changed. Memory is
-sampled twice a second; the plot shows it over the pictures done. Listing and deciding are also
-timed by themselves, and what is left is reading, answering and writing.
+sampled twice a second; the plot, and a table beside it, show it over the pictures done. Listing,
+deciding, reading and writing are also timed by themselves.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ from pathlib import Path
 import folder_runs as runs
 from PIL import Image, ImageDraw
 from qwen3vl_nodes.nodes import folder as node
+from qwen3vl_nodes.nodes import folder_run
 from qwen3vl_nodes.utils.caption_journal_files import JOURNAL_NAME
+from qwen3vl_nodes.utils.caption_run_files import CaptionRun
 
 PLOT_WH, EDGE = (900, 420), 60
 
@@ -44,18 +46,24 @@ class Memory(threading.Thread):
 
 
 class Timed:
-    """Wraps a function of the node and adds up the seconds spent in it."""
+    """Replaces a function and adds up the seconds spent in it, in all threads together."""
 
     def __init__(self, owner: object, name: str):
-        self.seconds, self._work = 0.0, getattr(owner, name)
-        setattr(owner, name, self)
+        self.seconds, self._lock = 0.0, threading.Lock()
+        self._owner, self._name, self._work = owner, name, getattr(owner, name)
 
-    def __call__(self, *args, **kwargs):
-        started = time.perf_counter()
-        try:
-            return self._work(*args, **kwargs)
-        finally:
-            self.seconds += time.perf_counter() - started
+        def timed(*args, **kwargs):
+            started = time.perf_counter()
+            try:
+                return self._work(*args, **kwargs)
+            finally:
+                with self._lock:
+                    self.seconds += time.perf_counter() - started
+
+        setattr(owner, name, timed)
+
+    def restore(self) -> None:
+        setattr(self._owner, self._name, self._work)
 
 
 def write_pictures(folder: Path, count: int, a_folder: int) -> None:
@@ -78,25 +86,31 @@ def change(folder: Path, every: int) -> int:
 def run_once(name: str, count: int) -> list[tuple[int, float]]:
     """One run, told in a line; its memory."""
     model = runs.StubModel(words=12)
-    listing, deciding = Timed(node, "list_pictures"), Timed(node.CaptionRun, "decide")
-    node.CaptionRun.decide = deciding
+    listing, deciding = Timed(node, "list_pictures"), Timed(CaptionRun, "decide")
+    reading, writing = Timed(folder_run, "read_file"), Timed(CaptionRun, "write")
     memory, before = Memory(model), runs.resident_mb()
     memory.start()
     started = time.perf_counter()
     ledger = runs.run_folder(model)
     seconds = time.perf_counter() - started
     memory.stop()
-    node.list_pictures, node.CaptionRun.decide = listing._work, deciding._work
-    rest = seconds - listing.seconds - deciding.seconds
+    for timed in (listing, deciding, reading, writing):
+        timed.restore()
     most = max((mb for _, mb in memory.samples), default=runs.resident_mb())
+    known = listing.seconds + deciding.seconds
+    print(f"{name}: {ledger.splitlines()[-1]}; {seconds:.1f} s, {count / seconds:.0f} pictures/s")
     print(
-        f"{name}: {ledger.splitlines()[-1]}; {seconds:.1f} s, {count / seconds:.0f} pictures/s; "
-        f"listing {listing.seconds:.2f} s, deciding {deciding.seconds:.2f} s "
-        f"({count / (listing.seconds + deciding.seconds):.0f}/s), the rest {rest:.1f} s"
-        + (f" ({model.answered / rest:.0f} captions/s)" if model.answered else "")
-        + f"; {before:.0f} MB before, {most:.0f} MB at most",
-        flush=True,
+        f"  listing {listing.seconds:.2f} s, deciding {deciding.seconds:.2f} s: "
+        f"{count / known:.0f} pictures/s"
     )
+    if model.answered:
+        print(
+            f"  the rest {seconds - known:.1f} s: {model.answered / (seconds - known):.0f} "
+            f"captions/s; in their threads, reading {reading.seconds:.1f} s "
+            f"({model.answered / reading.seconds:.0f}/s), writing {writing.seconds:.1f} s "
+            f"({model.answered / writing.seconds:.0f}/s)"
+        )
+    print(f"  memory {before:.0f} MB before, {most:.0f} MB at most", flush=True)
     return memory.samples
 
 
@@ -134,6 +148,9 @@ def main() -> int:
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as base:
         folder = runs.use_folders(Path(base))
+        (folder.parent / "warm").mkdir()
+        (folder.parent / "warm" / "a.png").write_bytes(runs.png(0))
+        runs.run_folder(runs.StubModel(), folder="input/warm")  # everything is imported
         write_pictures(folder, chosen.pictures, chosen.a_folder)
         os.sync()
         samples = run_once("all new", chosen.pictures)
@@ -144,6 +161,8 @@ def main() -> int:
         run_once(f"{changed} changed", chosen.pictures)
     if chosen.plot:
         plot(samples, chosen.plot)
+        table = "".join(f"{done},{mb:.1f}\n" for done, mb in samples)
+        chosen.plot.with_suffix(".csv").write_text("captions,resident_mb\n" + table)
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     print(f"at most {most / 1e3:.0f} MB in this process")
     return 0

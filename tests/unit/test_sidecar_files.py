@@ -18,7 +18,7 @@ def no_space(_handle):
 
 
 def names_in(folder):
-    return sorted(path.name for path in folder.iterdir())
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
 
 
 def test_writing_is_whole_or_not_at_all_under_kill(tmp_path):
@@ -142,6 +142,23 @@ def test_leftovers_of_killed_runs_are_swept_but_nothing_else(tmp_path, monkeypat
     sweep(tmp_path)
     assert all((tmp_path / name).exists() for name in kept)
     assert not any((tmp_path / name).exists() for name in gone)
+
+
+def test_a_sweep_passes_by_a_folder_that_cannot_be_listed(tmp_path, monkeypatch):
+    for name in ("a", "b", "c"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / f"x.txt{TEMP_SUFFIX}").write_text("half")
+    listed = os.scandir
+
+    def broken(folder):
+        if os.fspath(folder).endswith("b"):
+            raise OSError(5, "Input/output error")
+        return listed(folder)
+
+    monkeypatch.setattr(sidecar_files.os, "scandir", broken)
+    sweep(tmp_path)
+    monkeypatch.undo()
+    assert names_in(tmp_path) == ["a", "b", f"b/x.txt{TEMP_SUFFIX}", "c"]
 
 
 def test_lines_are_appended_whole_or_not_at_all(tmp_path, monkeypatch):
