@@ -15,7 +15,7 @@ from qwen3vl_nodes.utils.caption_text import Wording
 from qwen3vl_nodes.utils.digests import digest
 from qwen3vl_nodes.utils.errors import InputError
 from qwen3vl_nodes.utils.ledger import Ledger
-from qwen3vl_nodes.utils.picture_files import FileFacts
+from qwen3vl_nodes.utils.picture_files import FileFacts, file_stamp
 from qwen3vl_nodes.utils.picture_list_files import PictureChoice, list_pictures
 
 # A caption, or what makes one of a picture's name.
@@ -74,9 +74,7 @@ def made(files: CaptionRun, jobs, text: Text = "a caption") -> list[Done]:
     for job in jobs:
         try:
             path = files.path(job.picture)
-            facts = FileFacts(
-                digest(path.read_bytes()), path.stat().st_size, path.stat().st_mtime_ns
-            )
+            facts = FileFacts(digest(path.read_bytes()), file_stamp(path.stat()))
         except (InputError, OSError) as error:
             files.fail(job.picture, job.wanted, error)
             continue

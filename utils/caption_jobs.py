@@ -16,7 +16,7 @@ class Wanted:
     """A caption to be made, and what stood in its place when that was decided.
 
     `settled` is the picture's mark where all that speaks for a new caption is that the file's
-    size or time changed: if its content is still the same, nothing is to be done.
+    stamp changed: if its content is still the same, nothing is to be done.
     """
 
     recipe: Recipe

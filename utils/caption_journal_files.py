@@ -24,15 +24,14 @@ _UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, OverflowError, R
 class Mark:
     """What a caption of ours was made from.
 
-    Digests of its recipe (see `Recipe`) and of the picture file, the file's size and time by
-    which an unchanged one is known without reading it, and whether somebody else's words are
+    Digests of its recipe (see `Recipe`) and of the picture file, the file's stamp by which an
+    unchanged one is known without reading it, and whether somebody else's words are
     in the caption too, so that it is not ours to overwrite.
     """
 
     recipe: bytes
     picture: bytes
-    size: int
-    mtime_ns: int
+    stamp: str
     mixed: bool = False
 
 
@@ -63,7 +62,7 @@ class Journal:
         for lines, entry in enumerate(self._read(), 1):  # noqa: B007 - the last one counts
             mark = entry.mark
             recipe = recipes.setdefault(mark.recipe, mark.recipe)
-            mark = Mark(recipe, mark.picture, mark.size, mark.mtime_ns, mark.mixed)
+            mark = Mark(recipe, mark.picture, mark.stamp, mark.mixed)
             key = (entry.caption, entry.content)
             self._marks[key] = mark
             self._captions.add(entry.caption)
@@ -120,8 +119,7 @@ def _line(entry: Entry) -> str:
         "content": entry.content.hex(),
         "recipe": mark.recipe.hex(),
         "picture": mark.picture.hex(),
-        "size": mark.size,
-        "mtime_ns": mark.mtime_ns,
+        "stamp": mark.stamp,
     }
     # In ASCII: a name in another encoding than UTF-8 cannot be written otherwise.
     return json.dumps(said | ({"mixed": True} if mark.mixed else {})) + "\n"
@@ -131,5 +129,5 @@ def _entry(said: dict) -> Entry:
     content, recipe, picture = (bytes.fromhex(said[k]) for k in ("content", "recipe", "picture"))
     if {len(content), len(recipe), len(picture)} != {DIGEST_BYTES}:
         raise ValueError("a digest of another length")
-    mark = Mark(recipe, picture, int(said["size"]), int(said["mtime_ns"]), bool(said.get("mixed")))
+    mark = Mark(recipe, picture, str(said["stamp"]), bool(said.get("mixed")))
     return Entry(str(said["caption"]), content, mark)

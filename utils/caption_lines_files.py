@@ -15,7 +15,7 @@ from .line_files import append_whole, end_last_line
 from .sidecar_files import sync_folders, write_whole
 
 JSON_LINES_NAME = "captions.jsonl"
-LINES_PLACE = f"{JSON_LINES_NAME}:"
+_PLACE = f"{JSON_LINES_NAME}:"
 _BEGINNING = b'{"file_name": "'
 
 
@@ -35,11 +35,11 @@ class JsonLines:
 
     def name(self, slot: Slot) -> str:
         """The place in the file, as no path is written."""
-        return f"{LINES_PLACE}{slot.label}"
+        return f"{_PLACE}{slot.label}"
 
     def owns(self, name: str) -> bool:
         """Places in the file."""
-        return name.startswith(LINES_PLACE)
+        return name.startswith(_PLACE)
 
     def exists(self, name: str) -> bool:
         """Whether there is such a line."""

@@ -17,7 +17,7 @@ from .caption_text import joined
 from .digests import digest
 from .errors import InputError
 from .ledger import Ledger
-from .picture_files import FileFacts
+from .picture_files import FileFacts, file_stamp
 from .sidecar_files import now
 
 # Stored in workflows: append only.
@@ -52,7 +52,7 @@ class CaptionRun:
     def decide(self, names: Sequence[str], on_picture: Callable[[], None]) -> list[Job]:
         """What is to be done, in order; all other pictures are entered in the ledger.
 
-        Reads captions and the journal, and of pictures only their size and time. `on_picture`
+        Reads captions and the journal, and of pictures only their stamp. `on_picture`
         is called for each and may raise, to stop.
         """
         variants = [recipe.variant for recipe in self.recipes]
@@ -184,10 +184,8 @@ class CaptionRun:
         same_recipe = mark is not None and mark.recipe == recipe.id
         if mark is None or not (same_recipe or self.mode == SKIP):
             return self._of_another_making(Wanted(recipe, seen), mark, there)
-        if mark.mixed and not same_recipe:
-            return None, "has a caption"
         facts = os.stat(os.path.join(self.source.path, slot.picture))  # noqa: PTH116, PTH118 - fast
-        if (facts.st_size, facts.st_mtime_ns) == (mark.size, mark.mtime_ns):
+        if file_stamp(facts) == mark.stamp:
             return None, "has a caption" if self.mode == SKIP else "is up to date"
         if mark.mixed:  # adding to it once more would say things twice
             return None, "its picture changed, and others' words are in its caption"
@@ -240,7 +238,7 @@ class CaptionRun:
             raise FileExistsError(name)
         # A caption of ours, of this very recipe, is replaced when its picture has changed.
         mixed = self._adds and there is not None and wanted.settled is None
-        mark = Mark(wanted.recipe.id, read.digest, read.size, read.mtime_ns, mixed)
+        mark = Mark(wanted.recipe.id, read.digest, read.stamp, mixed)
         text = done.text
         if mixed and there is not None:
             before = self.store.text(there)
@@ -261,7 +259,7 @@ class CaptionRun:
         """So that the next run need not read the picture to know that it is the same."""
         if wanted.seen is None or wanted.settled is None or self.ledger.dry_run:
             return
-        mark = replace(wanted.settled, size=read.size, mtime_ns=read.mtime_ns)
+        mark = replace(wanted.settled, stamp=read.stamp)
         name = self.store.name(self._slot(picture, wanted))
         self._notes.append(Entry(name, wanted.seen, mark))
         if len(self._notes) >= _NOTES_TOGETHER:

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from .caption_lines_files import LINES_PLACE, JsonLines
+from .caption_lines_files import JsonLines
 from .caption_slots import Slot
 from .caption_store import NO_CAPTION, CaptionStore, Checked, Write, caption_in, json_bytes
 from .errors import InputError
@@ -36,8 +36,8 @@ class TextFiles:
         return slot.stem + self.ending
 
     def owns(self, name: str) -> bool:
-        """Files with our ending; a place in a .jsonl only looks like a path."""
-        return name.endswith(self.ending) and not name.startswith(LINES_PLACE)
+        """Files with our ending."""
+        return name.endswith(self.ending)
 
     def exists(self, name: str) -> bool:
         """Whether there is such a file; a link that leads nowhere is none."""

@@ -32,11 +32,10 @@ Read = TypeVar("Read")
 
 @dataclass(frozen=True, slots=True)
 class FileFacts:
-    """What a file held when it was read: the digest of its bytes, its size and its time."""
+    """What a file held when it was read: the digest of its bytes, and its stamp."""
 
     digest: bytes
-    size: int
-    mtime_ns: int
+    stamp: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +67,7 @@ def read_file(path: Path, background: Colour = WHITE) -> ReadFile:
         check_header(data, name)
         with quiet_pillow():
             picture = Picture(_decoded(data, name, background))
-        return ReadFile(picture, FileFacts(digest(data), facts.st_size, facts.st_mtime_ns))
+        return ReadFile(picture, FileFacts(digest(data), file_stamp(facts)))
     except InputError:
         raise
     # Pillow's decoders raise almost anything on a broken file, MemoryError included.
@@ -84,7 +83,15 @@ def file_facts(path: Path) -> FileFacts:
         InputError: it cannot be opened, is no ordinary file, or is empty or too large.
     """
     data, facts = _contents(path)
-    return FileFacts(digest(data), facts.st_size, facts.st_mtime_ns)
+    return FileFacts(digest(data), file_stamp(facts))
+
+
+def file_stamp(facts: os.stat_result) -> str:
+    """By which a file is known to be unchanged without reading it: size, time and inode.
+
+    Pictures out of one archive may share size and time, and change their names among them.
+    """
+    return f"{facts.st_size:x}-{facts.st_mtime_ns:x}-{facts.st_ino:x}"
 
 
 def _contents(path: Path) -> tuple[bytes, os.stat_result]:

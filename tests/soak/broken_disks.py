@@ -24,6 +24,7 @@ import threading
 import time
 from collections import Counter
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 import folder_runs as runs
@@ -32,8 +33,8 @@ from qwen3vl_nodes.utils import sidecar_files
 from qwen3vl_nodes.utils.errors import InputError
 
 SKIP, OWN, APPEND = "skip existing", "overwrite own", "append to captions"
-ROUNDS = [*((kind, mode) for kind in ("txt", "json", "jsonl") for mode in (SKIP, OWN))]
-ROUNDS.append(("txt", APPEND))
+ROUNDS = [(kind, mode) for kind in ("txt", "json", "jsonl") for mode in (SKIP, OWN)]
+ROUNDS += [("txt", APPEND)]
 USERS = "a person wrote this"
 REMEDIES = ("Make room", "Allow writing", "Allow reading")
 
@@ -91,8 +92,7 @@ class Case:
         if not ledger:
             return Counter({"ended before the model was asked": 1})
         assert runs.adds_up(ledger, self.pictures), f"does not add up:\n{ledger}"
-        lines = ledger.split("\n")[:-1]
-        for line in lines:
+        for line in (lines := ledger.split("\n")[:-1]):
             state, name = line[:8].strip(), line[8:].partition(": ")[0].rpartition(".")[0]
             if state == "written":
                 assert there.get(name) == self.right[name], f"not there: {line}"
@@ -120,9 +120,7 @@ def every_fault(case: Case, base: Path, faults: dict[str, int], plans=tuple(PLAN
     tally: Counter[str] = Counter()
     for plan in plans:
         for name, error in faults.items():
-            call = 0
-            while True:
-                call += 1
+            for call in count(1):
                 shutil.rmtree(base, ignore_errors=True)
                 folder = case.laid_out(base)
                 where = f"{case.kind}, {case.mode}: {name} {plan} at change {call}"
@@ -160,7 +158,6 @@ class Tmpfs:
         (self.folder / "ballast").unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Take it away."""
         subprocess.run(["umount", self.folder], check=True)
 
 
@@ -188,7 +185,6 @@ class AbortedExt4(Tmpfs):
 
 
 def mount(*arguments: str | Path) -> None:
-    """Mount a disk."""
     subprocess.run(["mount", *arguments], check=True, capture_output=True)
 
 
@@ -197,15 +193,15 @@ def disturb(disk: Tmpfs, rng: random.Random, ended: threading.Event) -> None:
     while not ended.wait(rng.random() * 0.35):
         disk.break_down()
         if disk.trouble == "read-only":
-            return
+            break
         if rng.random() < 0.5 and not ended.wait(rng.random() * 0.1):
             disk.mend()
 
 
-def real_disks(base: Path, count: int, seed: int, pictures: int = 60) -> Counter[str]:
+def real_disks(base: Path, runs_wanted: int, seed: int, pictures: int = 60) -> Counter[str]:
     """Runs on a real small disk with trouble, each finished on the disk when it is sound."""
     rng, tally = random.Random(seed), Counter()
-    for number in range(count):
+    for number in range(runs_wanted):
         kind, mode = ROUNDS[number // 2 % len(ROUNDS)]
         case = Case.made(base / f"made{number}", kind, mode, pictures)
         disk = (Tmpfs, AbortedExt4)[number % 2](base)

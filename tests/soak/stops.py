@@ -12,6 +12,7 @@ Captions of pictures that are gone may stay: they may be somebody's.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import random
 import shutil
@@ -85,7 +86,8 @@ class Changing:
         aside.rename(other)
 
     def copy(self) -> None:
-        shutil.copy2(self.rng.choice(self.names()), self.anywhere())
+        with contextlib.suppress(shutil.SameFileError):
+            shutil.copy2(self.rng.choice(self.names()), self.anywhere())
 
     def delete(self) -> None:
         self.rng.choice(self.names()).unlink()

@@ -4,6 +4,7 @@ import os
 
 import pytest
 from caption_runs import allowed, caption_all, jobs_of, made, make, recipe, run, states
+from qwen3vl_nodes.utils import caption_store_files
 from qwen3vl_nodes.utils.caption_run_files import (
     APPEND,
     OVERWRITE,
@@ -177,6 +178,26 @@ def test_a_caption_changed_between_the_journal_and_the_write_stays_theirs(tmp_pa
     monkeypatch.setattr(files.journal, "add", edited_meanwhile)
     caption_all(files, "new")
     assert text_of(folder) == "edited" and states(files) == {"a.png": "skipped"}
+
+
+def test_a_caption_that_appears_just_before_the_rename_stays_theirs(tmp_path, monkeypatch):
+    folder = make(tmp_path, "a.png")
+    write = caption_store_files.write_whole
+
+    def after_somebody_else(path, data, new):
+        path.write_text("theirs")
+        write(path, data, new)
+
+    monkeypatch.setattr(caption_store_files, "write_whole", after_somebody_else)
+    files = captioned(folder, SKIP, P, "new")
+    assert text_of(folder) == "theirs" and states(files) == {"a.png": "skipped"}
+
+
+def test_a_text_file_never_gets_the_json_of_its_neighbour(tmp_path):
+    folder = make(tmp_path, "a.png")
+    caption_all(run(folder, form="json"), "in json")
+    caption_all(run(folder), "in txt")
+    assert text_of(folder) == "in txt"
 
 
 @pytest.mark.parametrize("second", ["json", "jsonl"])

@@ -10,7 +10,7 @@ import pytest
 from caption_runs import allowed, caption_all, jobs_of, made, make, recipe, run, states, tree
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from qwen3vl_nodes.utils import sidecar_files
+from qwen3vl_nodes.utils import caption_run_files, sidecar_files
 from qwen3vl_nodes.utils.caption_run_files import (
     APPEND,
     HOPELESS,
@@ -76,6 +76,28 @@ def test_copied_renamed_and_moved_pictures_have_the_caption_that_is_known(tmp_pa
     assert "as a.txt was, of the same picture" in str(files.ledger)
 
 
+def test_pictures_of_equal_size_and_time_that_swap_their_names_swap_their_captions(tmp_path):
+    """As those out of one archive: neither size nor time tells that another file has the name."""
+    folder = make(tmp_path / "in", "a.png", "b.png")
+    for name in ("a.png", "b.png"):
+        os.utime(folder / name, ns=(0, 1_700_000_000_000_000_000))
+        with (folder / name).open("ab") as file:
+            file.truncate(500)
+        os.utime(folder / name, ns=(0, 1_700_000_000_000_000_000))
+    texts = {(folder / name).read_bytes(): f"of {name}" for name in ("a.png", "b.png")}
+
+    def text(name):
+        return texts[(folder / name).read_bytes()]
+
+    caption_all(run(folder), text)
+    (folder / "a.png").rename(folder / "x")
+    (folder / "b.png").rename(folder / "a.png")
+    (folder / "x").rename(folder / "b.png")
+    caption_all(run(folder), text)
+    assert (folder / "a.txt").read_text() == "of b.png"
+    assert (folder / "b.txt").read_text() == "of a.png"
+
+
 def test_a_known_caption_that_was_edited_or_is_of_another_class_is_not_taken(tmp_path):
     kohya = [recipe(trigger_word="{class}")]
     folder = make(tmp_path, "10_cat/a.png", "10_dog/b.png")
@@ -107,7 +129,20 @@ def test_after_many_failed_writes_in_a_row_a_run_is_hopeless(tmp_path, monkeypat
     assert [p.name for p in folder.iterdir() if "qwen3vl-tmp" in p.name] == []
 
 
-def test_a_dry_run_writes_nothing_at_all(tmp_path):
+def test_a_write_in_between_is_hope(tmp_path, monkeypatch):
+    files = run(make(tmp_path, *(f"{n:02}.png" for n in range(HOPELESS + 1))))
+    done = made(files, jobs_of(files))
+    with monkeypatch.context() as patch:
+        patch.setattr(files.store, "write", lambda writes: [OSError("no")] * len(writes))
+        files.write(done[:-2])
+    files.write(done[-2:-1])
+    monkeypatch.setattr(files.store, "write", lambda writes: [OSError("no")] * len(writes))
+    files.write(done[-1:])
+    assert not files.hopeless and files.ledger.count("failed") == HOPELESS
+
+
+def test_a_dry_run_writes_nothing_at_all(tmp_path, monkeypatch):
+    monkeypatch.setattr(caption_run_files, "_NOTES_TOGETHER", 1)
     folder = make(tmp_path, "a.png", "b.png", "c.png", "d.png")
     (folder / "b.txt").write_text("mine")
     caption_all(run(folder))

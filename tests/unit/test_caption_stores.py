@@ -38,6 +38,12 @@ def test_a_jsonl_has_a_line_for_each_caption(tmp_path):
     ]  # fmt: skip
 
 
+def test_nothing_to_write_makes_no_file(tmp_path):
+    folder = make(tmp_path, "a.png")
+    run(folder, form="jsonl").write([])
+    assert [path.name for path in folder.iterdir()] == ["a.png"]
+
+
 def test_a_line_is_replaced_and_the_old_one_goes(tmp_path):
     folder = make(tmp_path, "a.png", "b.png")
     caption_all(run(folder, form="jsonl"), "old")
@@ -68,8 +74,14 @@ THEIRS = [
 
 @pytest.mark.parametrize(
     "end",
-    ["\n", "", '\n{"file_name": "a.png", "text": "last"}', '\n{"file_name": "x", "c": "a"b"}'],
-)
+    [
+        "\n",
+        "",
+        "\n# my notes",
+        '\n{"file_name": "a.png", "text": "last"}',
+        '\n{"file_name": "x", "c": "a"b"}',
+    ],
+)  # fmt: skip
 def test_somebody_elses_lines_stay_as_they_are(tmp_path, end):
     folder = make(tmp_path, "a.png", "b.png")
     theirs = ("\ufeff" + "\n".join(THEIRS) + end).encode()

@@ -118,7 +118,7 @@ def test_the_facts_are_those_of_the_bytes_that_were_decoded(tmp_path):
     os.utime(path, ns=(7, 1_700_000_000_123_456_789))
     facts = read_file(path).facts
     assert facts.digest == digest(path.read_bytes())
-    assert (facts.size, facts.mtime_ns) == (path.stat().st_size, path.stat().st_mtime_ns)
+    assert facts.stamp == picture_files.file_stamp(path.stat())
 
 
 def test_a_picture_that_is_replaced_while_it_is_read_is_known_by_what_was_read(
@@ -134,7 +134,7 @@ def test_a_picture_that_is_replaced_while_it_is_read_is_known_by_what_was_read(
     monkeypatch.setattr(picture_files, "_decoded", replaced_meanwhile)
     read = read_file(path)
     assert read.picture.pixels.max() == 1 and read.facts.digest == digest(old)
-    assert read.facts.mtime_ns != path.stat().st_mtime_ns  # so the next run looks again
+    assert read.facts.stamp != picture_files.file_stamp(path.stat())  # so the next run looks again
 
 
 def test_reading_ahead_keeps_the_order_and_loses_nothing(tmp_path):
