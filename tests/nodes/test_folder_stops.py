@@ -12,6 +12,7 @@ from qwen3vl_nodes.nodes import folder_run
 from qwen3vl_nodes.utils import sidecar_files
 from qwen3vl_nodes.utils.caption_run_files import HOPELESS, OVERWRITE, CaptionRun
 from qwen3vl_nodes.utils.caption_store_files import TextFiles
+from qwen3vl_nodes.utils.group_commit import GroupCommit
 from qwen3vl_nodes.utils.picture_files import READ_AHEAD
 from qwen3vl_nodes.utils.sidecar_files import only_writer
 from scripted_model import ScriptedModel
@@ -147,7 +148,7 @@ def test_a_disk_that_takes_nothing_more_is_not_asked_for(comfy, monkeypatch):
     """After 20 failed writes in a row the rest fails without being read or asked about."""
     folder = pictures(comfy, *(f"{n:03}.png" for n in range(100)))
     reads, read = [], folder_run.read_file
-    model = ScriptedModel(lambda n, _: time.sleep(0.003) or f"answer {n}")
+    model = ScriptedModel("x")
 
     def full(_handle):
         raise OSError(28, "No space left on device")
@@ -165,6 +166,7 @@ def test_a_disk_that_takes_nothing_more_is_not_asked_for(comfy, monkeypatch):
             write(self, captions)
 
     monkeypatch.setattr(CaptionRun, "write", on_full_disk)
+    monkeypatch.setattr(GroupCommit, "put", lambda self, item: self._commit([item]))
     ledger = captioned(model)
     assert ledger.endswith("written 0, skipped 0, failed 100") and not texts(folder)
     assert (

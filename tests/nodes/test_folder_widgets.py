@@ -21,6 +21,7 @@ from qwen3vl_nodes.utils.caption_run_files import (
 )
 from qwen3vl_nodes.utils.errors import InputError
 from qwen3vl_nodes.utils.ledger_files import LEDGER_NAME
+from qwen3vl_nodes.utils.sidecar_files import TEMP_SUFFIX
 from scripted_model import ScriptedModel
 
 
@@ -213,17 +214,26 @@ def test_nothing_of_ours_is_opened_through_a_link(comfy, name, dry_run):
     assert (comfy / "precious").read_text() == "precious"
 
 
-def test_a_journal_that_cannot_be_read_is_named(comfy, monkeypatch):
+@pytest.mark.parametrize(
+    ("name", "allowed"), [(".qwen3vl.jsonl", ""), (".qwen3vl.jsonl", "rb"), (LEDGER_NAME, "")]
+)
+def test_a_file_of_ours_that_cannot_be_opened_is_named(comfy, monkeypatch, name, allowed):
     folder = pictures(comfy, "a.png")
-    journal = folder / ".qwen3vl.jsonl"
-    journal.write_text("")
-    path_open = type(journal).open
+    (folder / name).write_text("x")
+    path_open = type(folder).open
 
-    def locked(path, *args, **kwargs):
-        if path.name == journal.name:
+    def locked(path, mode="r", *args, **kwargs):
+        if path.name == name and mode != allowed:
             raise PermissionError(13, "Permission denied")
-        return path_open(path, *args, **kwargs)
+        return path_open(path, mode, *args, **kwargs)
 
-    monkeypatch.setattr(type(journal), "open", locked)
+    monkeypatch.setattr(type(folder), "open", locked)
     with pytest.raises(InputError, match=r"cannot be written into .*Permission denied"):
         captioned(Unloadable())
+
+
+def test_what_a_killed_run_left_half_written_is_swept(comfy):
+    folder = pictures(comfy, "s/a.png")
+    (folder / "s" / f".0123.txt{TEMP_SUFFIX}").write_text("half")
+    captioned()
+    assert not list(folder.rglob(f"*{TEMP_SUFFIX}"))

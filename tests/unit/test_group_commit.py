@@ -1,7 +1,6 @@
 """Commits in a thread: in order, together, and never waited for in vain."""
 
 import threading
-import time
 
 import pytest
 from qwen3vl_nodes.utils.group_commit import GroupCommit
@@ -67,14 +66,18 @@ def test_a_problem_comes_back_and_nobody_waits_for_ever(error):
     def broken(_items):
         raise error
 
+    def hand_over():
+        with pytest.raises(type(error)):
+            for number in range(1000):  # many more than there are places
+                commit.put(number)
+        with pytest.raises(type(error)):
+            commit.close()
+
     commit = GroupCommit(broken, limit=2)
-    with pytest.raises(type(error)):
-        for number in range(1000):  # many more than there are places
-            commit.put(number)
-            time.sleep(0)
-    with pytest.raises(type(error)):
-        commit.close()
-    assert not commit._thread.is_alive()
+    giver = threading.Thread(target=hand_over, daemon=True)
+    giver.start()
+    giver.join(10)
+    assert not giver.is_alive() and not commit._thread.is_alive()
 
 
 def test_nothing_is_committed_after_a_problem():

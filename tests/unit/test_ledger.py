@@ -1,6 +1,7 @@
 """The ledger: one line a picture, whatever its name, and every line counted."""
 
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -86,6 +87,24 @@ def test_threads_lose_no_line(tmp_path):
         file.add(ledger.summary)
     lines = (tmp_path / LEDGER_NAME).read_text().splitlines()
     assert len(set(lines)) == 801 and lines[-1] == "written 800, skipped 0, failed 0"
+
+
+def test_one_thread_at_a_time_enters_a_line():
+    inside, together = [], []
+
+    def on_line(line):
+        together.extend(inside)
+        inside.append(line)
+        time.sleep(0.001)
+        inside.remove(line)
+
+    ledger = Ledger(on_line)
+    threads = [threading.Thread(target=ledger.add, args=(f"{n}", "written")) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not together and ledger.total == 8
 
 
 def test_a_disk_that_takes_no_more_ends_the_file_and_not_the_run(tmp_path, monkeypatch):
