@@ -12,9 +12,11 @@ from comfy_api.latest import io
 from ..loaders import comfy_bridge
 from ..loaders.local import LocalModel
 from ..utils.allowed_folders import Folder
+from ..utils.caption_decision_files import APPEND, OVERWRITE_ALL, PREPEND
+from ..utils.caption_jobs import Job
 from ..utils.caption_journal_files import JOURNAL_NAME, Journal
 from ..utils.caption_lines_files import JSON_LINES_NAME
-from ..utils.caption_run_files import APPEND, OVERWRITE_ALL, PREPEND, CaptionRun, Job
+from ..utils.caption_run_files import CaptionRun
 from ..utils.caption_slots import Recipe
 from ..utils.caption_store_files import FORMATS
 from ..utils.caption_text import Wording, parse_replacements

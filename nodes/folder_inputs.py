@@ -6,7 +6,7 @@ from comfy_api.latest import io
 
 from ..loaders import comfy_bridge
 from ..utils.allowed_folders import Folder
-from ..utils.caption_run_files import MODES, SKIP
+from ..utils.caption_decision_files import MODES, SKIP
 from ..utils.caption_store_files import FORMATS
 from ..utils.caption_view_files import CaptionView
 from ..utils.errors import InputError

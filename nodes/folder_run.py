@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from ..loaders import comfy_bridge
 from ..loaders.engine.protocol import Outcome
 from ..loaders.local import LocalModel
-from ..utils.caption_run_files import CaptionRun, Done, Job, Wanted
+from ..utils.caption_jobs import Done, Job, Wanted
+from ..utils.caption_run_files import CaptionRun
 from ..utils.caption_slots import Slot
 from ..utils.chat import Picture, Progress, Reply, Request
 from ..utils.errors import InputError, Qwen3VLError, TooLargeError

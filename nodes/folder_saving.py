@@ -10,7 +10,8 @@ from pathlib import PurePosixPath
 from comfy_api.latest import io
 
 from ..loaders import comfy_bridge
-from ..utils.caption_run_files import CaptionRun, Done, Job
+from ..utils.caption_jobs import Done, Job
+from ..utils.caption_run_files import CaptionRun
 from ..utils.caption_slots import Recipe, clashing
 from ..utils.caption_store_files import MAX_CAPTION_BYTES
 from ..utils.caption_text import Wording, parse_replacements

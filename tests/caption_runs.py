@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 from qwen3vl_nodes.utils.allowed_folders import Folder, Root
+from qwen3vl_nodes.utils.caption_decision_files import SKIP
 from qwen3vl_nodes.utils.caption_jobs import Done
 from qwen3vl_nodes.utils.caption_journal_files import Journal
-from qwen3vl_nodes.utils.caption_run_files import SKIP, CaptionRun
+from qwen3vl_nodes.utils.caption_run_files import CaptionRun
 from qwen3vl_nodes.utils.caption_slots import Recipe
 from qwen3vl_nodes.utils.caption_store_files import FORMATS
 from qwen3vl_nodes.utils.caption_text import Wording

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from .allowed_folders import Folder
+from .caption_decision_files import ADDING, APPEND, Decision
 from .caption_jobs import Done, Job, Wanted
 from .caption_journal_files import Entry, Journal, Mark
 from .caption_slots import Recipe, Slot, clashing
@@ -17,13 +17,9 @@ from .caption_text import joined
 from .digests import digest
 from .errors import InputError
 from .ledger import Ledger
-from .picture_files import FileFacts, file_stamp
+from .picture_files import FileFacts
 from .sidecar_files import now
 
-# Stored in workflows: append only.
-SKIP, OVERWRITE, APPEND = "skip existing", "overwrite own", "append to captions"
-PREPEND, OVERWRITE_ALL = "prepend to captions", "overwrite all"
-MODES = (SKIP, OVERWRITE, APPEND, PREPEND, OVERWRITE_ALL)
 # After so many writes in a row that failed, the disk is to blame and not a caption.
 HOPELESS = 20
 CHANGED_MEANWHILE = "its caption was changed by others meanwhile"
@@ -36,8 +32,7 @@ _NOTES_TOGETHER = 256
 class CaptionRun:
     """Decides about the pictures of `source`, and writes their captions into `store`.
 
-    `mode` says what becomes of captions that are there: see MODES. Anything a person wrote or
-    edited stays, but for the two modes that add to it and `overwrite all`.
+    `mode` says what becomes of captions that are there: see `Decision`.
     """
 
     source: Folder
@@ -70,6 +65,7 @@ class CaptionRun:
 
         `has_twin` says whether another picture of the folder would have the same captions.
         """
+        decision = Decision(self.source, self.store, self.journal, self.mode)
         wanted = []
         for recipe in recipes:
             slot = Slot(name, recipe.variant)
@@ -80,7 +76,7 @@ class CaptionRun:
                         "Rename one of them.",
                     )
                 self.path(name)
-                one, reason = self._wanted(slot, recipe)
+                one, reason = decision.wanted(slot, recipe)
             except (InputError, OSError) as error:
                 self.ledger.add(slot.label, "failed", _said(error))
                 continue
@@ -170,44 +166,6 @@ class CaptionRun:
         for write, done, outcome in zip(writes, chosen, outcomes, strict=True):
             self._enter(write.slot, done, outcome)
 
-    def _wanted(self, slot: Slot, recipe: Recipe) -> tuple[Wanted | None, str]:
-        """What to do about a caption, or why nothing."""
-        name = self.store.name(slot)
-        if self.mode == SKIP and not self.journal.knows(name):
-            there = self.store.exists(name)
-            return (None, "has a caption") if there else (Wanted(recipe), "")
-        there = self.store.content(name)
-        if there is None:
-            return Wanted(recipe), ""
-        seen = digest(there)
-        mark = self.journal.mark(name, seen)
-        same_recipe = mark is not None and mark.recipe == recipe.id
-        if mark is None or not (same_recipe or self.mode == SKIP):
-            return self._of_another_making(Wanted(recipe, seen), mark, there)
-        facts = os.stat(os.path.join(self.source.path, slot.picture))  # noqa: PTH116, PTH118 - fast
-        if file_stamp(facts) == mark.stamp:
-            return None, "has a caption" if self.mode == SKIP else "is up to date"
-        if mark.mixed:  # adding to it once more would say things twice
-            return None, "its picture changed, and others' words are in its caption"
-        return Wanted(recipe, seen, settled=mark), ""
-
-    def _of_another_making(
-        self, wanted: Wanted, mark: Mark | None, there: bytes
-    ) -> tuple[Wanted | None, str]:
-        """About a caption that is not ours, or ours by another recipe."""
-        if self.mode == SKIP:
-            return None, "has a caption"
-        if self.mode == OVERWRITE and (mark is None or mark.mixed):
-            why = "its caption was written or edited by others, or by a run on another folder"
-            return None, why
-        if self._adds:
-            self.store.text(there)  # raises before a model is asked
-        return wanted, ""
-
-    @property
-    def _adds(self) -> bool:
-        return self.mode in (APPEND, PREPEND)
-
     def _made_before(self, picture: str, wanted: Wanted, read: FileFacts) -> Done | None:
         """The caption of an equal picture, of the same making: a renamed or copied one's."""
         own = self.store.name(self._slot(picture, wanted))
@@ -237,7 +195,7 @@ class CaptionRun:
         if content_digest(there) != wanted.seen:
             raise FileExistsError(name)
         # A caption of ours, of this very recipe, is replaced when its picture has changed.
-        mixed = self._adds and there is not None and wanted.settled is None
+        mixed = self.mode in ADDING and there is not None and wanted.settled is None
         mark = Mark(wanted.recipe.id, read.digest, read.stamp, mixed)
         text = done.text
         if mixed and there is not None:

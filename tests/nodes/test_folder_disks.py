@@ -13,7 +13,7 @@ from node_running import run_node
 from PIL import Image
 from qwen3vl_nodes.loaders import comfy_bridge
 from qwen3vl_nodes.nodes.folder import Qwen3VLCaptionFolder
-from qwen3vl_nodes.utils.caption_run_files import APPEND, OVERWRITE, SKIP
+from qwen3vl_nodes.utils.caption_decision_files import APPEND, OVERWRITE, SKIP
 from qwen3vl_nodes.utils.errors import InputError
 from scripted_model import ScriptedModel
 

@@ -14,7 +14,7 @@ from qwen3vl_nodes.loaders.settings import Adapter, LoadSettings
 from qwen3vl_nodes.nodes.folder import Qwen3VLCaptionFolder
 from qwen3vl_nodes.nodes.folder_inputs import BESIDE, UNDER_OUTPUT
 from qwen3vl_nodes.utils import sidecar_files
-from qwen3vl_nodes.utils.caption_run_files import OVERWRITE, SKIP
+from qwen3vl_nodes.utils.caption_decision_files import OVERWRITE, SKIP
 from qwen3vl_nodes.utils.chat import Reply
 from qwen3vl_nodes.utils.errors import InputError, TooLargeError
 from qwen3vl_nodes.utils.group_commit import GroupCommit

@@ -17,7 +17,7 @@ from qwen3vl_nodes.nodes.folder_pieces import Qwen3VLFolderImages
 from qwen3vl_nodes.nodes.folder_review import Qwen3VLCaptionReview
 from qwen3vl_nodes.nodes.folder_saving import Qwen3VLSaveCaptions
 from qwen3vl_nodes.utils import sidecar_files
-from qwen3vl_nodes.utils.caption_run_files import APPEND, OVERWRITE, OVERWRITE_ALL, SKIP
+from qwen3vl_nodes.utils.caption_decision_files import APPEND, OVERWRITE, OVERWRITE_ALL, SKIP
 from qwen3vl_nodes.utils.errors import InputError
 from qwen3vl_nodes.utils.safe_paths import OWNER_FILE
 from scripted_model import ScriptedModel

@@ -10,7 +10,8 @@ from folder_node import Unloadable, captioned, pictures, texts
 from qwen3vl_nodes.loaders import comfy_bridge
 from qwen3vl_nodes.nodes import folder_run
 from qwen3vl_nodes.utils import sidecar_files
-from qwen3vl_nodes.utils.caption_run_files import HOPELESS, OVERWRITE, CaptionRun
+from qwen3vl_nodes.utils.caption_decision_files import OVERWRITE
+from qwen3vl_nodes.utils.caption_run_files import HOPELESS, CaptionRun
 from qwen3vl_nodes.utils.caption_store_files import TextFiles
 from qwen3vl_nodes.utils.group_commit import GroupCommit
 from qwen3vl_nodes.utils.picture_files import READ_AHEAD

@@ -12,7 +12,7 @@ from PIL import Image
 from qwen3vl_nodes.loaders import comfy_bridge
 from qwen3vl_nodes.loaders.owner_settings import owner_settings
 from qwen3vl_nodes.nodes.folder_inputs import UNDER_OUTPUT
-from qwen3vl_nodes.utils.caption_run_files import (
+from qwen3vl_nodes.utils.caption_decision_files import (
     APPEND,
     MODES,
     OVERWRITE,

@@ -6,8 +6,8 @@ import threading
 import pytest
 from caption_runs import caption_all, jobs_of, made, make, recipe, run
 from qwen3vl_nodes.utils import caption_journal_files, caption_store_files, sidecar_files
+from qwen3vl_nodes.utils.caption_decision_files import OVERWRITE
 from qwen3vl_nodes.utils.caption_journal_files import JOURNAL_NAME, Entry, Journal, Mark
-from qwen3vl_nodes.utils.caption_run_files import OVERWRITE
 from qwen3vl_nodes.utils.digests import digest
 
 MARK = Mark(digest(b"recipe"), digest(b"picture"), "a-1-7")

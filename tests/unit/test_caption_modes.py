@@ -5,7 +5,7 @@ import os
 import pytest
 from caption_runs import allowed, caption_all, jobs_of, made, make, recipe, run, states
 from qwen3vl_nodes.utils import caption_store_files
-from qwen3vl_nodes.utils.caption_run_files import (
+from qwen3vl_nodes.utils.caption_decision_files import (
     APPEND,
     OVERWRITE,
     OVERWRITE_ALL,

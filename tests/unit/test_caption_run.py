@@ -11,14 +11,8 @@ from caption_runs import allowed, caption_all, jobs_of, made, make, recipe, run,
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from qwen3vl_nodes.utils import caption_run_files, sidecar_files
-from qwen3vl_nodes.utils.caption_run_files import (
-    APPEND,
-    HOPELESS,
-    MODES,
-    OVERWRITE,
-    OVERWRITE_ALL,
-    SKIP,
-)
+from qwen3vl_nodes.utils.caption_decision_files import APPEND, MODES, OVERWRITE, OVERWRITE_ALL, SKIP
+from qwen3vl_nodes.utils.caption_run_files import HOPELESS
 from qwen3vl_nodes.utils.caption_slots import Recipe
 from qwen3vl_nodes.utils.caption_text import Wording
 from qwen3vl_nodes.utils.digests import digest_of

@@ -8,8 +8,8 @@ import stat
 import pytest
 from caption_runs import caption_all, jobs_of, made, make, recipe, run, states
 from qwen3vl_nodes.utils import sidecar_files
+from qwen3vl_nodes.utils.caption_decision_files import OVERWRITE, OVERWRITE_ALL
 from qwen3vl_nodes.utils.caption_lines_files import JSON_LINES_NAME
-from qwen3vl_nodes.utils.caption_run_files import OVERWRITE, OVERWRITE_ALL
 from qwen3vl_nodes.utils.errors import InputError
 
 Q = recipe("q")
