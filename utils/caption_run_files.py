@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,8 +21,9 @@ from .ledger import Ledger
 from .picture_files import FileFacts
 from .sidecar_files import now
 
-# After so many writes in a row that failed, the disk is to blame and not a caption.
+# After so many writes in a row that failed for want of a disk that takes them, none will succeed.
 HOPELESS = 20
+_DISK_ENDS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 CHANGED_MEANWHILE = "its caption was changed by others meanwhile"
 ADDED_BEFORE = "its caption has these words already"
 # So many notes that a picture is only newer than its caption are kept together.
@@ -234,7 +236,8 @@ class CaptionRun:
         elif isinstance(outcome, InputError):
             self.ledger.add(slot.label, "failed", str(outcome))
         elif outcome is not None:
-            self._failed_in_a_row += 1
+            # A folder that may not be written to is no reason to give up the others.
+            self._failed_in_a_row += getattr(outcome, "errno", None) in _DISK_ENDS
             remedy = "Make room, allow writing there, or shorten the name."
             detail = f"The caption was not written: {outcome}. {remedy}"
             self.ledger.add(slot.label, "failed", detail)

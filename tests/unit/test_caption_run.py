@@ -123,6 +123,18 @@ def test_after_many_failed_writes_in_a_row_a_run_is_hopeless(tmp_path, monkeypat
     assert [p.name for p in folder.iterdir() if "qwen3vl-tmp" in p.name] == []
 
 
+def test_a_folder_that_may_not_be_written_to_is_no_reason_to_give_up(tmp_path, monkeypatch):
+    def refuse(_handle):
+        raise PermissionError(13, "Permission denied")
+
+    files = run(make(tmp_path, *(f"{n}.png" for n in range(2 * HOPELESS))))
+    done = made(files, jobs_of(files))
+    with monkeypatch.context() as patch:
+        patch.setattr(sidecar_files.os, "fsync", refuse)
+        files.write(done)
+    assert files.ledger.count("failed") == 2 * HOPELESS and not files.hopeless
+
+
 def test_a_write_in_between_is_hope(tmp_path, monkeypatch):
     files = run(make(tmp_path, *(f"{n:02}.png" for n in range(HOPELESS + 1))))
     done = made(files, jobs_of(files))
