@@ -50,6 +50,7 @@ from .folder_inputs import (
     overwrite_all_input,
     picture_choice,
     place_input,
+    recursive_input,
     source_folder,
     wording_inputs,
 )
@@ -75,8 +76,8 @@ class Qwen3VLCaptionFolder(io.ComfyNode):
             search_aliases=["batch caption", "dataset", "training captions", "sidecar", "qwen"],
             inputs=[
                 sockets.Model.Input("model"),
-                folder_input("ComfyUI's folders, and those that qwen3vl.toml lists."),
-                io.Boolean.Input("recursive", default=False, tooltip="Also folders inside."),
+                folder_input(),
+                recursive_input(),
                 *preset_inputs(seed_changes=False),  # a new seed is a new recipe
                 mode_input(),
                 place_input(),
@@ -136,7 +137,7 @@ class Qwen3VLCaptionFolder(io.ComfyNode):
         started = time.monotonic()
         recipes = [kind.recipe for kind in made.values()]
         with plan.opened(recipes, dry_run) as files:
-            work = FolderCaptioning(files, made, source.path.name, node_id_of(cls))
+            work = FolderCaptioning(files, made, node_id_of(cls))
             jobs = plan.jobs(files)
             if dry_run:
                 work.try_out(jobs)

@@ -18,9 +18,16 @@ BESIDE, UNDER_OUTPUT = "beside the picture", "in the output folder"
 OUTPUT_SUBFOLDER = "captions"
 
 
-def folder_input(tooltip: str) -> io.Input:
+def folder_input(
+    tooltip: str = "ComfyUI's folders, and those that qwen3vl.toml lists.",
+) -> io.Input:
     """The menu of allowed folders; ComfyUI's refresh renews it."""
     return io.Combo.Input("folder", options=comfy_bridge.allowed_folders().menu(), tooltip=tooltip)
+
+
+def recursive_input() -> io.Input:
+    """The switch for folders inside."""
+    return io.Boolean.Input("recursive", default=False, tooltip="Also folders inside.")
 
 
 def check_folder(folder: str | None) -> bool | str:
@@ -201,13 +208,18 @@ def picture_choice(recursive: bool, include: str, exclude: str) -> PictureChoice
 
 
 def caption_view(
-    folder: str, recursive: bool, include: str, exclude: str, place: str, kind: str
+    folder: str,
+    recursive: bool,
+    place: str,
+    include: str = "",
+    exclude: str = "",
+    format: str = "txt",  # noqa: A002 - the widget's name
 ) -> CaptionView:
-    """The pictures that the widgets mean, with the captions that they have; `kind`: the format.
+    """The pictures that the widgets mean, with the captions that they have.
 
     Raises:
         InputError: a folder that is not allowed or not there, or holds no picture.
     """
     source = source_folder(folder)
     target = caption_folder(source, place, write=False)
-    return CaptionView.of(source, target, picture_choice(recursive, include, exclude), kind)
+    return CaptionView.of(source, target, picture_choice(recursive, include, exclude), format)

@@ -15,6 +15,7 @@ from .folder_inputs import (
     folder_input,
     format_input,
     place_input,
+    recursive_input,
 )
 from .folder_taking import Piece
 from .running import node_id_of
@@ -36,8 +37,8 @@ class Qwen3VLFolderImages(io.ComfyNode):
             "range, or one for every queued prompt.",
             search_aliases=["load images", "image list", "dataset", "batch", "load folder"],
             inputs=[
-                folder_input("ComfyUI's folders, and those that qwen3vl.toml lists."),
-                io.Boolean.Input("recursive", default=False, tooltip="Also folders inside."),
+                folder_input(),
+                recursive_input(),
                 io.Boolean.Input(
                     "only_without_caption",
                     default=False,

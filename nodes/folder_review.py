@@ -22,6 +22,7 @@ from .folder_inputs import (
     folder_input,
     format_input,
     place_input,
+    recursive_input,
 )
 from .grounding import shown
 
@@ -43,8 +44,8 @@ class Qwen3VLCaptionReview(io.ComfyNode):
             description="Shows the pictures of a folder with their captions on one sheet.",
             search_aliases=["contact sheet", "caption preview", "dataset review", "gallery"],
             inputs=[
-                folder_input("ComfyUI's folders, and those that qwen3vl.toml lists."),
-                io.Boolean.Input("recursive", default=False, tooltip="Also folders inside."),
+                folder_input(),
+                recursive_input(),
                 place_input(),
                 io.Int.Input(
                     "first",
@@ -82,7 +83,7 @@ class Qwen3VLCaptionReview(io.ComfyNode):
     ) -> str | float:
         """What is there now, so that changed captions are shown and unchanged ones cost nothing."""
         try:
-            view = _view(**widgets)
+            view = caption_view(**widgets)
         except (InputError, TypeError):  # execute will say what is wrong; a linked widget is absent
             return float("nan")
         return view.state(view.names[first : first + count])
@@ -101,7 +102,7 @@ class Qwen3VLCaptionReview(io.ComfyNode):
         format: str = "txt",  # noqa: A002 - the widget's name
     ) -> io.NodeOutput:
         """One sheet, [1, H, W, 3]."""
-        view = _view(folder, recursive, place, include, exclude, format)
+        view = caption_view(folder, recursive, place, include, exclude, format)
         total = len(view.names)
         if first >= total:
             raise InputError(
@@ -112,17 +113,6 @@ class Qwen3VLCaptionReview(io.ComfyNode):
         sheet = torch.from_numpy(contact_sheet(cards, columns)).float().div_(255.0).unsqueeze(0)
         ui = shown([report(cards, first, total)], view.source.name, sheet, cls)
         return io.NodeOutput(sheet, ui=ui)
-
-
-def _view(
-    folder: str,
-    recursive: bool,
-    place: str,
-    include: str = "",
-    exclude: str = "",
-    format: str = "txt",  # noqa: A002 - the widget's name
-) -> CaptionView:
-    return caption_view(folder, recursive, include, exclude, place, format)
 
 
 def cards_of(view: CaptionView, first: int, count: int) -> list[Card]:

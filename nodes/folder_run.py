@@ -7,7 +7,6 @@ from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import chain
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from ..loaders import comfy_bridge
@@ -55,7 +54,6 @@ class FolderCaptioning:
 
     files: CaptionRun
     kinds: Mapping[str, Kind]
-    folder_name: str
     node_id: str | None
     tokens: int = 0
     _asked: dict[int, Asked] = field(default_factory=dict)
@@ -166,7 +164,7 @@ class FolderCaptioning:
         return True
 
     def _done(self, asked: Asked, reply: Reply) -> Done:
-        folder = PurePosixPath(asked.picture).parent.name or self.folder_name
+        folder = self.files.folder_name(asked.picture)
         text = asked.wanted.recipe.wording.caption(reply.text, folder)
         notes = [CUT_OFF.get(reply.stopped_by, "").strip("; ")]
         if halved := self._halved[asked.slot]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 from comfy_api.latest import io
 
@@ -175,8 +174,7 @@ class Saving:
         """
         if not isinstance(given, str) or not given.strip():
             raise InputError("Its caption has no text.", "Look at the node that made it.")
-        folder = PurePosixPath(name).parent.name or self.files.source.path.name
-        text = self.wording.caption(given.strip(), folder)
+        text = self.wording.caption(given.strip(), self.files.folder_name(name))
         if not text.strip():
             raise InputError("Its caption has no text any more.", "Look at replace.")
         if len(text.encode("utf-8", "replace")) > MAX_CAPTION_BYTES:

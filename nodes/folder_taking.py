@@ -57,7 +57,7 @@ class Piece:
         Raises:
             InputError: the folder cannot be used, or has no picture number `start`.
         """
-        view = caption_view(folder, recursive, include, exclude, place, format)
+        view = caption_view(folder, recursive, place, include, exclude, format)
         total = len(view.names)
         if start >= total:
             raise InputError(

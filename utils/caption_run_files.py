@@ -6,7 +6,7 @@ import contextlib
 import errno
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from .allowed_folders import Folder
 from .caption_decision_files import ADDING, APPEND, Decision
@@ -116,6 +116,10 @@ class CaptionRun:
             InputError: a link leads out of the folders that may be read.
         """
         return self.source.check(self.source.path / picture)
+
+    def folder_name(self, picture: str) -> str:
+        """The name of the folder that the picture lies in, by which kohya's class is told."""
+        return PurePosixPath(picture).parent.name or self.source.path.name
 
     def fail(self, picture: str, wanted: Sequence[Wanted], error: Exception) -> None:
         """Enter a failure of each of a picture's captions."""

@@ -91,15 +91,6 @@ def why_no_name(name: str) -> str:
     return _windows_trap(name)
 
 
-def inside(root: Path, relative: str) -> Path:
-    r"""The real path of `relative`, a text from a workflow, below `root`; empty means the root.
-
-    Raises:
-        InputError: as `names_in` and `real_inside`.
-    """
-    return real_inside(root, Path(root, *names_in(relative)))
-
-
 def _lies_in(real_root: str, real: str) -> bool:
     try:
         return os.path.commonpath([real_root, real]) == real_root

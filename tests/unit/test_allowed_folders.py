@@ -13,7 +13,7 @@ from path_payloads import PAYLOADS, payloads_for
 from qwen3vl_nodes.utils import allowed_folders, safe_paths
 from qwen3vl_nodes.utils.allowed_folders import AllowedFolders, Folder, Root
 from qwen3vl_nodes.utils.errors import InputError
-from qwen3vl_nodes.utils.safe_paths import inside, names_in, real_inside
+from qwen3vl_nodes.utils.safe_paths import names_in, real_inside
 
 OUT = [
     "..", "../x", "a/../../x", "/etc/passwd", "\\\\server\\share", "C:\\x", "c:x", "~/x", "a\0b",
@@ -27,6 +27,11 @@ WHY_UNNAMEABLE = [("x" * 5000, "too long"), ("a\ud800", "half a char")]
 @pytest.fixture
 def tree(tmp_path):
     return make_canary_tree(tmp_path)
+
+
+def inside(root, text):
+    """A workflow's text below a root, as `AllowedFolders.locate` looks it up."""
+    return real_inside(root, Path(root, *names_in(text)))
 
 
 def located(tree, name):
