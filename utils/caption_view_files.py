@@ -11,6 +11,7 @@ from .caption_slots import Slot
 from .caption_store_files import FORMATS, NO_CAPTION, CaptionStore
 from .digests import digest_of
 from .errors import InputError
+from .picture_files import file_stamp
 from .picture_list_files import PictureChoice, list_pictures
 
 
@@ -88,7 +89,7 @@ class CaptionView:
             try:
                 facts = self.path(picture).stat()
                 content = self._content(picture)
-                values += [picture, f"{facts.st_size} {facts.st_mtime_ns}", str(content is None)]
+                values += [picture, file_stamp(facts), str(content is None)]
                 values.append(content or b"")
             except (InputError, OSError) as error:
                 values += [picture, str(error)]
