@@ -44,7 +44,7 @@ class LocalModel:
     @property
     def identity(self) -> str:
         """What decides its answers, apart from rounding: the model and its adapters."""
-        return " ".join([self.name, *map(repr, self.settings.adapters)])
+        return " ".join([self.name, *(adapter.identity for adapter in self.settings.adapters)])
 
     @contextmanager
     def open(self) -> Iterator[Engine]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from ..utils.digests import published
 from ..utils.errors import InputError
 
 # Every tuple is stored in workflows: append only.
@@ -29,6 +30,12 @@ class Adapter:
     name: str
     strength: float = 1.0
     merged: bool = True
+
+    @property
+    def identity(self) -> str:
+        """What a model's identity knows it by; see `published` for how a field is added."""
+        first = {"name": self.name, "strength": self.strength, "merged": self.merged}
+        return published("Adapter", first)
 
 
 @dataclass(frozen=True, slots=True)

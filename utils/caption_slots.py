@@ -19,7 +19,7 @@ class Recipe:
 
     `variant` is "" for the first kind and a short name for each further one, such as `tags`.
     `facts` are what a caption in JSON tells of its making: model, preset, prompt, options, seed.
-    `id` is a digest of all of it.
+    `id` is a digest of all of it, which journals hold: it stays what it was when code changes.
     """
 
     variant: str
@@ -29,7 +29,7 @@ class Recipe:
 
     def __post_init__(self):
         facts = json.dumps(dict(self.facts), sort_keys=True, default=str)
-        object.__setattr__(self, "id", digest_of(self.variant, facts, repr(self.wording)))
+        object.__setattr__(self, "id", digest_of(self.variant, facts, self.wording.identity))
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from .digests import published
 from .errors import InputError
 
 _ARROW = "=>"
@@ -30,6 +31,18 @@ class Wording:
     trigger_word: str = ""
     prefix: str = ""
     suffix: str = ""
+
+    @property
+    def identity(self) -> str:
+        """What the digest of a recipe knows it by; see `published` for how a field is added."""
+        first = {
+            "replacements": self.replacements,
+            "max_characters": self.max_characters,
+            "trigger_word": self.trigger_word,
+            "prefix": self.prefix,
+            "suffix": self.suffix,
+        }
+        return published("Wording", first)
 
     @property
     def names_class(self) -> bool:
