@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ..utils.digests import published
 from ..utils.errors import InputError
+from ..utils.files.fingerprint import published
 
 # Every tuple is stored in workflows: append only.
 DTYPES = ("auto", "bf16", "fp16", "fp32", "fp8")

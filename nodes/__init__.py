@@ -2,8 +2,15 @@
 
 from comfy_api.latest import ComfyExtension, io
 
-from .ask import Qwen3VLAsk, Qwen3VLCaption
-from .box_adapters import (
+from .asking.ask import Qwen3VLAsk, Qwen3VLCaption
+from .detection.choose import (
+    Qwen3VLFilterBoxes,
+    Qwen3VLMergeBoxes,
+    Qwen3VLPickBox,
+    Qwen3VLScaleBoxes,
+    Qwen3VLSelectBoxes,
+)
+from .detection.convert import (
     Qwen3VLBoxesToMask,
     Qwen3VLBoxesToSAM2,
     Qwen3VLBoxesToSEGS,
@@ -11,22 +18,15 @@ from .box_adapters import (
     Qwen3VLCropBoxes,
     Qwen3VLPointsToCoordinates,
 )
-from .box_choosing import (
-    Qwen3VLFilterBoxes,
-    Qwen3VLMergeBoxes,
-    Qwen3VLPickBox,
-    Qwen3VLScaleBoxes,
-    Qwen3VLSelectBoxes,
-)
-from .detections import Qwen3VLBoxesToText, Qwen3VLDrawDetections, Qwen3VLParseDetections
-from .folder import Qwen3VLCaptionFolder
-from .folder_pieces import Qwen3VLFolderImages
-from .folder_review import Qwen3VLCaptionReview
-from .folder_saving import Qwen3VLSaveCaptions
-from .ground import Qwen3VLDetect, Qwen3VLPoint
-from .ground_3d import Qwen3VLDetect3D
-from .load import Qwen3VLLoader, Qwen3VLLora, Qwen3VLUnload
-from .options import Qwen3VLOptions
+from .detection.detect import Qwen3VLDetect, Qwen3VLPoint
+from .detection.detect_3d import Qwen3VLDetect3D
+from .detection.parse import Qwen3VLBoxesToText, Qwen3VLDrawDetections, Qwen3VLParseDetections
+from .folders.caption_folder import Qwen3VLCaptionFolder
+from .folders.caption_review import Qwen3VLCaptionReview
+from .folders.folder_images import Qwen3VLFolderImages
+from .folders.save_captions import Qwen3VLSaveCaptions
+from .models.loader import Qwen3VLLoader, Qwen3VLLora, Qwen3VLUnload
+from .models.options import Qwen3VLOptions
 
 NODES: list[type[io.ComfyNode]] = [
     Qwen3VLLoader,

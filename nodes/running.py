@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from comfy_api.latest import io
 
-from ..loaders import comfy_bridge
 from ..loaders.engine.protocol import OnProgress, Outcome
-from ..loaders.local import LocalModel
-from ..utils.chat import Progress, Reply, Request
+from ..loaders.host import comfyui
+from ..loaders.local_model import LocalModel
+from ..utils.chat.messages import Progress, Reply, Request
 from ..utils.errors import GenerationError, Qwen3VLError
 
 if TYPE_CHECKING:
@@ -66,12 +66,12 @@ def watch(total: int, node_id: str | None, show: Show | None = None) -> OnProgre
 
     `show` gives the text and the picture for the node, where the usual text will not do.
     """
-    bar = comfy_bridge.ProgressBar(total, node_id)
+    bar = comfyui.ProgressBar(total, node_id)
     shown_at, shown_finished = 0.0, -1
 
     def on_progress(progress: Progress) -> None:
         nonlocal shown_at, shown_finished
-        comfy_bridge.check_interrupt()
+        comfyui.check_interrupt()
         now = time.monotonic()
         if now - shown_at >= SHOW_EVERY_SECONDS:
             shown_at, shown_finished = now, progress.finished

@@ -5,19 +5,19 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from qwen3vl_nodes.utils.allowed_folders import Folder, Root
-from qwen3vl_nodes.utils.caption_decision_files import SKIP
-from qwen3vl_nodes.utils.caption_jobs import Done
-from qwen3vl_nodes.utils.caption_journal_files import Journal
-from qwen3vl_nodes.utils.caption_run_files import CaptionRun
-from qwen3vl_nodes.utils.caption_slots import Recipe
-from qwen3vl_nodes.utils.caption_store_files import FORMATS
-from qwen3vl_nodes.utils.caption_text import Wording
-from qwen3vl_nodes.utils.digests import digest
+from qwen3vl_nodes.utils.captions.journal import Journal
+from qwen3vl_nodes.utils.captions.ledger import Ledger
+from qwen3vl_nodes.utils.captions.policy import SKIP
+from qwen3vl_nodes.utils.captions.recipe import Recipe
+from qwen3vl_nodes.utils.captions.sidecars import FORMATS
+from qwen3vl_nodes.utils.captions.wording import Wording
+from qwen3vl_nodes.utils.dataset.jobs import Done
+from qwen3vl_nodes.utils.dataset.run import CaptionRun
 from qwen3vl_nodes.utils.errors import InputError
-from qwen3vl_nodes.utils.ledger import Ledger
-from qwen3vl_nodes.utils.picture_files import FileFacts, file_stamp
-from qwen3vl_nodes.utils.picture_list_files import PictureChoice, list_pictures
+from qwen3vl_nodes.utils.files.allowed_folders import Folder, Root
+from qwen3vl_nodes.utils.files.fingerprint import digest
+from qwen3vl_nodes.utils.files.listing import PictureChoice, list_pictures
+from qwen3vl_nodes.utils.files.picture_reader import FileFacts, file_stamp
 
 # A caption, or what makes one of a picture's name.
 Text = str | Callable[[str], object]

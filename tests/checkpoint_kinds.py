@@ -58,7 +58,7 @@ def write_moe(folder: Path) -> Path:
     config.save_pretrained(folder)
     processor.save_pretrained(folder)
     generator = torch.Generator().manual_seed(0)
-    from qwen3vl_nodes.loaders.architecture import read_architecture
+    from qwen3vl_nodes.loaders.checkpoint.architecture import read_architecture
 
     stored = json.loads((folder / "config.json").read_text())
     shapes = read_architecture(stored, "config.json").tensors()

@@ -1,6 +1,6 @@
 """Requests for engine tests: greedy and short unless told otherwise."""
 
-from qwen3vl_nodes.utils.chat import GenerationOptions, Message, Request
+from qwen3vl_nodes.utils.chat.messages import GenerationOptions, Message, Request
 
 
 def ask(*parts, seed=0, number_pictures=False, **options):

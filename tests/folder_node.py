@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from node_running import run_node
 from PIL import Image
-from qwen3vl_nodes.nodes.folder import Qwen3VLCaptionFolder
+from qwen3vl_nodes.nodes.folders.caption_folder import Qwen3VLCaptionFolder
 from scripted_model import ScriptedModel
 
 FOLDER = {

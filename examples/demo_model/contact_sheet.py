@@ -47,17 +47,19 @@ def main() -> None:
     from qwen3vl_pack import load_pack
 
     load_pack()
-    from qwen3vl_nodes.loaders import catalog
-    from qwen3vl_nodes.loaders.local import LocalModel
+    from qwen3vl_nodes.loaders.hub import catalog
+    from qwen3vl_nodes.loaders.local_model import LocalModel
     from qwen3vl_nodes.loaders.settings import LoadSettings
-    from qwen3vl_nodes.utils import chat
-    from qwen3vl_nodes.utils.drawing import draw_detections
+    from qwen3vl_nodes.utils.chat import messages
+    from qwen3vl_nodes.utils.drawing.annotate import draw_detections
     from qwen3vl_nodes.utils.parsing.detections import parse_detections
 
-    options = chat.GenerationOptions(temperature=0.0, presence_penalty=0.0, max_new_tokens=400)
+    options = messages.GenerationOptions(temperature=0.0, presence_penalty=0.0, max_new_tokens=400)
     cells = unseen()
     asked = [
-        chat.Request((chat.Message("user", (chat.Picture(np.asarray(p)), words)),), options)
+        messages.Request(
+            (messages.Message("user", (messages.Picture(np.asarray(p)), words)),), options
+        )
         for p, *questions in cells
         for words in questions
     ]
@@ -70,7 +72,7 @@ def main() -> None:
     rows = -(-len(cells) // COLUMNS)
     sheet = Image.new("RGB", (COLUMNS * CELL_WH[0], rows * (CELL_WH[1] + ROOM)), "white")
     for number, (picture, *_) in enumerate(cells):
-        shown = chat.Picture(np.asarray(picture))
+        shown = messages.Picture(np.asarray(picture))
         found = parse_detections(answers[2 * number + 1], *picture.size)
         drawn = Image.fromarray(draw_detections(shown, found).pixels)
         corner = (number % COLUMNS * CELL_WH[0], number // COLUMNS * (CELL_WH[1] + ROOM))

@@ -8,24 +8,24 @@ from typing import Any
 
 import torch
 
-from ...utils.chat import Request
+from ...utils.chat.messages import Request
+from ...utils.chat.sampling import resolve
 from ...utils.errors import GenerationError
-from ...utils.sampling import resolve
-from ..out_of_memory import is_out_of_memory
-from .current_device import on_device
-from .fusion import pick_ops
-from .jobs import Intake, Job
-from .memory import Pages, free_bytes_of
-from .meter import Meter, ignore_progress
-from .pool import PAGE_TOKENS
-from .prepare import Prepared, Preparer
-from .prompt import PromptEncoder
+from ..host.out_of_memory import is_out_of_memory
+from .model.layers import supports
 from .protocol import OnProgress, Outcome
 from .reference import end_token_ids
-from .replies import Draft
-from .run import Limits, Run
-from .step import Stepper
-from .weights import supports
+from .request.draft import Draft
+from .request.encoding import Prepared, Preparer
+from .request.intake import Intake, Job
+from .request.prompt import PromptEncoder
+from .scheduler.current_device import on_device
+from .scheduler.engine_run import Limits, Run
+from .scheduler.fusion import pick_ops
+from .scheduler.meter import Meter, ignore_progress
+from .scheduler.pages import Pages, free_bytes_of
+from .scheduler.stepper import Stepper
+from .state.pool import PAGE_TOKENS
 
 SLOTS = 64
 # KV memory kept from run to run, for the next question about the same picture.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
-from ...utils.chat import Progress, Reply, Request
+from ...utils.chat.messages import Progress, Reply, Request
 from ...utils.errors import Qwen3VLError
 
 # Called at every step of a generation, in the caller's thread. Whatever it raises ends the

@@ -13,16 +13,16 @@ from typing import Any
 
 import torch
 
-from ...utils.chat import Request
+from ...utils.chat.messages import Request
+from ...utils.chat.sampling import Sampling, resolve
 from ...utils.errors import Qwen3VLError
-from ...utils.sampling import Sampling, resolve
-from ..out_of_memory import is_out_of_memory
-from .meter import Meter, ignore_progress
-from .prompt import Prompt, PromptEncoder
+from ..host.out_of_memory import is_out_of_memory
 from .protocol import OnProgress, Outcome
-from .replies import Draft, too_large
-from .sampling import SamplingRows, choose_tokens
-from .worker import Steps
+from .request.draft import Draft, too_large
+from .request.prompt import Prompt, PromptEncoder
+from .scheduler.meter import Meter, ignore_progress
+from .scheduler.worker import Steps
+from .state.sampler import SamplingRows, choose_tokens
 
 BATCH_SIZE = 8
 

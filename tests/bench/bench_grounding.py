@@ -83,7 +83,7 @@ def forms(picture: Image.Image) -> dict[str, Form]:
 
 def _seen_wh(picture: Image.Image) -> tuple[int, int]:
     """The size that the model sees; small pictures are enlarged by the checkpoint's own setting."""
-    from qwen3vl_nodes.utils.images import fit_size_wh
+    from qwen3vl_nodes.utils.images.tensors import fit_size_wh
 
     file = ROOT / "examples" / "demo_model" / "qwen3-vl-demo" / "preprocessor_config.json"
     limits = json.loads(file.read_text(encoding="utf-8"))["size"]
@@ -123,14 +123,15 @@ class Asker:
 
     def __init__(self, sampling: str, together: bool):
         from node_running import LOADER, run_node
-        from qwen3vl_nodes.nodes import ground, load
-        from qwen3vl_nodes.utils import chat
+        from qwen3vl_nodes.nodes.detection import detect
+        from qwen3vl_nodes.nodes.models import loader
+        from qwen3vl_nodes.utils.chat import messages
 
-        self._run, self._ground, self._together = run_node, ground, together
-        greedy = chat.GenerationOptions(temperature=0, presence_penalty=0, max_new_tokens=400)
-        self._options = greedy if sampling == "greedy" else chat.GenerationOptions()
-        self._model = run_node(load.Qwen3VLLoader, model="Qwen3-VL-Demo", **LOADER)[0]
-        self._empty = chat.Reply("[]", "", "end", 0, 0, 0.0, 0.0)
+        self._run, self._detect, self._together = run_node, detect, together
+        greedy = messages.GenerationOptions(temperature=0, presence_penalty=0, max_new_tokens=400)
+        self._options = greedy if sampling == "greedy" else messages.GenerationOptions()
+        self._model = run_node(loader.Qwen3VLLoader, model="Qwen3-VL-Demo", **LOADER)[0]
+        self._empty = messages.Reply("[]", "", "end", 0, 0, 0.0, 0.0)
 
     def __call__(self, asked: list[tuple[Form, str]]) -> list[tuple[list, list]]:
         """(boxes, points) of every (form, find)."""
@@ -146,12 +147,12 @@ class Asker:
             "options": replace(self._options, max_pixels=form.max_pixels),
         }  # fmt: skip
         boxes_only = {
-            "find_by": self._ground.CATEGORIES, "attributes": "", "max_count": 0,
+            "find_by": self._detect.CATEGORIES, "attributes": "", "max_count": 0,
             "look_again": "off",
         }  # fmt: skip
         return (
-            lambda: self._run(self._ground.Qwen3VLDetect, **shared, **boxes_only),
-            lambda: self._run(self._ground.Qwen3VLPoint, **shared),
+            lambda: self._run(self._detect.Qwen3VLDetect, **shared, **boxes_only),
+            lambda: self._run(self._detect.Qwen3VLPoint, **shared),
         )
 
     def _answered_together(self, runs: list[Callable]) -> list[list]:
@@ -162,16 +163,16 @@ class Asker:
             heard.append(requests)
             return [self._empty] * len(requests)
 
-        with mock.patch.object(self._ground, "answer_all", hear):
+        with mock.patch.object(self._detect, "answer_all", hear):
             for run in runs:
                 run()
         requests = [request for requests in heard for request in requests]
-        replies = iter(self._ground.answer_all(self._model, requests, None))
+        replies = iter(self._detect.answer_all(self._model, requests, None))
 
         def reply(model: object, requests: list, node_id: str | None) -> list:
             return [next(replies) for _ in requests]
 
-        with mock.patch.object(self._ground, "answer_all", reply):
+        with mock.patch.object(self._detect, "answer_all", reply):
             return [run()[1] for run in runs]
 
 

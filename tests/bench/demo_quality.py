@@ -49,17 +49,17 @@ class ThroughEngine:
         from qwen3vl_pack import load_pack
 
         load_pack()
-        from qwen3vl_nodes.loaders import catalog
-        from qwen3vl_nodes.loaders.local import LocalModel
+        from qwen3vl_nodes.loaders.hub import catalog
+        from qwen3vl_nodes.loaders.local_model import LocalModel
         from qwen3vl_nodes.loaders.settings import LoadSettings
-        from qwen3vl_nodes.utils.chat import GenerationOptions
+        from qwen3vl_nodes.utils.chat.messages import GenerationOptions
 
         self.options = GenerationOptions(**options)
         self.model = LocalModel(LoadSettings(model=catalog.DEMO_NAME, device=device))
 
     def request(self, question: Question, seed: int):
-        from qwen3vl_nodes.utils import chat
-        from qwen3vl_nodes.utils.tasks import task
+        from qwen3vl_nodes.utils.chat import messages as chat
+        from qwen3vl_nodes.utils.chat.tasks import task
 
         shown = [chat.Picture(np.asarray(p)) for p in question.pictures]
         if question.clip:
@@ -107,7 +107,9 @@ class ThroughNodes(ThroughEngine):
     def _answer(self, seed: int, question: Question) -> tuple[str, bool]:
         import torch
         from node_running import run_node
-        from qwen3vl_nodes.nodes import ask, asking, ground, grounding
+        from qwen3vl_nodes.nodes import detection_running, request_building
+        from qwen3vl_nodes.nodes.detection import detect
+        from qwen3vl_nodes.nodes.request_building import ask
 
         if question.clip or question.system or len({p.size for p in question.pictures}) > 1:
             return super().answer([question])[0]
@@ -122,22 +124,25 @@ class ThroughNodes(ThroughEngine):
                 preset="Short caption",
                 instructions="",
                 system_prompt="",
-                batch=asking.EACH,
+                batch=request_building.EACH,
             )
         elif question.node == "detect":
             output = run_node(
-                ground.Qwen3VLDetect,
+                detect.Qwen3VLDetect,
                 **shared,
                 find=question.find,
-                find_by=ground.CATEGORIES,
+                find_by=detect.CATEGORIES,
                 attributes="",
                 max_count=0,
                 look_again="off",
-                unreadable=grounding.LEAVE_EMPTY,
+                unreadable=detection_running.LEAVE_EMPTY,
             )
         elif question.node == "point":
             output = run_node(
-                ground.Qwen3VLPoint, **shared, find=question.find, unreadable=grounding.LEAVE_EMPTY
+                detect.Qwen3VLPoint,
+                **shared,
+                find=question.find,
+                unreadable=detection_running.LEAVE_EMPTY,
             )
         else:
             output = run_node(
@@ -145,7 +150,7 @@ class ThroughNodes(ThroughEngine):
                 **shared,
                 question=question.words,
                 system_prompt="",
-                batch=asking.TOGETHER,
+                batch=request_building.TOGETHER,
             )
         return output.result[0][0], "cut" not in str(output.result[-1])
 

@@ -30,9 +30,9 @@ load_pack()
 
 # ruff: noqa: E402 - the pack has no name before it is loaded
 from qwen3vl_nodes.loaders.engine.fast import FastEngine
-from qwen3vl_nodes.loaders.engine.prompt import PromptEncoder
 from qwen3vl_nodes.loaders.engine.reference import left_padded
-from qwen3vl_nodes.utils.chat import GenerationOptions, Message, Picture, Request
+from qwen3vl_nodes.loaders.engine.request.prompt import PromptEncoder
+from qwen3vl_nodes.utils.chat.messages import GenerationOptions, Message, Picture, Request
 from shapes import decoded, limit_seconds, make, write_pictures
 
 QUESTION = "Describe this picture in detail."

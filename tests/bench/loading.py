@@ -31,14 +31,16 @@ from tiny_checkpoint import build_processor  # noqa: E402
 load_pack()
 
 from engine_requests import ask  # noqa: E402
-from qwen3vl_nodes.loaders import catalog, local, torch_memory  # noqa: E402
-from qwen3vl_nodes.loaders import host as hosts  # noqa: E402
-from qwen3vl_nodes.loaders.architecture import read_architecture  # noqa: E402
-from qwen3vl_nodes.loaders.cache import MODEL_CACHE  # noqa: E402
-from qwen3vl_nodes.loaders.choices import table  # noqa: E402
-from qwen3vl_nodes.loaders.machine import this_machine  # noqa: E402
+from qwen3vl_nodes.loaders import local_model  # noqa: E402
+from qwen3vl_nodes.loaders.checkpoint.architecture import read_architecture  # noqa: E402
+from qwen3vl_nodes.loaders.host import port as hosts  # noqa: E402
+from qwen3vl_nodes.loaders.host import torch_only  # noqa: E402
+from qwen3vl_nodes.loaders.hub import catalog  # noqa: E402
+from qwen3vl_nodes.loaders.model_cache import MODEL_CACHE  # noqa: E402
+from qwen3vl_nodes.loaders.plan.capability import table  # noqa: E402
+from qwen3vl_nodes.loaders.plan.hardware import this_machine  # noqa: E402
 from qwen3vl_nodes.loaders.settings import PARK, LoadSettings  # noqa: E402
-from qwen3vl_nodes.utils.chat import Picture  # noqa: E402
+from qwen3vl_nodes.utils.chat.messages import Picture  # noqa: E402
 
 GB = 1e9
 SHARD_BYTES = 5_000_000_000
@@ -226,7 +228,7 @@ def settings(folder: Path, **more) -> LoadSettings:
     return LoadSettings(str(folder), **more)
 
 
-def answer(handle: local.LocalModel) -> list[str]:
+def answer(handle: local_model.LocalModel) -> list[str]:
     """The eight tokens about a picture of noise, and the eight without one.
 
     Their numbers, because the small tokenizer has no text for most of them.
@@ -252,7 +254,7 @@ def measure_speed(folder: Path, size: int) -> None:
             forget_cache(folder)
             disk = max(disk, disk_gb_s(folder, THREADS))
             forget_cache(folder)
-        handle = local.LocalModel(settings(folder))
+        handle = local_model.LocalModel(settings(folder))
         with Watch() as watch:
             started = time.perf_counter()
             with handle.open():
@@ -269,7 +271,7 @@ def measure_speed(folder: Path, size: int) -> None:
 
 
 def measure_cycles(folder: Path, count: int = 50) -> None:
-    handle = local.LocalModel(settings(folder))
+    handle = local_model.LocalModel(settings(folder))
     for _ in range(2):  # contexts and pools that stay for good
         with handle.open():
             pass
@@ -288,16 +290,16 @@ def measure_cycles(folder: Path, count: int = 50) -> None:
 
 def measure_two(first: Path, second: Path) -> None:
     """A ballast leaves room for the larger model and a run, not for both."""
-    models = [local.LocalModel(settings(folder)) for folder in (first, second)]
+    models = [local_model.LocalModel(settings(folder)) for folder in (first, second)]
     expected = [answer(model) for model in models]
     MODEL_CACHE.clear()
-    device = torch_memory.default_device()
-    needed = [local.prepare(model.settings).estimate.total_bytes for model in models]
+    device = torch_only.default_device()
+    needed = [local_model.prepare(model.settings).estimate.total_bytes for model in models]
     ballast = None
     if device.type == "cuda":
         keep = int(max(needed) * 1.1)
         ballast = torch.empty(
-            max(0, torch_memory.free_bytes(device) - keep), dtype=torch.uint8, device=device
+            max(0, torch_only.free_bytes(device) - keep), dtype=torch.uint8, device=device
         )
     for turn in range(3):
         for number, model in enumerate(models):
@@ -310,12 +312,12 @@ def measure_two(first: Path, second: Path) -> None:
 
 
 def measure_parking(folder: Path, size: int) -> None:
-    handle = local.LocalModel(settings(folder, keep=PARK))
+    handle = local_model.LocalModel(settings(folder, keep=PARK))
     expected = answer(handle)
-    device = torch_memory.default_device()
+    device = torch_only.default_device()
     for _ in range(2):
         started = time.perf_counter()
-        torch_memory.make_room(1 << 50, device)
+        torch_only.make_room(1 << 50, device)
         parked = time.perf_counter() - started
         started = time.perf_counter()
         with handle.open():
@@ -327,9 +329,9 @@ def measure_parking(folder: Path, size: int) -> None:
     handle.unload()
 
 
-def use_torch_memory() -> None:
+def use_torch_only() -> None:
     """No ComfyUI, and a folder's path is its name."""
-    hosts.host = local.host = lambda: torch_memory
+    hosts.host = local_model.host = lambda: torch_only
     catalog.folder_of = Path
 
 
@@ -341,8 +343,8 @@ def main() -> None:
     reader.add_argument("--speed", nargs="*", help="models whose loading is timed; all of them")
     reader.add_argument("--cycles", type=int, default=50)
     chosen = reader.parse_args()
-    use_torch_memory()
-    print(table(this_machine(), torch_memory.default_device()))
+    use_torch_only()
+    print(table(this_machine(), torch_only.default_device()))
     kept: list[tuple[Path, int]] = []
     large = [name for name in chosen.models if name not in KEPT]
     for name in [name for name in chosen.models if name in KEPT]:

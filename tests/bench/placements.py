@@ -19,11 +19,11 @@ from pathlib import Path
 
 import loading  # first: it makes the pack importable
 import torch
-from qwen3vl_nodes.loaders import torch_memory
-from qwen3vl_nodes.loaders.cache import MODEL_CACHE
-from qwen3vl_nodes.loaders.choices import table
-from qwen3vl_nodes.loaders.local import LocalModel
-from qwen3vl_nodes.loaders.machine import this_machine
+from qwen3vl_nodes.loaders.host import torch_only
+from qwen3vl_nodes.loaders.local_model import LocalModel
+from qwen3vl_nodes.loaders.model_cache import MODEL_CACHE
+from qwen3vl_nodes.loaders.plan.capability import table
+from qwen3vl_nodes.loaders.plan.hardware import this_machine
 from qwen3vl_nodes.loaders.settings import ALL_GPUS, GPU_AND_RAM, LoadSettings
 from qwen3vl_nodes.utils.errors import Qwen3VLError
 
@@ -72,8 +72,8 @@ def main() -> None:
     reader.add_argument("--folder", type=Path, default=Path("/tmp/qwen3vl-bench"))  # noqa: S108
     reader.add_argument("--model", default="2B", choices=("tiny", "2B", "8B"))
     chosen = reader.parse_args()
-    loading.use_torch_memory()
-    print(table(this_machine(), torch_memory.default_device()))
+    loading.use_torch_only()
+    print(table(this_machine(), torch_only.default_device()))
     folder = chosen.folder / chosen.model
     shutil.rmtree(folder, ignore_errors=True)
     size = loading.write_checkpoint(folder, chosen.model, None)

@@ -16,13 +16,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import torch
 from engine import Fast, Generate, requests
-from qwen3vl_nodes.loaders.engine.attention import flash
-from qwen3vl_nodes.loaders.engine.fusion import pick_ops
-from qwen3vl_nodes.loaders.engine.prepare import Preparer
-from qwen3vl_nodes.loaders.engine.prompt import PromptEncoder
-from qwen3vl_nodes.loaders.engine.sampling import SamplingRows, choose_tokens
-from qwen3vl_nodes.loaders.engine.vision import VisionTower
-from qwen3vl_nodes.utils.sampling import Sampling
+from qwen3vl_nodes.loaders.engine.model.attention import flash
+from qwen3vl_nodes.loaders.engine.model.vision_tower import VisionTower
+from qwen3vl_nodes.loaders.engine.request.encoding import Preparer
+from qwen3vl_nodes.loaders.engine.request.prompt import PromptEncoder
+from qwen3vl_nodes.loaders.engine.scheduler.fusion import pick_ops
+from qwen3vl_nodes.loaders.engine.state.sampler import SamplingRows, choose_tokens
+from qwen3vl_nodes.utils.chat.sampling import Sampling
 from shapes import make, write_pictures
 
 CUDA = torch.device("cuda")
@@ -144,8 +144,8 @@ def sampling() -> None:
 
 def matvec() -> None:
     """The matrix-vector kernels against cuBLAS, in TB/s of the matrix read."""
-    from qwen3vl_nodes.loaders.engine.matvec import gated_matvec
-    from qwen3vl_nodes.loaders.engine.matvec import matvec as product
+    from qwen3vl_nodes.loaders.engine.kernels.matvec import gated_matvec
+    from qwen3vl_nodes.loaders.engine.kernels.matvec import matvec as product
 
     blocks = [(2, 1024, 4), (4, 512, 4), (4, 1024, 4), (8, 512, 4), (16, 256, 4), (4, 2048, 8),
               (8, 1024, 8), (1, 2048, 4), (2, 2048, 4), (16, 512, 8), (2, 512, 2)]  # fmt: skip

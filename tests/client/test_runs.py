@@ -381,6 +381,6 @@ def test_a_report_that_cannot_be_written_is_said(call, folder, tmp_path):
 
 
 def test_the_client_knows_the_formats_of_the_node():
-    from qwen3vl_nodes.utils.picture_list_files import SUFFIXES
+    from qwen3vl_nodes.utils.files.listing import SUFFIXES
 
     assert PICTURE_ENDINGS == SUFFIXES

@@ -11,7 +11,7 @@ import pytest
 from caption_client import progress
 from caption_client.command_line import options
 from caption_client.ledger import Line, read_ledger
-from qwen3vl_nodes.utils.tasks import tasks_in
+from qwen3vl_nodes.utils.chat.tasks import tasks_in
 from qwen3vl_pack import ROOT
 
 CLIENT = ROOT / "examples" / "caption_folder.py"

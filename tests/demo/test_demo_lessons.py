@@ -15,8 +15,8 @@ import scores
 import tokens
 import wordings
 from checkpoint_files import CHECKPOINT, IMAGE_PIXELS
+from qwen3vl_nodes.utils.chat.tasks import tasks_in
 from qwen3vl_nodes.utils.parsing.detections import parse_detections
-from qwen3vl_nodes.utils.tasks import tasks_in
 
 SIZES = {"pages": (448, 480), "clips": (160, 128)}
 

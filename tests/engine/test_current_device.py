@@ -5,8 +5,9 @@ from contextlib import contextmanager
 import pytest
 import torch
 from fast_kit import ask, check, engine, picture
-from qwen3vl_nodes.loaders.engine import current_device, fast
-from qwen3vl_nodes.loaders.engine.current_device import on_device
+from qwen3vl_nodes.loaders.engine import fast
+from qwen3vl_nodes.loaders.engine.scheduler import current_device
+from qwen3vl_nodes.loaders.engine.scheduler.current_device import on_device
 
 SECOND = torch.device("cuda", 1)
 

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 from fast_kit import DEVICE, answers, ask, check, clip, engine, picture, stock, tiny
-from qwen3vl_nodes.loaders.engine import run as run_module
-from qwen3vl_nodes.loaders.engine.board import Board
 from qwen3vl_nodes.loaders.engine.fast import FastEngine
-from qwen3vl_nodes.loaders.engine.step import Stepper
-from qwen3vl_nodes.loaders.engine.vision import VisionTower
-from qwen3vl_nodes.utils.chat import Message
+from qwen3vl_nodes.loaders.engine.model.vision_tower import VisionTower
+from qwen3vl_nodes.loaders.engine.scheduler import engine_run as run_module
+from qwen3vl_nodes.loaders.engine.scheduler.board import Board
+from qwen3vl_nodes.loaders.engine.scheduler.stepper import Stepper
+from qwen3vl_nodes.utils.chat.messages import Message
 from qwen3vl_nodes.utils.errors import GenerationError, InputError
 
 REQUESTS = [ask(picture(64, 96, i), "what?" * (1 + i % 4), tokens=12 + 3 * i) for i in range(6)]

@@ -11,20 +11,21 @@ import numpy as np
 import pytest
 import torch
 from fast_kit import DEVICE, ask, check, clip, engine, picture, tiny
-from qwen3vl_nodes.loaders.engine import fusion, weights
-from qwen3vl_nodes.loaders.engine.attention import as_tensor
-from qwen3vl_nodes.loaders.engine.fusion import pick_ops
-from qwen3vl_nodes.loaders.engine.graphs import StepGraphs
-from qwen3vl_nodes.loaders.engine.meter import look_away_seconds
-from qwen3vl_nodes.loaders.engine.ops import DecodeView, TorchOps
-from qwen3vl_nodes.loaders.engine.pool import PagePool
-from qwen3vl_nodes.loaders.engine.prefix import PrefixCache, common
-from qwen3vl_nodes.loaders.engine.prepare import Preparer
-from qwen3vl_nodes.loaders.engine.prompt import PromptEncoder
-from qwen3vl_nodes.loaders.engine.rows import Rows
-from qwen3vl_nodes.loaders.engine.text import TextModel
-from qwen3vl_nodes.loaders.engine.vision import VisionTower
-from qwen3vl_nodes.utils.sampling import Sampling
+from qwen3vl_nodes.loaders.engine.model import layers
+from qwen3vl_nodes.loaders.engine.model.attention import as_tensor
+from qwen3vl_nodes.loaders.engine.model.text_tower import TextModel
+from qwen3vl_nodes.loaders.engine.model.torch_ops import DecodeView, TorchOps
+from qwen3vl_nodes.loaders.engine.model.vision_tower import VisionTower
+from qwen3vl_nodes.loaders.engine.request.encoding import Preparer
+from qwen3vl_nodes.loaders.engine.request.prompt import PromptEncoder
+from qwen3vl_nodes.loaders.engine.scheduler import fusion
+from qwen3vl_nodes.loaders.engine.scheduler.fusion import pick_ops
+from qwen3vl_nodes.loaders.engine.scheduler.graphs import StepGraphs
+from qwen3vl_nodes.loaders.engine.scheduler.meter import look_away_seconds
+from qwen3vl_nodes.loaders.engine.state.pool import PagePool
+from qwen3vl_nodes.loaders.engine.state.prefix import PrefixCache, common
+from qwen3vl_nodes.loaders.engine.state.rows import Rows
+from qwen3vl_nodes.utils.chat.sampling import Sampling
 from torch import nn
 
 REQUESTS = [
@@ -93,7 +94,7 @@ def test_many_pictures_are_read_in_several_passes(monkeypatch):
     tower = VisionTower(model.model.visual, tiny().processor.image_processor, TorchOps())
     at_once = tower(prepared.visuals)
     for name in ("PASS_PATCHES", "PASS_PATCHES_CPU"):
-        monkeypatch.setattr(f"qwen3vl_nodes.loaders.engine.vision.{name}", 50)
+        monkeypatch.setattr(f"qwen3vl_nodes.loaders.engine.model.vision_tower.{name}", 50)
     for one, other in zip(tower(prepared.visuals), at_once, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
 
@@ -182,20 +183,20 @@ def test_joined_weights_stay_the_modules_own():
     torch.manual_seed(0)
     parts = [nn.Linear(6, n, bias=False) for n in (4, 2, 2)]
     before = [part.weight.detach().clone() for part in parts]
-    (whole,) = weights._matrix(parts, join=True)
+    (whole,) = layers._matrix(parts, join=True)
     assert torch.equal(whole, torch.cat(before))
-    again = weights._matrix(parts, join=True)[0]
+    again = layers._matrix(parts, join=True)[0]
     assert again.data_ptr() == whole.data_ptr() == parts[0].weight.data_ptr()
     parts[1].weight.data = parts[1].weight.data.clone()  # as a move of the module does
-    rejoined = weights._matrix(parts, join=True)[0]
+    rejoined = layers._matrix(parts, join=True)[0]
     assert torch.equal(rejoined, torch.cat(before))
     assert rejoined.data_ptr() == parts[0].weight.data_ptr()
-    assert len(weights._matrix(parts, join=False)) == 3
+    assert len(layers._matrix(parts, join=False)) == 3
 
 
 def test_addresses_stand_for_memory_that_is_only_promised(monkeypatch):
     pytest.importorskip("triton")
-    from qwen3vl_nodes.loaders.engine import launch as module
+    from qwen3vl_nodes.loaders.engine.kernels import launch as module
 
     taken = []
 
@@ -259,7 +260,7 @@ def test_fused_under_the_allocator_that_comfyui_sets():
 @torch.inference_mode()
 def check_kernels(device: torch.device, dtype: torch.dtype) -> None:
     """Each Triton kernel against plain PyTorch, on odd sizes too."""
-    from qwen3vl_nodes.loaders.engine.triton_ops import TritonOps
+    from qwen3vl_nodes.loaders.engine.kernels.triton_ops import TritonOps
 
     def random(*shape, grow=1.0):
         return (torch.randn(*shape) * grow).to(device, dtype)
@@ -342,7 +343,7 @@ def check_ends(plain, fused, random, same):
 
 
 def check_attention(plain, fused, random, same, large):
-    from qwen3vl_nodes.loaders.engine import paged_attention
+    from qwen3vl_nodes.loaders.engine.kernels import paged_attention
 
     wide = (32, 8, 128, 64) if large else (8, 1, 16, 32)
     if not large:

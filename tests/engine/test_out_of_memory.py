@@ -3,7 +3,7 @@
 import torch
 from fast_kit import ask, tiny
 from qwen3vl_nodes.loaders.engine.reference import ReferenceEngine
-from qwen3vl_nodes.loaders.out_of_memory import is_out_of_memory
+from qwen3vl_nodes.loaders.host.out_of_memory import is_out_of_memory
 from qwen3vl_nodes.utils.errors import GenerationError
 
 

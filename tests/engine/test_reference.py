@@ -6,11 +6,11 @@ import pytest
 import torch
 from engine_requests import ask
 from qwen3vl_nodes.loaders.engine import reference
-from qwen3vl_nodes.loaders.engine.prompt import PromptEncoder, sized_visuals
 from qwen3vl_nodes.loaders.engine.reference import ReferenceEngine
-from qwen3vl_nodes.utils.chat import GenerationOptions, Message, Picture, Reply, Request
+from qwen3vl_nodes.loaders.engine.request.prompt import PromptEncoder, sized_visuals
+from qwen3vl_nodes.utils.chat.messages import GenerationOptions, Message, Picture, Reply, Request
 from qwen3vl_nodes.utils.errors import GenerationError, InputError
-from qwen3vl_nodes.utils.parsing.thinking import split_thinking
+from qwen3vl_nodes.utils.text.thinking import split_thinking
 from tiny_checkpoint import build_model, build_processor
 
 
@@ -261,7 +261,7 @@ def test_chat_turns_keep_their_order(processor, pictures):
         Message("assistant", ("a cat",)),
         Message("user", ("sure?",)),
     )
-    from qwen3vl_nodes.loaders.engine.prompt import render
+    from qwen3vl_nodes.loaders.engine.request.prompt import render
 
     rendered = render(Request(turns), processor)
     places = [rendered.index(t) for t in ("be short", "<|image_pad|>", "what?", "a cat", "sure?")]

@@ -2,13 +2,13 @@
 
 import pytest
 import torch
-from qwen3vl_nodes.loaders.engine.sampling import (
+from qwen3vl_nodes.loaders.engine.state.sampler import (
     SamplingRows,
     choose_tokens,
     fold_seed,
     gumbel,
 )
-from qwen3vl_nodes.utils.sampling import Sampling
+from qwen3vl_nodes.utils.chat.sampling import Sampling
 
 
 def settings(temperature=1.0, top_p=1.0, top_k=100, repetition=1.0, presence=0.0):

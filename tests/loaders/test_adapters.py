@@ -7,15 +7,17 @@ import pytest
 import torch
 from checkpoint_kinds import edit_json, logits, write_adapter
 from engine_requests import ask
-from qwen3vl_nodes.loaders import catalog, local, torch_memory
-from qwen3vl_nodes.loaders import prepare as preparing
-from qwen3vl_nodes.loaders.adapters import apply, inspect_adapter, merge
-from qwen3vl_nodes.loaders.build import build
-from qwen3vl_nodes.loaders.capability import PLAIN, Plan
-from qwen3vl_nodes.loaders.checkpoint import inspect
-from qwen3vl_nodes.loaders.local import LocalModel
-from qwen3vl_nodes.loaders.machine import this_machine
+from qwen3vl_nodes.loaders import local_model
+from qwen3vl_nodes.loaders.checkpoint.inspection import inspect
+from qwen3vl_nodes.loaders.host import torch_only
+from qwen3vl_nodes.loaders.hub import catalog
+from qwen3vl_nodes.loaders.local_model import LocalModel
+from qwen3vl_nodes.loaders.plan import prepare as preparing
+from qwen3vl_nodes.loaders.plan.decision import PLAIN, Plan
+from qwen3vl_nodes.loaders.plan.hardware import this_machine
 from qwen3vl_nodes.loaders.settings import NATIVE, Adapter, LoadSettings
+from qwen3vl_nodes.loaders.weights.build import build
+from qwen3vl_nodes.loaders.weights.lora import apply, inspect_adapter, merge
 from qwen3vl_nodes.utils.errors import LoadError
 
 HAS_PEFT = importlib.util.find_spec("peft") is not None
@@ -56,9 +58,9 @@ def test_merged_by_hand(kind, adapter):
 @pytest.mark.filterwarnings("ignore")  # of peft
 def test_attached_reaches_the_answers(kind, adapter, monkeypatch):
     """The fast engine would read the weights inside of peft's layers, and leave the adapter out."""
-    monkeypatch.setattr(local, "host", lambda: torch_memory)
+    monkeypatch.setattr(local_model, "host", lambda: torch_only)
     monkeypatch.setattr(catalog, "folder_of", kind)
-    monkeypatch.setattr(catalog.comfy_bridge, "adapter_roots", lambda: [adapter.parent])
+    monkeypatch.setattr(catalog.comfyui, "adapter_roots", lambda: [adapter.parent])
     plain = LocalModel(LoadSettings("dense", device="cpu", dtype="fp32"))
     found = []
     for handle in (plain, *(plain.with_adapter(Adapter("style", 3.0, m)) for m in (True, False))):
@@ -88,7 +90,7 @@ def test_attached_is_merged(kind, adapter, tmp_path, strength):
 def test_attached_without_peft(kind, adapter, monkeypatch):
     """Known before weights load; merging does not need it."""
     monkeypatch.setattr(catalog, "folder_of", kind)
-    monkeypatch.setattr(catalog.comfy_bridge, "adapter_roots", lambda: [adapter.parent])
+    monkeypatch.setattr(catalog.comfyui, "adapter_roots", lambda: [adapter.parent])
     machine = dataclasses.replace(this_machine(), packages={"transformers": "5.0.0"})
     monkeypatch.setattr(preparing, "this_machine", lambda: machine)
     plain = LocalModel(LoadSettings("dense", device="cpu", dtype="fp32"))
@@ -162,9 +164,9 @@ def test_made_for_another_size(kind, adapter):
 
 
 def test_from_the_menu_to_the_weights(kind, adapter, monkeypatch):
-    monkeypatch.setattr(local, "host", lambda: torch_memory)
+    monkeypatch.setattr(local_model, "host", lambda: torch_only)
     monkeypatch.setattr(catalog, "folder_of", kind)
-    monkeypatch.setattr(catalog.comfy_bridge, "adapter_roots", lambda: [adapter.parent])
+    monkeypatch.setattr(catalog.comfyui, "adapter_roots", lambda: [adapter.parent])
     plain = LocalModel(LoadSettings("dense", device="cpu", dtype="fp32"))
     styled = plain.with_adapter(Adapter("style"))
     assert (

@@ -9,15 +9,17 @@ from typing import Any
 import pytest
 import torch
 from checkpoint_kinds import edit_weights
-from qwen3vl_nodes.loaders import build as building
-from qwen3vl_nodes.loaders import catalog, pieces, reading, teardown
-from qwen3vl_nodes.loaders.build import build
-from qwen3vl_nodes.loaders.capability import FP8, FROM_FP8, PLAIN, Plan
-from qwen3vl_nodes.loaders.checkpoint import CLASS_NAMES, inspect
-from qwen3vl_nodes.loaders.pieces import dequantize
-from qwen3vl_nodes.loaders.prepare import prepare
+from qwen3vl_nodes.loaders.checkpoint.inspection import CLASS_NAMES, inspect
+from qwen3vl_nodes.loaders.checkpoint.safetensors_header import StoredTensor
+from qwen3vl_nodes.loaders.host import teardown
+from qwen3vl_nodes.loaders.hub import catalog
+from qwen3vl_nodes.loaders.plan.decision import FP8, FROM_FP8, PLAIN, Plan
+from qwen3vl_nodes.loaders.plan.prepare import prepare
 from qwen3vl_nodes.loaders.settings import NATIVE, YARN, LoadSettings
-from qwen3vl_nodes.loaders.tensor_files import StoredTensor
+from qwen3vl_nodes.loaders.weights import build as building
+from qwen3vl_nodes.loaders.weights import chunks, reader
+from qwen3vl_nodes.loaders.weights.build import build
+from qwen3vl_nodes.loaders.weights.chunks import dequantize
 from qwen3vl_nodes.utils.errors import LoadError
 
 CPU = torch.device("cpu")
@@ -72,7 +74,7 @@ def test_tied_weights_are_one_tensor(kind):
 
 def test_small_pieces_make_the_same_whole(kind, monkeypatch):
     expected = built(kind("moe")).state_dict()
-    monkeypatch.setattr(pieces, "PIECE_BYTES", 1000)
+    monkeypatch.setattr(chunks, "PIECE_BYTES", 1000)
     found = built(kind("moe"), torch.float32).state_dict()
     assert all(torch.equal(found[name], expected[name]) for name in expected)
 
@@ -106,7 +108,7 @@ def test_fp8_becomes_plain(kind, name, small, monkeypatch):
     from safetensors.torch import load_file
 
     if small:  # cut between blocks, not inside one
-        monkeypatch.setattr(pieces, "PIECE_BYTES", 130 * 192)
+        monkeypatch.setattr(chunks, "PIECE_BYTES", 130 * 192)
     stored = load_file(kind(name) / "model.safetensors")
     module = built(kind(name), torch.bfloat16)
     checked = 0
@@ -326,13 +328,13 @@ def test_no_room_anywhere(kind, monkeypatch, placement, remedy):
 
 def test_reading_closes_its_files(kind, monkeypatch):
     opened = []
-    original = reading._Reader._file
+    original = reader._Reader._file
 
     def file(self, path):
         opened.append(original(self, path))
         return opened[-1]
 
-    monkeypatch.setattr(reading._Reader, "_file", file)
+    monkeypatch.setattr(reader._Reader, "_file", file)
     built(kind("sharded"))
     assert opened and all(handle.closed for handle in opened)
 
@@ -362,7 +364,7 @@ class AppleTensor:
 
 @pytest.mark.parametrize("name", ["BF16", "F64", "F8_E4M3"])
 def test_apples_gpu_gets_finished_numbers_one_thread_at_a_time(tmp_path, name):
-    stored_dtype = pieces.TORCH_DTYPES[name]
+    stored_dtype = chunks.TORCH_DTYPES[name]
     values = torch.randn(8, 64, 32).to(stored_dtype)
     path = tmp_path / "x"
     path.write_bytes(values.view(torch.uint8).numpy().tobytes())
@@ -371,8 +373,8 @@ def test_apples_gpu_gets_finished_numbers_one_thread_at_a_time(tmp_path, name):
     for number in range(8):
         stored = StoredTensor(path, name, (64, 32), number * size, size)
         target: Any = AppleTensor((64, 32), torch.bfloat16)
-        made.append(pieces.Piece(stored, stored.start, (64, 32), target))
-    reading.read_pieces(made)
+        made.append(chunks.Piece(stored, stored.start, (64, 32), target))
+    reader.read_pieces(made)
     for piece, expected in zip(made, values, strict=True):
         got: Any = piece.target
         assert torch.equal(got.got, expected.to(torch.bfloat16))

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 import torch
-from qwen3vl_nodes.loaders import machine as machine_module
-from qwen3vl_nodes.loaders.capability import FP8, FROM_FP8, PACKED, PLAIN, QUANTIZED, plan
-from qwen3vl_nodes.loaders.checkpoint import inspect
-from qwen3vl_nodes.loaders.choices import table, why_not_fp8
-from qwen3vl_nodes.loaders.machine import PACKAGES, Gpu, Machine, this_machine
+from qwen3vl_nodes.loaders.checkpoint.inspection import inspect
+from qwen3vl_nodes.loaders.checkpoint.single_file import FILE_FP8
+from qwen3vl_nodes.loaders.plan import hardware as machine_module
+from qwen3vl_nodes.loaders.plan.capability import table, why_not_fp8
+from qwen3vl_nodes.loaders.plan.decision import FP8, FROM_FP8, PACKED, PLAIN, QUANTIZED, plan
+from qwen3vl_nodes.loaders.plan.hardware import PACKAGES, Gpu, Machine, this_machine
 from qwen3vl_nodes.loaders.settings import LoadSettings
-from qwen3vl_nodes.loaders.single_file import FILE_FP8
 from qwen3vl_nodes.utils.errors import InputError, LoadError
 
 GIB = 1024**3

@@ -5,8 +5,8 @@ import time
 from pathlib import Path
 
 import pytest
-from qwen3vl_nodes.loaders import catalog
-from qwen3vl_nodes.loaders.catalog import MODELS, adapter_folders, local_folders
+from qwen3vl_nodes.loaders.hub import catalog
+from qwen3vl_nodes.loaders.hub.catalog import MODELS, adapter_folders, local_folders
 from qwen3vl_nodes.utils.errors import LoadError
 
 
@@ -67,9 +67,9 @@ def test_adapters(tmp_path):
 
 @pytest.fixture
 def roots(tmp_path, monkeypatch):
-    monkeypatch.setattr(catalog.comfy_bridge, "model_roots", lambda: [tmp_path / "LLM"])
-    monkeypatch.setattr(catalog.comfy_bridge, "adapter_roots", lambda: [tmp_path / "loras"])
-    monkeypatch.setattr(catalog.comfy_bridge, "download_folder", lambda: tmp_path / "LLM/Qwen-VL")
+    monkeypatch.setattr(catalog.comfyui, "model_roots", lambda: [tmp_path / "LLM"])
+    monkeypatch.setattr(catalog.comfyui, "adapter_roots", lambda: [tmp_path / "loras"])
+    monkeypatch.setattr(catalog.comfyui, "download_folder", lambda: tmp_path / "LLM/Qwen-VL")
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setenv("MODELSCOPE_CACHE", str(tmp_path / "scope"))
     monkeypatch.setattr(catalog, "_memory", catalog._Found(float("-inf"), (), ()))
@@ -124,8 +124,8 @@ def test_a_folder_that_may_not_be_looked_into_is_left_out(tmp_path, monkeypatch)
 
 def test_a_drive_that_is_locked_is_left_out_of_the_menu(tmp_path, monkeypatch):
     locked = OSError(22, "This drive is locked by BitLocker Drive Encryption", "E:")
-    monkeypatch.setattr(catalog.comfy_bridge, "_folders", lambda _kinds: [tmp_path])
-    assert catalog.comfy_bridge.model_roots() == catalog.comfy_bridge.adapter_roots() == [tmp_path]
+    monkeypatch.setattr(catalog.comfyui, "_folders", lambda _kinds: [tmp_path])
+    assert catalog.comfyui.model_roots() == catalog.comfyui.adapter_roots() == [tmp_path]
 
     is_dir_before = Path.is_dir
 
@@ -135,4 +135,4 @@ def test_a_drive_that_is_locked_is_left_out_of_the_menu(tmp_path, monkeypatch):
         return is_dir_before(path)
 
     monkeypatch.setattr(Path, "is_dir", is_dir)
-    assert catalog.comfy_bridge.model_roots() == catalog.comfy_bridge.adapter_roots() == []
+    assert catalog.comfyui.model_roots() == catalog.comfyui.adapter_roots() == []

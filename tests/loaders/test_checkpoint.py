@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 from checkpoint_kinds import edit_json, edit_weights, shard
-from qwen3vl_nodes.loaders import checkpoint
-from qwen3vl_nodes.loaders.architecture import read_architecture
+from qwen3vl_nodes.loaders.checkpoint import inspection
+from qwen3vl_nodes.loaders.checkpoint.architecture import read_architecture
 from qwen3vl_nodes.utils.errors import LoadError
 
 WEIGHTS = "model.safetensors"
@@ -19,7 +19,7 @@ Q = "model.language_model.layers.0.self_attn.q_proj.weight"
 
 @pytest.mark.parametrize("name", ["dense", "untied", "sharded", "moe", "fp8", "moe-fp8"])
 def test_a_good_checkpoint_passes(kind, name):
-    found = checkpoint.inspect(kind(name))
+    found = inspection.inspect(kind(name))
     assert found.model_type == ("qwen3_vl_moe" if "moe" in name else "qwen3_vl")
     assert found.is_fp8 == name.endswith("fp8")
     assert found.weight_bytes == sum(p.stat().st_size for p in kind(name).glob("*.safetensors"))
@@ -32,7 +32,7 @@ def test_the_architecture_is_transformers_own(kind, name):
     from accelerate import init_empty_weights
 
     config = transformers.AutoConfig.from_pretrained(kind(name))
-    cls = getattr(transformers, checkpoint.CLASS_NAMES[config.model_type])
+    cls = getattr(transformers, inspection.CLASS_NAMES[config.model_type])
     with init_empty_weights():
         theirs = {n: tuple(t.shape) for n, t in cls(config).state_dict().items()}
     ours = read_architecture(json.loads((kind(name) / "config.json").read_text()), "x").tensors()
@@ -297,7 +297,7 @@ def test_damage_is_refused(copy_of, damage, monkeypatch):
     # Nothing heavier than these checks may have looked at the folder.
     monkeypatch.setattr("safetensors.torch.load_file", None)
     with pytest.raises(LoadError) as caught:
-        checkpoint.inspect(folder)
+        inspection.inspect(folder)
     assert words in str(caught.value)
     assert caught.value.remedy
 
@@ -308,14 +308,14 @@ def test_there_are_enough_damages():
 
 def test_no_folder(tmp_path):
     with pytest.raises(LoadError, match="There is no folder"):
-        checkpoint.inspect(tmp_path / "nothing")
+        inspection.inspect(tmp_path / "nothing")
 
 
 def test_leftovers_beside_a_whole_checkpoint_do_no_harm(copy_of):
     folder = copy_of("sharded")
     (folder / "README.md.incomplete").write_bytes(b"half")
     (folder / "consolidated.safetensors").write_bytes(b"not ours")
-    checkpoint.inspect(folder)
+    inspection.inspect(folder)
 
 
 def test_experts_one_by_one_are_whole(copy_of):
@@ -332,4 +332,4 @@ def test_experts_one_by_one_are_whole(copy_of):
                     weights[f"{layer}.{number}.{half_name}.weight"] = half_matrix.contiguous()
 
     edit_weights(folder / WEIGHTS, split)
-    checkpoint.inspect(folder)
+    inspection.inspect(folder)

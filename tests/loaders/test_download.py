@@ -10,11 +10,12 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from qwen3vl_nodes.loaders import catalog, download, hubs, torch_memory
-from qwen3vl_nodes.loaders import prepare as preparing
-from qwen3vl_nodes.loaders.checkpoint import inspect
-from qwen3vl_nodes.loaders.hubs import RemoteFile, list_files
-from qwen3vl_nodes.loaders.prepare import prepare
+from qwen3vl_nodes.loaders.checkpoint.inspection import inspect
+from qwen3vl_nodes.loaders.host import torch_only
+from qwen3vl_nodes.loaders.hub import catalog, download, remote
+from qwen3vl_nodes.loaders.hub.remote import RemoteFile, list_files
+from qwen3vl_nodes.loaders.plan import prepare as preparing
+from qwen3vl_nodes.loaders.plan.prepare import prepare
 from qwen3vl_nodes.loaders.settings import HUGGING_FACE, MODELSCOPE, LoadSettings
 from qwen3vl_nodes.utils.errors import LoadError
 
@@ -265,9 +266,9 @@ def test_an_unknown_repository(hub):
 
 @pytest.fixture
 def models(tmp_path, monkeypatch):
-    monkeypatch.setattr(preparing, "host", lambda: torch_memory)
+    monkeypatch.setattr(preparing, "host", lambda: torch_only)
     monkeypatch.setattr(catalog, "_model_roots", lambda: [tmp_path])
-    monkeypatch.setattr(catalog.comfy_bridge, "download_folder", lambda: tmp_path / "Qwen-VL")
+    monkeypatch.setattr(catalog.comfyui, "download_folder", lambda: tmp_path / "Qwen-VL")
     return tmp_path
 
 
@@ -318,8 +319,8 @@ def test_an_interrupt_leaves_no_file_open(hub, tmp_path, monkeypatch):
 def test_certificates_are_there_where_python_has_none(monkeypatch):
     """Python from python.org knows none on macOS."""
     bare = lambda: ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # noqa: E731
-    monkeypatch.setattr(hubs.ssl, "create_default_context", bare)
+    monkeypatch.setattr(remote.ssl, "create_default_context", bare)
     assert not bare().cert_store_stats()["x509_ca"]
-    assert hubs.trusted().cert_store_stats()["x509_ca"]
+    assert remote.trusted().cert_store_stats()["x509_ca"]
     https = [h for h in download._opener().handlers if hasattr(h, "https_open")]
     assert https and all(h._context.cert_store_stats()["x509_ca"] for h in https)

@@ -5,14 +5,16 @@ import json
 
 import pytest
 from checkpoint_kinds import edit_json
-from qwen3vl_nodes.loaders import catalog, local, torch_memory
-from qwen3vl_nodes.loaders import prepare as preparing
-from qwen3vl_nodes.loaders.capability import FP8, OFFLOAD, PACKED, QUANTIZED
-from qwen3vl_nodes.loaders.checkpoint import inspect
-from qwen3vl_nodes.loaders.engine.weights import supports
-from qwen3vl_nodes.loaders.local import LocalModel
+from qwen3vl_nodes.loaders import local_model
+from qwen3vl_nodes.loaders.checkpoint.inspection import inspect
+from qwen3vl_nodes.loaders.engine.model.layers import supports
+from qwen3vl_nodes.loaders.host import torch_only
+from qwen3vl_nodes.loaders.hub import catalog
+from qwen3vl_nodes.loaders.local_model import LocalModel
+from qwen3vl_nodes.loaders.plan import prepare as preparing
+from qwen3vl_nodes.loaders.plan.decision import FP8, OFFLOAD, PACKED, QUANTIZED
 from qwen3vl_nodes.loaders.settings import NATIVE, YARN, Adapter, LoadSettings
-from qwen3vl_nodes.loaders.skeleton import empty_module, model_config
+from qwen3vl_nodes.loaders.weights.meta_module import empty_module, model_config
 from qwen3vl_nodes.utils.errors import LoadError
 from torch import float32, nn
 
@@ -52,9 +54,9 @@ def checkpoint_of(copy_of, monkeypatch):
         monkeypatch.setattr(catalog, "folder_of", lambda _name: folder)
         return LoadSettings("x", device="cpu", engine="fast")
 
-    for module in (local, preparing):
-        monkeypatch.setattr(module, "host", lambda: torch_memory)
-    monkeypatch.setattr(local, "build", built)
+    for module in (local_model, preparing):
+        monkeypatch.setattr(module, "host", lambda: torch_only)
+    monkeypatch.setattr(local_model, "build", built)
     return settings
 
 
@@ -88,7 +90,7 @@ def test_fast_is_refused_before_weights_load(checkpoint_of, monkeypatch, name):
     planned, config, problem, remedy = REFUSED[name]
     settings = checkpoint_of(**config)
     replan(monkeypatch, **planned)
-    for ask in (LocalModel(settings).describe, lambda: local.LoadedModel(settings)):
+    for ask in (LocalModel(settings).describe, lambda: local_model.LoadedModel(settings)):
         with pytest.raises(LoadError) as caught:
             ask()
         assert problem in caught.value.problem

@@ -4,14 +4,14 @@ import dataclasses
 
 import pytest
 import torch
-from qwen3vl_nodes.loaders import estimate as estimating
-from qwen3vl_nodes.loaders.build import build
-from qwen3vl_nodes.loaders.capability import FROM_FP8, PLAIN, QUANTIZED, Plan
-from qwen3vl_nodes.loaders.checkpoint import inspect
-from qwen3vl_nodes.loaders.context import context_tokens
-from qwen3vl_nodes.loaders.estimate import check_room, estimate
-from qwen3vl_nodes.loaders.machine import Gpu, Machine
+from qwen3vl_nodes.loaders.checkpoint.inspection import inspect
+from qwen3vl_nodes.loaders.checkpoint.rope import context_tokens
+from qwen3vl_nodes.loaders.plan import memory_estimate as estimating
+from qwen3vl_nodes.loaders.plan.decision import FROM_FP8, PLAIN, QUANTIZED, Plan
+from qwen3vl_nodes.loaders.plan.hardware import Gpu, Machine
+from qwen3vl_nodes.loaders.plan.memory_estimate import check_room, estimate
 from qwen3vl_nodes.loaders.settings import NATIVE, YARN
+from qwen3vl_nodes.loaders.weights.build import build
 from qwen3vl_nodes.utils.errors import LoadError
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda:0")
@@ -43,7 +43,7 @@ def official(name):
 
 
 def checkpoint_like(kind, name):
-    from qwen3vl_nodes.loaders.architecture import read_architecture
+    from qwen3vl_nodes.loaders.checkpoint.architecture import read_architecture
 
     whole = read_architecture(official(name), "config.json")
     return dataclasses.replace(inspect(kind("dense")), architecture=whole)

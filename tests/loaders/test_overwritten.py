@@ -8,13 +8,17 @@ import pytest
 import torch
 from checkpoint_kinds import edit_weights, write_adapter
 from engine_requests import ask
-from qwen3vl_nodes.loaders import adapters, catalog, checkpoint, local, torch_memory
-from qwen3vl_nodes.loaders import prepare as preparing
-from qwen3vl_nodes.loaders.build import size_bytes
-from qwen3vl_nodes.loaders.cache import MODEL_CACHE
-from qwen3vl_nodes.loaders.local import LocalModel
+from qwen3vl_nodes.loaders import local_model
+from qwen3vl_nodes.loaders.checkpoint import inspection
+from qwen3vl_nodes.loaders.checkpoint.stamp import stamp
+from qwen3vl_nodes.loaders.host import torch_only
+from qwen3vl_nodes.loaders.hub import catalog
+from qwen3vl_nodes.loaders.local_model import LocalModel
+from qwen3vl_nodes.loaders.model_cache import MODEL_CACHE
+from qwen3vl_nodes.loaders.plan import prepare as preparing
 from qwen3vl_nodes.loaders.settings import PARK, UNTIL_WANTED, Adapter, LoadSettings
-from qwen3vl_nodes.loaders.stamp import stamp
+from qwen3vl_nodes.loaders.weights import lora
+from qwen3vl_nodes.loaders.weights.build import size_bytes
 from qwen3vl_nodes.utils.errors import LoadError
 from safetensors.torch import load_file, save_file
 
@@ -23,10 +27,10 @@ from safetensors.torch import load_file, save_file
 def place(copy_of, monkeypatch):
     """A checkpoint's folder that every name means, and modules as they are built."""
     folder = copy_of("dense")
-    for module in (local, preparing):
-        monkeypatch.setattr(module, "host", lambda: torch_memory)
+    for module in (local_model, preparing):
+        monkeypatch.setattr(module, "host", lambda: torch_only)
     monkeypatch.setattr(catalog, "folder_of", lambda _name: folder)
-    monkeypatch.setattr(catalog.comfy_bridge, "adapter_roots", lambda: [folder.parent])
+    monkeypatch.setattr(catalog.comfyui, "adapter_roots", lambda: [folder.parent])
     MODEL_CACHE.clear()
     yield folder
     MODEL_CACHE.clear()
@@ -56,7 +60,7 @@ def test_overwritten_weights_are_loaded_and_the_old_let_go(place, keep):
     old, before = use(handle(keep=keep))
     assert use(handle(keep=keep)) == (old, before)
     if keep == PARK:
-        torch_memory.make_room(1 << 60, torch.device("cpu"))
+        torch_only.make_room(1 << 60, torch.device("cpu"))
         assert size_bytes(old) > 0
     negate(place / "model.safetensors")
     new, after = use(handle(keep=keep))
@@ -76,14 +80,14 @@ def test_overwritten_while_it_answers(place):
     assert size_bytes(old) == 0 and use(handle())[0] is new
 
 
-READERS = [(local, "build"), (checkpoint, "_inspect"), (adapters, "read_header")]
+READERS = [(local_model, "build"), (inspection, "_inspect"), (lora, "read_header")]
 
 
 @pytest.mark.parametrize(("module", "reader"), READERS)
 def test_overwritten_while_it_is_read(place, monkeypatch, module, reader):
     """What was read may be half of each: the stamp is from before, so the next run reads again."""
     folder = write_adapter(place.parent / "style", use(handle())[0])
-    files = {adapters: folder / "adapter_model.safetensors"}
+    files = {lora: folder / "adapter_model.safetensors"}
     original = getattr(module, reader)
 
     def read(*args):
@@ -173,7 +177,7 @@ def test_comfyui_runs_the_loader_again(kind, tmp_path, monkeypatch):
     """Its node cache goes by this fingerprint, so downstream answers are asked for again."""
     hosting.ensure_host()
     import folder_paths
-    from qwen3vl_nodes.nodes.load import Qwen3VLLoader, Qwen3VLLora
+    from qwen3vl_nodes.nodes.models.loader import Qwen3VLLoader, Qwen3VLLora
 
     folder = shutil.copytree(kind("dense"), tmp_path / "LLM" / "Tiny")
     adapter = tmp_path / "loras" / "style"

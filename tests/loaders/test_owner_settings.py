@@ -8,10 +8,10 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from qwen3vl_nodes.loaders import comfy_bridge, owner_settings
-from qwen3vl_nodes.loaders.owner_settings import MAX_BYTES, OwnerSettings, read_settings
-from qwen3vl_nodes.utils.allowed_folders import Root
+from qwen3vl_nodes.loaders.host import comfyui, owner_settings
+from qwen3vl_nodes.loaders.host.owner_settings import MAX_BYTES, OwnerSettings, read_settings
 from qwen3vl_nodes.utils.errors import InputError
+from qwen3vl_nodes.utils.files.allowed_folders import Root
 from qwen3vl_pack import ROOT
 
 
@@ -214,12 +214,12 @@ def comfy(tmp_path, monkeypatch):
 
 
 def given(monkeypatch, settings):
-    monkeypatch.setattr(comfy_bridge, "owner_settings", lambda: settings)
+    monkeypatch.setattr(comfyui, "owner_settings", lambda: settings)
 
 
 def test_comfyuis_folders_come_first_and_can_be_written(comfy, monkeypatch):
     given(monkeypatch, OwnerSettings((Root("photos", comfy / "photos", False),)))
-    folders = comfy_bridge.allowed_folders()
+    folders = comfyui.allowed_folders()
     assert [(r.name, r.path, r.writable) for r in folders.roots] == [
         ("input", comfy / "input", True),
         ("output", comfy / "output", True),
@@ -231,7 +231,7 @@ def test_comfyuis_folders_come_first_and_can_be_written(comfy, monkeypatch):
 def test_a_broken_file_leaves_comfyuis_folders_in_the_menu(comfy, monkeypatch, file):
     settings = owner_settings.owner_settings(write(file, "nonsense"))
     given(monkeypatch, settings)
-    folders = comfy_bridge.allowed_folders()
+    folders = comfyui.allowed_folders()
     assert folders.menu() == [
         f"{n}{b}" for n in ("input", "output", "temp") for b in ("", "/below")
     ]

@@ -7,12 +7,14 @@ import warnings
 import pytest
 import torch
 from checkpoint_kinds import logits, write_adapter, write_kind
-from qwen3vl_nodes.loaders import catalog, local, torch_memory
-from qwen3vl_nodes.loaders.cache import MODEL_CACHE
-from qwen3vl_nodes.loaders.local import LocalModel
-from qwen3vl_nodes.loaders.machine import this_machine
+from qwen3vl_nodes.loaders import local_model
+from qwen3vl_nodes.loaders.host import torch_only
+from qwen3vl_nodes.loaders.host.teardown import empty
+from qwen3vl_nodes.loaders.hub import catalog
+from qwen3vl_nodes.loaders.local_model import LocalModel
+from qwen3vl_nodes.loaders.model_cache import MODEL_CACHE
+from qwen3vl_nodes.loaders.plan.hardware import this_machine
 from qwen3vl_nodes.loaders.settings import PARK, Adapter, LoadSettings
-from qwen3vl_nodes.loaders.teardown import empty
 from qwen3vl_nodes.utils.errors import LoadError
 from torch import nn
 
@@ -25,7 +27,7 @@ needs_bitsandbytes = pytest.mark.skipif(
 def quantized(tmp_path, monkeypatch):
     """Layers of whole blocks of 64, as bitsandbytes likes them."""
     folder = write_kind(tmp_path / "fp8", "untied")
-    monkeypatch.setattr(local, "host", lambda: torch_memory)
+    monkeypatch.setattr(local_model, "host", lambda: torch_only)
     monkeypatch.setattr(catalog, "folder_of", lambda _name: folder)
     this_machine.cache_clear()
     yield lambda q, **more: LocalModel(LoadSettings("x", device="cpu", quantization=q, **more))
@@ -57,7 +59,7 @@ def test_what_is_quantized_and_what_is_not(quantized, choice, name):
     assert {kinds[path] for path in linears - inside} == {"Linear"}
     assert any("visual" in path for path in linears - inside)
     # A real teardown, though such weights refuse to move, and though we hold the module.
-    torch_memory.make_room(1 << 60, torch.device("cpu"))
+    torch_only.make_room(1 << 60, torch.device("cpu"))
     assert not MODEL_CACHE.settings()
     gc.collect()
     assert not list(module.parameters()) and not list(module.buffers())
@@ -72,7 +74,7 @@ def test_a_lora_is_attached_to_quantized_weights_and_not_merged(quantized, tmp_p
     with handle.open() as engine:
         folder = write_adapter(tmp_path / "loras" / "style", engine._module)
         plain = logits(engine._module)
-    monkeypatch.setattr(catalog.comfy_bridge, "adapter_roots", lambda: [folder.parent])
+    monkeypatch.setattr(catalog.comfyui, "adapter_roots", lambda: [folder.parent])
     with handle.with_adapter(Adapter("style", 1.0, False)).open() as engine:
         assert not torch.allclose(logits(engine._module), plain, atol=1e-2)
     with pytest.raises(LoadError, match="cannot be merged"):

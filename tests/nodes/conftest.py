@@ -9,7 +9,7 @@ hosting.ensure_host()
 
 import folder_paths  # noqa: E402 - there only now
 from node_running import LOADER, run_node  # noqa: E402
-from qwen3vl_nodes.loaders.cache import MODEL_CACHE  # noqa: E402
+from qwen3vl_nodes.loaders.model_cache import MODEL_CACHE  # noqa: E402
 from tiny_checkpoint import write_checkpoint  # noqa: E402
 
 
@@ -38,7 +38,7 @@ def comfy(tmp_path, models, monkeypatch):
 @pytest.fixture
 def model(comfy):
     """What the loader node returns for the tiny checkpoint."""
-    from qwen3vl_nodes.nodes.load import Qwen3VLLoader
+    from qwen3vl_nodes.nodes.models.loader import Qwen3VLLoader
 
     return run_node(Qwen3VLLoader, model="Tiny", **LOADER)[0]
 

@@ -4,15 +4,15 @@ import hosting
 import pytest
 import torch
 from node_running import LOADER, SHORT, run_node
-from qwen3vl_nodes.loaders.cache import MODEL_CACHE
-from qwen3vl_nodes.loaders.local import LocalModel
+from qwen3vl_nodes.loaders.local_model import LocalModel
+from qwen3vl_nodes.loaders.model_cache import MODEL_CACHE
 from qwen3vl_nodes.loaders.settings import LoadSettings
-from qwen3vl_nodes.nodes.ask import CUSTOM, Qwen3VLAsk, Qwen3VLCaption, caption_prompt
-from qwen3vl_nodes.nodes.asking import EACH, TOGETHER, requests_for
-from qwen3vl_nodes.nodes.options import Qwen3VLOptions
-from qwen3vl_nodes.utils.chat import GenerationOptions
+from qwen3vl_nodes.nodes.asking.ask import CUSTOM, Qwen3VLAsk, Qwen3VLCaption, caption_prompt
+from qwen3vl_nodes.nodes.models.options import Qwen3VLOptions
+from qwen3vl_nodes.nodes.request_building import EACH, TOGETHER, requests_for
+from qwen3vl_nodes.utils.chat.messages import GenerationOptions
 from qwen3vl_nodes.utils.errors import GenerationError, InputError, LoadError
-from qwen3vl_nodes.utils.images import pictures_from_tensor
+from qwen3vl_nodes.utils.images.tensors import pictures_from_tensor
 
 CAPTION = {
     "preset": "Short caption", "instructions": "", "system_prompt": "", "seed": 0, "batch": EACH,
@@ -96,7 +96,7 @@ def test_impossible_images_are_errors(model, image, message):
 
 
 def test_the_bad_picture_of_a_batch_is_named(model, monkeypatch):
-    from qwen3vl_nodes.loaders.engine.prompt import PromptEncoder
+    from qwen3vl_nodes.loaders.engine.request.prompt import PromptEncoder
 
     encode, count = PromptEncoder.encode, 0
 
@@ -162,7 +162,7 @@ def test_picture_sizes_that_exclude_each_other_are_refused_by_their_widgets_name
 
 
 def test_weights_load_at_first_use_once_and_again_when_a_setting_changes(comfy, images):
-    from qwen3vl_nodes.nodes.load import Qwen3VLLoader
+    from qwen3vl_nodes.nodes.models.loader import Qwen3VLLoader
 
     first = run_node(Qwen3VLLoader, model="Tiny", **LOADER)[0]
     assert MODEL_CACHE.settings() == ()

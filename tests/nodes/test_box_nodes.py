@@ -5,7 +5,14 @@ import json
 import pytest
 import torch
 from node_running import run_node
-from qwen3vl_nodes.nodes.box_adapters import (
+from qwen3vl_nodes.nodes.detection.choose import (
+    Qwen3VLFilterBoxes,
+    Qwen3VLMergeBoxes,
+    Qwen3VLPickBox,
+    Qwen3VLScaleBoxes,
+    Qwen3VLSelectBoxes,
+)
+from qwen3vl_nodes.nodes.detection.convert import (
     Qwen3VLBoxesToMask,
     Qwen3VLBoxesToSAM2,
     Qwen3VLBoxesToSEGS,
@@ -13,14 +20,7 @@ from qwen3vl_nodes.nodes.box_adapters import (
     Qwen3VLCropBoxes,
     Qwen3VLPointsToCoordinates,
 )
-from qwen3vl_nodes.nodes.box_choosing import (
-    Qwen3VLFilterBoxes,
-    Qwen3VLMergeBoxes,
-    Qwen3VLPickBox,
-    Qwen3VLScaleBoxes,
-    Qwen3VLSelectBoxes,
-)
-from qwen3vl_nodes.nodes.detections import (
+from qwen3vl_nodes.nodes.detection.parse import (
     LABELS,
     PIXEL_JSON,
     QWEN_JSON,
@@ -28,7 +28,7 @@ from qwen3vl_nodes.nodes.detections import (
     Qwen3VLDrawDetections,
     Qwen3VLParseDetections,
 )
-from qwen3vl_nodes.nodes.grounding import LEAVE_EMPTY, STOP
+from qwen3vl_nodes.nodes.detection_running import LEAVE_EMPTY, STOP
 from qwen3vl_nodes.utils.errors import InputError, ParseError
 
 CAT = {"x": 10, "y": 10, "width": 20, "height": 10, "label": "cat", "color": "black"}

@@ -2,13 +2,13 @@
 
 import pytest
 from node_running import SHORT, run_node
-from qwen3vl_nodes.loaders import local
+from qwen3vl_nodes.loaders import local_model
 from qwen3vl_nodes.loaders.engine.fast import FastEngine
 from qwen3vl_nodes.loaders.engine.reference import ReferenceEngine
-from qwen3vl_nodes.loaders.local import LocalModel
+from qwen3vl_nodes.loaders.local_model import LocalModel
 from qwen3vl_nodes.loaders.settings import LoadSettings
-from qwen3vl_nodes.nodes.ask import Qwen3VLCaption
-from qwen3vl_nodes.nodes.asking import EACH
+from qwen3vl_nodes.nodes.asking.ask import Qwen3VLCaption
+from qwen3vl_nodes.nodes.request_building import EACH
 from qwen3vl_nodes.utils.errors import LoadError
 
 
@@ -26,7 +26,7 @@ def test_the_choice_decides(comfy, choice, kind):
 
 
 def test_what_the_fast_engine_cannot_run_goes_to_the_reference(comfy, monkeypatch):
-    monkeypatch.setattr(local, "supports", lambda _module: "it is made of cheese")
+    monkeypatch.setattr(local_model, "supports", lambda _module: "it is made of cheese")
     with tiny("auto").open() as engine:
         assert type(engine) is ReferenceEngine
     with pytest.raises(LoadError, match="made of cheese.*Choose engine"), tiny("fast").open():

@@ -11,9 +11,9 @@ import pytest
 from faulty_disk import FAULTS, FaultyDisk, breaking
 from node_running import run_node
 from PIL import Image
-from qwen3vl_nodes.loaders import comfy_bridge
-from qwen3vl_nodes.nodes.folder import Qwen3VLCaptionFolder
-from qwen3vl_nodes.utils.caption_decision_files import APPEND, OVERWRITE, SKIP
+from qwen3vl_nodes.loaders.host import comfyui
+from qwen3vl_nodes.nodes.folders.caption_folder import Qwen3VLCaptionFolder
+from qwen3vl_nodes.utils.captions.policy import APPEND, OVERWRITE, SKIP
 from qwen3vl_nodes.utils.errors import InputError
 from scripted_model import ScriptedModel
 
@@ -126,7 +126,7 @@ def test_stops_while_the_folder_changes_leave_the_captions_of_one_run(
         if checks[0] == 0:
             raise Stop
 
-    monkeypatch.setattr(comfy_bridge, "check_interrupt", check)
+    monkeypatch.setattr(comfyui, "check_interrupt", check)
     for _ in range(5):
         pictures = sorted(folder.rglob("*.png"))
         checks[0] = rng.randrange(2, len(pictures) + 6)

@@ -7,17 +7,17 @@ import numpy as np
 import pytest
 from node_running import SHORT, run_node
 from PIL import Image
-from qwen3vl_nodes.loaders import comfy_bridge
 from qwen3vl_nodes.loaders.engine import reference
-from qwen3vl_nodes.loaders.local import LocalModel
+from qwen3vl_nodes.loaders.host import comfyui
+from qwen3vl_nodes.loaders.local_model import LocalModel
 from qwen3vl_nodes.loaders.settings import Adapter, LoadSettings
-from qwen3vl_nodes.nodes.folder import Qwen3VLCaptionFolder
-from qwen3vl_nodes.nodes.folder_inputs import BESIDE, UNDER_OUTPUT
-from qwen3vl_nodes.utils import sidecar_files
-from qwen3vl_nodes.utils.caption_decision_files import OVERWRITE, SKIP
-from qwen3vl_nodes.utils.chat import Reply
+from qwen3vl_nodes.nodes.folder_widgets import BESIDE, UNDER_OUTPUT
+from qwen3vl_nodes.nodes.folders.caption_folder import Qwen3VLCaptionFolder
+from qwen3vl_nodes.utils.captions.policy import OVERWRITE, SKIP
+from qwen3vl_nodes.utils.chat.messages import Reply
 from qwen3vl_nodes.utils.errors import InputError, TooLargeError
-from qwen3vl_nodes.utils.group_commit import GroupCommit
+from qwen3vl_nodes.utils.files import atomic_write
+from qwen3vl_nodes.utils.files.group_commit import GroupCommit
 from scripted_model import ScriptedModel
 
 FOLDER = {
@@ -107,7 +107,7 @@ def test_an_interrupt_keeps_what_is_finished_and_the_next_run_goes_on(comfy, pic
             raise Interrupted
 
     armed = True
-    monkeypatch.setattr(comfy_bridge, "check_interrupt", stop)
+    monkeypatch.setattr(comfyui, "check_interrupt", stop)
     with pytest.raises(Interrupted):
         caption_folder(model)
     kept = texts(pics)
@@ -196,8 +196,8 @@ def test_the_likeliest_answer_is_not_asked_for_twice(pics):
 
 
 def test_a_full_disk_is_said_before_the_model_is_loaded(pics, monkeypatch):
-    usage = sidecar_files.shutil.disk_usage("/")._replace(free=1_500_000)
-    monkeypatch.setattr(sidecar_files.shutil, "disk_usage", lambda _folder: usage)
+    usage = atomic_write.shutil.disk_usage("/")._replace(free=1_500_000)
+    monkeypatch.setattr(atomic_write.shutil, "disk_usage", lambda _folder: usage)
     model = ScriptedModel("x")
     with pytest.raises(InputError, match=r"has 1\.5 MB left.*Make room"):
         caption_folder(model)
@@ -212,13 +212,13 @@ def test_another_adapter_is_another_recipe():
 
 
 def test_a_disk_that_fills_up_lets_go_of_the_model(model, pics, monkeypatch):
-    from qwen3vl_nodes.loaders.cache import MODEL_CACHE
-    from qwen3vl_nodes.nodes import folder_run
+    from qwen3vl_nodes.loaders.model_cache import MODEL_CACHE
+    from qwen3vl_nodes.nodes.folders import captioning
 
     def full(*_):
         raise OSError("no space left")
 
-    monkeypatch.setattr(folder_run, "_problem", full)
+    monkeypatch.setattr(captioning, "_problem", full)
     with pytest.raises(OSError, match="no space") as caught:
         caption_folder(model)
     assert caught.value.__traceback__ is not None

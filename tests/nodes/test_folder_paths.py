@@ -8,12 +8,12 @@ from canary_tree import make_canary_tree
 from node_running import run_node
 from path_payloads import payloads_for
 from PIL import Image
-from qwen3vl_nodes.loaders import comfy_bridge
-from qwen3vl_nodes.nodes.folder import Qwen3VLCaptionFolder
-from qwen3vl_nodes.nodes.folder_inputs import BESIDE, UNDER_OUTPUT
-from qwen3vl_nodes.nodes.folder_pieces import Qwen3VLFolderImages
-from qwen3vl_nodes.nodes.folder_review import Qwen3VLCaptionReview
-from qwen3vl_nodes.nodes.folder_saving import Qwen3VLSaveCaptions
+from qwen3vl_nodes.loaders.host import comfyui
+from qwen3vl_nodes.nodes.folder_widgets import BESIDE, UNDER_OUTPUT
+from qwen3vl_nodes.nodes.folders.caption_folder import Qwen3VLCaptionFolder
+from qwen3vl_nodes.nodes.folders.caption_review import Qwen3VLCaptionReview
+from qwen3vl_nodes.nodes.folders.folder_images import Qwen3VLFolderImages
+from qwen3vl_nodes.nodes.folders.save_captions import Qwen3VLSaveCaptions
 from qwen3vl_nodes.utils.errors import InputError
 from scripted_model import ScriptedModel
 
@@ -31,7 +31,7 @@ def tree(comfy, monkeypatch):
     tree = make_canary_tree(folder)
     for place in ("input/pics", "photos/2024", "outside", "outside/private", "input2"):
         Image.new("RGB", (4, 4)).save(tree.base / place / "p.png")
-    monkeypatch.setattr(comfy_bridge, "allowed_folders", tree.allowed)
+    monkeypatch.setattr(comfyui, "allowed_folders", tree.allowed)
     return tree
 
 

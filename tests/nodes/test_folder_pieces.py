@@ -9,17 +9,17 @@ import pytest
 import torch
 from node_running import run_node
 from PIL import Image
-from qwen3vl_nodes.loaders import comfy_bridge
-from qwen3vl_nodes.nodes import folder_taking
-from qwen3vl_nodes.nodes.folder import Qwen3VLCaptionFolder
-from qwen3vl_nodes.nodes.folder_inputs import BESIDE, UNDER_OUTPUT
-from qwen3vl_nodes.nodes.folder_pieces import Qwen3VLFolderImages
-from qwen3vl_nodes.nodes.folder_review import Qwen3VLCaptionReview
-from qwen3vl_nodes.nodes.folder_saving import Qwen3VLSaveCaptions
-from qwen3vl_nodes.utils import sidecar_files
-from qwen3vl_nodes.utils.caption_decision_files import APPEND, OVERWRITE, OVERWRITE_ALL, SKIP
+from qwen3vl_nodes.loaders.host import comfyui
+from qwen3vl_nodes.nodes.folder_widgets import BESIDE, UNDER_OUTPUT
+from qwen3vl_nodes.nodes.folders import taking
+from qwen3vl_nodes.nodes.folders.caption_folder import Qwen3VLCaptionFolder
+from qwen3vl_nodes.nodes.folders.caption_review import Qwen3VLCaptionReview
+from qwen3vl_nodes.nodes.folders.folder_images import Qwen3VLFolderImages
+from qwen3vl_nodes.nodes.folders.save_captions import Qwen3VLSaveCaptions
+from qwen3vl_nodes.utils.captions.policy import APPEND, OVERWRITE, OVERWRITE_ALL, SKIP
 from qwen3vl_nodes.utils.errors import InputError
-from qwen3vl_nodes.utils.safe_paths import OWNER_FILE
+from qwen3vl_nodes.utils.files import atomic_write
+from qwen3vl_nodes.utils.files.safe_paths import OWNER_FILE
 from scripted_model import ScriptedModel
 
 TAKE = {
@@ -136,7 +136,7 @@ def test_twins_can_get_no_caption_and_do_not_block_the_rest(pics):
 
 
 def test_too_much_for_memory_says_how_many_fit(pics, monkeypatch):
-    monkeypatch.setattr(folder_taking, "MAX_IMAGE_BYTES", 3 * 8 * (8 + 16) * 4)
+    monkeypatch.setattr(taking, "MAX_IMAGE_BYTES", 3 * 8 * (8 + 16) * 4)
     assert len(take(count=2)[0]) == 2
     with pytest.raises(InputError, match=r"Only 2 pictures fit, from 0 to 1.*start to 2"):
         take()
@@ -192,10 +192,10 @@ def test_links_that_lead_out_and_links_to_folders_are_told(pics, comfy):
 
 
 def test_a_folder_that_may_only_be_read_can_be_read(pics, monkeypatch):
-    allowed = comfy_bridge.allowed_folders()
+    allowed = comfyui.allowed_folders()
     root = type(allowed.roots[0])("photos", pics, writable=False)
     more = type(allowed)((*allowed.roots, root))
-    monkeypatch.setattr(comfy_bridge, "allowed_folders", lambda: more)
+    monkeypatch.setattr(comfyui, "allowed_folders", lambda: more)
     assert take(folder="photos")[1] == NAMES
     with pytest.raises(InputError, match=f"read-only.*{OWNER_FILE}"):
         save(["a1.png"], ["x"], folder="photos")
@@ -363,7 +363,7 @@ def test_a_dry_run_writes_nothing(pics):
 
 
 def test_many_captions_are_written_in_groups_and_all_are(pics, monkeypatch):
-    monkeypatch.setattr("qwen3vl_nodes.nodes.folder_saving.TOGETHER", 3)
+    monkeypatch.setattr("qwen3vl_nodes.nodes.folders.save_captions.TOGETHER", 3)
     assert save(NAMES, list("wxyz")).endswith("written 4, skipped 0, failed 0")
     assert len(texts(pics)) == 4
 
@@ -379,30 +379,30 @@ def test_an_interrupt_keeps_the_captions_before_it(pics, monkeypatch):
         if len(calls) == 3:
             raise Interrupted
 
-    monkeypatch.setattr(comfy_bridge, "check_interrupt", stop)
+    monkeypatch.setattr(comfyui, "check_interrupt", stop)
     with pytest.raises(Interrupted):
         save(NAMES, list("wxyz"))
     assert set(texts(pics)) == {"a1.txt", "a2.txt"}
 
 
 def test_a_folder_in_use_and_a_full_disk_are_refused(pics, monkeypatch):
-    with sidecar_files.only_writer(pics), pytest.raises(InputError, match="Another run"):
+    with atomic_write.only_writer(pics), pytest.raises(InputError, match="Another run"):
         save(NAMES[:1], ["x"])
-    usage = sidecar_files.shutil.disk_usage("/")._replace(free=1_500_000)
-    monkeypatch.setattr(sidecar_files.shutil, "disk_usage", lambda _folder: usage)
+    usage = atomic_write.shutil.disk_usage("/")._replace(free=1_500_000)
+    monkeypatch.setattr(atomic_write.shutil, "disk_usage", lambda _folder: usage)
     with pytest.raises(InputError, match="Make room"):
         save(NAMES[:1], ["x"])
     assert not texts(pics)
 
 
 def test_a_picture_that_vanished_gets_no_caption(pics, monkeypatch):
-    real = comfy_bridge.check_interrupt
+    real = comfyui.check_interrupt
 
     def vanish():
         (pics / "a1.png").unlink(missing_ok=True)
         real()
 
-    monkeypatch.setattr(comfy_bridge, "check_interrupt", vanish)
+    monkeypatch.setattr(comfyui, "check_interrupt", vanish)
     ledger = save(NAMES[:2], ["x", "y"])
     assert "failed  a1.png" in ledger and texts(pics) == {"a2.txt": "y"}
 

@@ -9,10 +9,10 @@ import pytest
 from caption_runs import tree
 from folder_node import Unloadable, captioned, pictures, texts
 from PIL import Image
-from qwen3vl_nodes.loaders import comfy_bridge
-from qwen3vl_nodes.loaders.owner_settings import owner_settings
-from qwen3vl_nodes.nodes.folder_inputs import UNDER_OUTPUT
-from qwen3vl_nodes.utils.caption_decision_files import (
+from qwen3vl_nodes.loaders.host import comfyui, owner_settings
+from qwen3vl_nodes.nodes.folder_widgets import UNDER_OUTPUT
+from qwen3vl_nodes.utils.captions.ledger_file import LEDGER_NAME
+from qwen3vl_nodes.utils.captions.policy import (
     APPEND,
     MODES,
     OVERWRITE,
@@ -20,8 +20,7 @@ from qwen3vl_nodes.utils.caption_decision_files import (
     PREPEND,
 )
 from qwen3vl_nodes.utils.errors import InputError
-from qwen3vl_nodes.utils.ledger_files import LEDGER_NAME
-from qwen3vl_nodes.utils.sidecar_files import TEMP_SUFFIX
+from qwen3vl_nodes.utils.files.atomic_write import TEMP_SUFFIX
 from scripted_model import ScriptedModel
 
 
@@ -173,7 +172,7 @@ def test_a_read_only_folder_is_captioned_in_the_output_folder(comfy, monkeypatch
     pictures(comfy, "a.png").rename(photos)
     owner = comfy / "qwen3vl.toml"
     owner.write_text(f'[folders.photos]\npath = "{photos.as_posix()}"\n')
-    monkeypatch.setattr(comfy_bridge, "owner_settings", lambda: owner_settings(owner))
+    monkeypatch.setattr(comfyui, "owner_settings", lambda: owner_settings(owner))
     before = tree(photos)
     with pytest.raises(InputError, match="read-only.*Choose the output folder"):
         captioned(Unloadable(), folder="photos")

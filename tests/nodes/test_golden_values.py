@@ -14,16 +14,16 @@ from pathlib import Path
 import pytest
 from folder_node import FOLDER, captioned
 from node_running import run_node
-from qwen3vl_nodes.loaders.local import LocalModel
+from qwen3vl_nodes.loaders.local_model import LocalModel
 from qwen3vl_nodes.loaders.settings import Adapter, LoadSettings
-from qwen3vl_nodes.nodes.folder_kinds import Asking, kinds
-from qwen3vl_nodes.nodes.folder_saving import Qwen3VLSaveCaptions
-from qwen3vl_nodes.utils.caption_slots import Recipe
-from qwen3vl_nodes.utils.caption_text import Wording
-from qwen3vl_nodes.utils.chat import GenerationOptions
-from qwen3vl_nodes.utils.digests import published
-from qwen3vl_nodes.utils.ledger_files import LEDGER_NAME
-from qwen3vl_nodes.utils.sidecar_files import HOLDER_NAME, LOCK_NAME
+from qwen3vl_nodes.nodes.folders.kinds import Asking, kinds
+from qwen3vl_nodes.nodes.folders.save_captions import Qwen3VLSaveCaptions
+from qwen3vl_nodes.utils.captions.ledger_file import LEDGER_NAME
+from qwen3vl_nodes.utils.captions.recipe import Recipe
+from qwen3vl_nodes.utils.captions.wording import Wording
+from qwen3vl_nodes.utils.chat.messages import GenerationOptions
+from qwen3vl_nodes.utils.files.atomic_write import HOLDER_NAME, LOCK_NAME
+from qwen3vl_nodes.utils.files.fingerprint import published
 from scripted_model import ScriptedModel
 
 DATA = Path(__file__).parent / "data"

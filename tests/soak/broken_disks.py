@@ -29,8 +29,8 @@ from pathlib import Path
 
 import folder_runs as runs
 from faulty_disk import FAULTS, PLANS, FaultyDisk, breaking
-from qwen3vl_nodes.utils import sidecar_files
 from qwen3vl_nodes.utils.errors import InputError
+from qwen3vl_nodes.utils.files import atomic_write
 
 SKIP, OWN, APPEND = "skip existing", "overwrite own", "append to captions"
 ROUNDS = [(kind, mode) for kind in ("txt", "json", "jsonl") for mode in (SKIP, OWN)]
@@ -233,7 +233,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     started = time.monotonic()
-    sidecar_files.MIN_FREE_BYTES = 0  # a small disk would be refused before it can be full
+    atomic_write.MIN_FREE_BYTES = 0  # a small disk would be refused before it can be full
     with tempfile.TemporaryDirectory() as base:
         for kind, mode in ROUNDS if arguments.pictures else []:
             case = Case.made(Path(base, "made", kind, mode), kind, mode, arguments.pictures)

@@ -29,13 +29,13 @@ load_pack()
 hosting.ensure_host()
 
 from node_running import run_node  # noqa: E402
-from qwen3vl_nodes.loaders import comfy_bridge  # noqa: E402
-from qwen3vl_nodes.nodes.folder import Qwen3VLCaptionFolder  # noqa: E402
-from qwen3vl_nodes.utils.caption_journal_files import JOURNAL_NAME  # noqa: E402
-from qwen3vl_nodes.utils.caption_lines_files import JSON_LINES_NAME  # noqa: E402
-from qwen3vl_nodes.utils.chat import Progress, Reply  # noqa: E402
-from qwen3vl_nodes.utils.ledger_files import LEDGER_NAME  # noqa: E402
-from qwen3vl_nodes.utils.sidecar_files import TEMP_SUFFIX  # noqa: E402
+from qwen3vl_nodes.loaders.host import comfyui  # noqa: E402
+from qwen3vl_nodes.nodes.folders.caption_folder import Qwen3VLCaptionFolder  # noqa: E402
+from qwen3vl_nodes.utils.captions.journal import JOURNAL_NAME  # noqa: E402
+from qwen3vl_nodes.utils.captions.json_lines import JSON_LINES_NAME  # noqa: E402
+from qwen3vl_nodes.utils.captions.ledger_file import LEDGER_NAME  # noqa: E402
+from qwen3vl_nodes.utils.chat.messages import Progress, Reply  # noqa: E402
+from qwen3vl_nodes.utils.files.atomic_write import TEMP_SUFFIX  # noqa: E402
 
 WIDGETS = {
     "folder": "input/pics", "recursive": True, "preset": "Short caption", "instructions": "",
@@ -177,7 +177,7 @@ def resident_mb(process: int | str = "self") -> float:
 
 def interrupts_at(call: int, error: type[BaseException]):
     """Let the interrupt check number `call` raise, until the returned function is called."""
-    checked, number = comfy_bridge.check_interrupt, 0
+    checked, number = comfyui.check_interrupt, 0
 
     def check() -> None:
         nonlocal number
@@ -185,10 +185,10 @@ def interrupts_at(call: int, error: type[BaseException]):
         if number == call:
             raise error
 
-    comfy_bridge.check_interrupt = check
+    comfyui.check_interrupt = check
 
     def restore() -> int:
-        comfy_bridge.check_interrupt = checked
+        comfyui.check_interrupt = checked
         return number
 
     return restore

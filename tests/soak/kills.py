@@ -25,7 +25,7 @@ from itertools import cycle
 from pathlib import Path
 
 import folder_runs as runs
-from qwen3vl_nodes.utils.digests import digest
+from qwen3vl_nodes.utils.files.fingerprint import digest
 
 APPEND = "append to captions"
 ROUNDS = [

@@ -20,10 +20,10 @@ from pathlib import Path
 
 import folder_runs as runs
 from PIL import Image, ImageDraw
-from qwen3vl_nodes.nodes import folder as node
-from qwen3vl_nodes.nodes import folder_run
-from qwen3vl_nodes.utils.caption_journal_files import JOURNAL_NAME
-from qwen3vl_nodes.utils.caption_run_files import CaptionRun
+from qwen3vl_nodes.nodes.folders import caption_folder as node
+from qwen3vl_nodes.nodes.folders import captioning
+from qwen3vl_nodes.utils.captions.journal import JOURNAL_NAME
+from qwen3vl_nodes.utils.dataset.run import CaptionRun
 
 PLOT_WH, EDGE = (900, 420), 60
 
@@ -87,7 +87,7 @@ def run_once(name: str, count: int) -> list[tuple[int, float]]:
     """One run, told in a line; its memory."""
     model = runs.StubModel(words=12)
     listing, deciding = Timed(node, "list_pictures"), Timed(CaptionRun, "decide")
-    reading, writing = Timed(folder_run, "read_file"), Timed(CaptionRun, "write")
+    reading, writing = Timed(captioning, "read_file"), Timed(CaptionRun, "write")
     memory, before = Memory(model), runs.resident_mb()
     memory.start()
     started = time.perf_counter()

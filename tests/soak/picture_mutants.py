@@ -134,7 +134,7 @@ def work():
 
     load_pack()
     from qwen3vl_nodes.utils.errors import InputError
-    from qwen3vl_nodes.utils.picture_files import read_picture
+    from qwen3vl_nodes.utils.files.picture_reader import read_picture
 
     warnings.simplefilter("always")
     for line in sys.stdin:

@@ -27,8 +27,8 @@ from pathlib import Path
 
 import folder_runs as runs
 import hosting
-from qwen3vl_nodes.utils.digests import digest
 from qwen3vl_nodes.utils.errors import InputError
+from qwen3vl_nodes.utils.files.fingerprint import digest
 from tiny_checkpoint import write_checkpoint
 
 USERS = "a person wrote this "

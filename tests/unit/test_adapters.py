@@ -6,8 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from qwen3vl_nodes.utils.box_masks import MAX_MASK_PIXELS, masks_of
-from qwen3vl_nodes.utils.box_values import (
+from qwen3vl_nodes.utils.detection.boxes import Box, Detection, Detections, Point
+from qwen3vl_nodes.utils.detection.boxes3d import Box3D
+from qwen3vl_nodes.utils.detection.crops import crop_region, grown_region
+from qwen3vl_nodes.utils.detection.masks import MAX_MASK_PIXELS, masks_of
+from qwen3vl_nodes.utils.detection.segs import to_segs
+from qwen3vl_nodes.utils.detection.socket_values import (
     box_frames,
     extent_wh,
     from_box_value,
@@ -19,11 +23,7 @@ from qwen3vl_nodes.utils.box_values import (
     to_point_value,
     to_sam2_value,
 )
-from qwen3vl_nodes.utils.crops import crop_region, grown_region
 from qwen3vl_nodes.utils.errors import InputError, ParseError
-from qwen3vl_nodes.utils.geometry import Box, Detection, Detections, Point
-from qwen3vl_nodes.utils.geometry3d import Box3D
-from qwen3vl_nodes.utils.impact_segs import to_segs
 
 # A busy machine is no reason to fail.
 unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from qwen3vl_nodes.utils.box_overlap import KeptBoxes
-from qwen3vl_nodes.utils.box_selection import (
+from qwen3vl_nodes.utils.chat.messages import Picture
+from qwen3vl_nodes.utils.detection.boxes import Box, Detection, Detections, Point
+from qwen3vl_nodes.utils.detection.overlap import KeptBoxes
+from qwen3vl_nodes.utils.detection.selection import (
     ORDERS,
     BoxLimits,
     in_order,
@@ -16,10 +18,8 @@ from qwen3vl_nodes.utils.box_selection import (
     with_labels,
     without_duplicates,
 )
-from qwen3vl_nodes.utils.chat import Picture
+from qwen3vl_nodes.utils.detection.tiling import cut_out, put_together, tiles_of
 from qwen3vl_nodes.utils.errors import InputError
-from qwen3vl_nodes.utils.geometry import Box, Detection, Detections, Point
-from qwen3vl_nodes.utils.tiles import cut_out, put_together, tiles_of
 
 # A busy machine is no reason to fail.
 unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -4,7 +4,7 @@ import threading
 import time
 
 import pytest
-from qwen3vl_nodes.loaders.cache import ModelCache
+from qwen3vl_nodes.loaders.model_cache import ModelCache
 from qwen3vl_nodes.loaders.settings import LoadSettings
 from qwen3vl_nodes.utils.errors import InputError
 

@@ -5,10 +5,12 @@ import threading
 
 import pytest
 from caption_runs import caption_all, jobs_of, made, make, recipe, run
-from qwen3vl_nodes.utils import caption_journal_files, caption_store_files, sidecar_files
-from qwen3vl_nodes.utils.caption_decision_files import OVERWRITE
-from qwen3vl_nodes.utils.caption_journal_files import JOURNAL_NAME, Entry, Journal, Mark
-from qwen3vl_nodes.utils.digests import digest
+from qwen3vl_nodes.utils.captions import journal as caption_journal_files
+from qwen3vl_nodes.utils.captions import sidecars
+from qwen3vl_nodes.utils.captions.journal import JOURNAL_NAME, Entry, Journal, Mark
+from qwen3vl_nodes.utils.captions.policy import OVERWRITE
+from qwen3vl_nodes.utils.files import atomic_write
+from qwen3vl_nodes.utils.files.fingerprint import digest
 
 MARK = Mark(digest(b"recipe"), digest(b"picture"), "a-1-7")
 
@@ -79,7 +81,7 @@ def test_a_crash_between_journal_and_caption_keeps_the_old_one_ours(tmp_path, mo
     folder = make(tmp_path, "a.png")
     caption_all(run(folder), "old")
     with monkeypatch.context() as patch:
-        patch.setattr(caption_store_files, "write_whole", lambda *_, **__: 1 / 0)
+        patch.setattr(sidecars, "write_whole", lambda *_, **__: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             caption_all(run(folder, recipes=[recipe("q")], mode=OVERWRITE), "new")
     assert (folder / "a.txt").read_text() == "old"
@@ -110,7 +112,7 @@ def test_what_later_lines_repeat_is_left_out_once_it_is_much(tmp_path, monkeypat
 
 def test_a_failed_addition_takes_back_no_line_of_another_thread(tmp_path, monkeypatch):
     """Two threads add: the commits of captions, and notes that pictures are unchanged."""
-    journal, sync = Journal(tmp_path), sidecar_files.os.fsync
+    journal, sync = Journal(tmp_path), atomic_write.os.fsync
     begun, other_done = threading.Event(), threading.Event()
 
     def fail_slowly(handle):
@@ -125,7 +127,7 @@ def test_a_failed_addition_takes_back_no_line_of_another_thread(tmp_path, monkey
             journal.add([entry("a.txt")])
 
     slow = threading.Thread(target=add_slowly)
-    monkeypatch.setattr(sidecar_files.os, "fsync", fail_slowly)
+    monkeypatch.setattr(atomic_write.os, "fsync", fail_slowly)
     slow.start()
     begun.wait()
     journal.add([entry("b.txt")])

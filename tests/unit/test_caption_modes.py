@@ -4,8 +4,8 @@ import os
 
 import pytest
 from caption_runs import allowed, caption_all, jobs_of, made, make, recipe, run, states
-from qwen3vl_nodes.utils import caption_store_files
-from qwen3vl_nodes.utils.caption_decision_files import (
+from qwen3vl_nodes.utils.captions import sidecars
+from qwen3vl_nodes.utils.captions.policy import (
     APPEND,
     OVERWRITE,
     OVERWRITE_ALL,
@@ -182,13 +182,13 @@ def test_a_caption_changed_between_the_journal_and_the_write_stays_theirs(tmp_pa
 
 def test_a_caption_that_appears_just_before_the_rename_stays_theirs(tmp_path, monkeypatch):
     folder = make(tmp_path, "a.png")
-    write = caption_store_files.write_whole
+    write = sidecars.write_whole
 
     def after_somebody_else(path, data, new):
         path.write_text("theirs")
         write(path, data, new)
 
-    monkeypatch.setattr(caption_store_files, "write_whole", after_somebody_else)
+    monkeypatch.setattr(sidecars, "write_whole", after_somebody_else)
     files = captioned(folder, SKIP, P, "new")
     assert text_of(folder) == "theirs" and states(files) == {"a.png": "skipped"}
 

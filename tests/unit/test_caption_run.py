@@ -10,12 +10,13 @@ import pytest
 from caption_runs import allowed, caption_all, jobs_of, made, make, recipe, run, states, tree
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from qwen3vl_nodes.utils import caption_run_files, sidecar_files
-from qwen3vl_nodes.utils.caption_decision_files import APPEND, MODES, OVERWRITE, OVERWRITE_ALL, SKIP
-from qwen3vl_nodes.utils.caption_run_files import HOPELESS
-from qwen3vl_nodes.utils.caption_slots import Recipe
-from qwen3vl_nodes.utils.caption_text import Wording
-from qwen3vl_nodes.utils.digests import digest_of
+from qwen3vl_nodes.utils.captions.policy import APPEND, MODES, OVERWRITE, OVERWRITE_ALL, SKIP
+from qwen3vl_nodes.utils.captions.recipe import Recipe
+from qwen3vl_nodes.utils.captions.wording import Wording
+from qwen3vl_nodes.utils.dataset import run as caption_run_files
+from qwen3vl_nodes.utils.dataset.run import HOPELESS
+from qwen3vl_nodes.utils.files import atomic_write
+from qwen3vl_nodes.utils.files.fingerprint import digest_of
 
 
 def test_a_second_run_skips_everything(tmp_path):
@@ -115,7 +116,7 @@ def test_after_many_failed_writes_in_a_row_a_run_is_hopeless(tmp_path, monkeypat
     files = run(folder)
     done = made(files, jobs_of(files))
     with monkeypatch.context() as patch:
-        patch.setattr(sidecar_files.os, "fsync", full)
+        patch.setattr(atomic_write.os, "fsync", full)
         files.write(done[:-1])
         assert not files.hopeless
         files.write(done[-1:])
@@ -130,7 +131,7 @@ def test_a_folder_that_may_not_be_written_to_is_no_reason_to_give_up(tmp_path, m
     files = run(make(tmp_path, *(f"{n}.png" for n in range(2 * HOPELESS))))
     done = made(files, jobs_of(files))
     with monkeypatch.context() as patch:
-        patch.setattr(sidecar_files.os, "fsync", refuse)
+        patch.setattr(atomic_write.os, "fsync", refuse)
         files.write(done)
     assert files.ledger.count("failed") == 2 * HOPELESS and not files.hopeless
 

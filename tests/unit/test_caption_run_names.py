@@ -5,7 +5,7 @@ import sys
 
 import pytest
 from caption_runs import caption_all, jobs_of, made, make, recipe, run, states
-from qwen3vl_nodes.utils.caption_decision_files import OVERWRITE
+from qwen3vl_nodes.utils.captions.policy import OVERWRITE
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,10 @@ import stat
 
 import pytest
 from caption_runs import caption_all, jobs_of, made, make, recipe, run, states
-from qwen3vl_nodes.utils import sidecar_files
-from qwen3vl_nodes.utils.caption_decision_files import OVERWRITE, OVERWRITE_ALL
-from qwen3vl_nodes.utils.caption_lines_files import JSON_LINES_NAME
+from qwen3vl_nodes.utils.captions.json_lines import JSON_LINES_NAME
+from qwen3vl_nodes.utils.captions.policy import OVERWRITE, OVERWRITE_ALL
 from qwen3vl_nodes.utils.errors import InputError
+from qwen3vl_nodes.utils.files import atomic_write
 
 Q = recipe("q")
 
@@ -164,7 +164,7 @@ def test_a_full_disk_is_a_line_and_leaves_the_old_caption(tmp_path, monkeypatch)
             raise OSError(28, "No space left on device")
         sync(handle)
 
-    monkeypatch.setattr(sidecar_files.os, "fsync", full)
+    monkeypatch.setattr(atomic_write.os, "fsync", full)
     files.write(done)
     assert states(files) == {"a.png": "failed"} and "No space" in str(files.ledger)
     assert (folder / "a.txt").read_text() == "a caption"
@@ -177,7 +177,7 @@ def test_a_full_disk_takes_all_lines_of_a_jsonl_or_none(tmp_path, monkeypatch):
     before = lines_of(folder)
     files = run(folder, recipes=[Q], mode=OVERWRITE, form="jsonl")
     monkeypatch.setattr(files.journal, "add", lambda _: None)
-    monkeypatch.setattr(sidecar_files.os, "fsync", lambda _: 1 / 0)
+    monkeypatch.setattr(atomic_write.os, "fsync", lambda _: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         files.write(made(files, jobs_of(files), "new"))
     assert lines_of(folder) == before
@@ -201,7 +201,7 @@ def test_a_folder_that_cannot_be_synced_has_its_caption_all_the_same(tmp_path, m
             raise OSError(errno.EINVAL, "Invalid argument")
         sync(handle)
 
-    monkeypatch.setattr(sidecar_files.os, "fsync", refuse)
+    monkeypatch.setattr(atomic_write.os, "fsync", refuse)
     files = run(make(tmp_path, "a.png"))
     caption_all(files)
     assert states(files) == {"a.png": "written"}

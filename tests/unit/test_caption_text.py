@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from qwen3vl_nodes.utils.caption_text import (
+from qwen3vl_nodes.utils.captions.wording import (
     Wording,
     class_of,
     joined,

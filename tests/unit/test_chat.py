@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from qwen3vl_nodes.utils.chat import (
+from qwen3vl_nodes.utils.chat.messages import (
     OPTION_RANGES,
     Clip,
     GenerationOptions,
@@ -11,8 +11,8 @@ from qwen3vl_nodes.utils.chat import (
     Reply,
     Request,
 )
+from qwen3vl_nodes.utils.chat.sampling import OFFICIAL, resolve
 from qwen3vl_nodes.utils.errors import InputError
-from qwen3vl_nodes.utils.sampling import OFFICIAL, resolve
 
 
 def picture(height=4, width=6):

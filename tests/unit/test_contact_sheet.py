@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from qwen3vl_nodes.utils.chat import Picture
-from qwen3vl_nodes.utils.contact_sheet import (
+from qwen3vl_nodes.utils.chat.messages import Picture
+from qwen3vl_nodes.utils.drawing.contact_sheet import (
     AMBER,
     CAPTION_LINES,
     GROUND,
@@ -16,8 +16,8 @@ from qwen3vl_nodes.utils.contact_sheet import (
     contact_sheet,
     tile,
 )
-from qwen3vl_nodes.utils.label_fonts import label_font
-from qwen3vl_nodes.utils.text_lines import ELLIPSIS, text_width, wrapped
+from qwen3vl_nodes.utils.drawing.fonts import label_font
+from qwen3vl_nodes.utils.drawing.text_wrap import ELLIPSIS, text_width, wrapped
 
 FONT = label_font(15)
 GREEN = (0, 200, 0)

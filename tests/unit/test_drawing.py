@@ -4,8 +4,10 @@ import time
 
 import numpy as np
 import pytest
-from qwen3vl_nodes.utils.chat import Picture
-from qwen3vl_nodes.utils.drawing import (
+from qwen3vl_nodes.utils.chat.messages import Picture
+from qwen3vl_nodes.utils.detection.boxes import Box, Detection, Detections, Point
+from qwen3vl_nodes.utils.detection.boxes3d import Box3D, Camera
+from qwen3vl_nodes.utils.drawing.annotate import (
     MAX_LABEL_CHARACTERS,
     clean_label,
     color_of,
@@ -13,9 +15,7 @@ from qwen3vl_nodes.utils.drawing import (
     line_width,
     text_size,
 )
-from qwen3vl_nodes.utils.geometry import Box, Detection, Detections, Point
-from qwen3vl_nodes.utils.geometry3d import Box3D, Camera
-from qwen3vl_nodes.utils.label_fonts import label_font
+from qwen3vl_nodes.utils.drawing.fonts import label_font
 
 GREY = 90
 
@@ -176,14 +176,14 @@ def test_different_chinese_labels_look_different():
 
 
 def test_without_any_other_font_characters_become_codes(monkeypatch: pytest.MonkeyPatch):
-    from qwen3vl_nodes.utils import label_fonts
+    from qwen3vl_nodes.utils.drawing import fonts
 
-    monkeypatch.setattr(label_fonts, "WIDE_FONTS", ())
-    label_fonts.label_font.cache_clear()
+    monkeypatch.setattr(fonts, "WIDE_FONTS", ())
+    fonts.label_font.cache_clear()
     try:
-        assert label_fonts.label_font(20).showable("a 猫") == "a \\u732b"
+        assert fonts.label_font(20).showable("a 猫") == "a \\u732b"
     finally:
-        label_fonts.label_font.cache_clear()
+        fonts.label_font.cache_clear()
 
 
 def test_hundreds_of_boxes_are_quick():

@@ -7,13 +7,13 @@ import threading
 import time
 
 import pytest
-from qwen3vl_nodes.utils import sidecar_files
-from qwen3vl_nodes.utils.caption_slots import Slot
-from qwen3vl_nodes.utils.caption_store import Write
-from qwen3vl_nodes.utils.caption_store_files import TextFiles
+from qwen3vl_nodes.utils.captions.recipe import Slot
+from qwen3vl_nodes.utils.captions.sidecars import TextFiles
+from qwen3vl_nodes.utils.captions.store import Write
 from qwen3vl_nodes.utils.errors import InputError
-from qwen3vl_nodes.utils.line_files import append_whole
-from qwen3vl_nodes.utils.sidecar_files import HOLDER_NAME, only_writer
+from qwen3vl_nodes.utils.files import atomic_write
+from qwen3vl_nodes.utils.files.append_lines import append_whole
+from qwen3vl_nodes.utils.files.atomic_write import HOLDER_NAME, only_writer
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def folder_sync_fails(monkeypatch):
                 raise OSError(number, os.strerror(number))
             sync(handle)
 
-        monkeypatch.setattr(sidecar_files.os, "fsync", fsync)
+        monkeypatch.setattr(atomic_write.os, "fsync", fsync)
 
     return fail
 

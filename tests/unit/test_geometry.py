@@ -5,8 +5,7 @@ import math
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from qwen3vl_nodes.utils.errors import InputError
-from qwen3vl_nodes.utils.geometry import (
+from qwen3vl_nodes.utils.detection.boxes import (
     QWEN_SIDE,
     Box,
     Detection,
@@ -14,6 +13,7 @@ from qwen3vl_nodes.utils.geometry import (
     Point,
     coordinate_faults,
 )
+from qwen3vl_nodes.utils.errors import InputError
 from qwen3vl_nodes.utils.parsing.detections import parse_detections, to_qwen_text
 
 # A busy machine is no reason to fail.

@@ -5,9 +5,9 @@ import math
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from qwen3vl_nodes.utils.detection.boxes3d import EDGES, Box3D, Camera, projected_edges
+from qwen3vl_nodes.utils.drawing.line_clipping import clip_line
 from qwen3vl_nodes.utils.errors import InputError
-from qwen3vl_nodes.utils.geometry3d import EDGES, Box3D, Camera, projected_edges
-from qwen3vl_nodes.utils.line_clipping import clip_line
 
 # A busy machine is no reason to fail.
 unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -3,7 +3,7 @@
 import threading
 
 import pytest
-from qwen3vl_nodes.utils.group_commit import GroupCommit
+from qwen3vl_nodes.utils.files.group_commit import GroupCommit
 
 
 class Held:

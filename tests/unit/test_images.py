@@ -5,9 +5,9 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from qwen3vl_nodes.utils.chat import Clip, Picture
+from qwen3vl_nodes.utils.chat.messages import Clip, Picture
 from qwen3vl_nodes.utils.errors import InputError
-from qwen3vl_nodes.utils.images import (
+from qwen3vl_nodes.utils.images.tensors import (
     fit_size_wh,
     pictures_from_tensor,
     resize_clip,

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from qwen3vl_nodes.utils import ledger as ledger_module
-from qwen3vl_nodes.utils.ledger import STATES, Ledger
-from qwen3vl_nodes.utils.ledger_files import LEDGER_NAME, LedgerFile
+from qwen3vl_nodes.utils.captions import ledger as ledger_module
+from qwen3vl_nodes.utils.captions.ledger import STATES, Ledger
+from qwen3vl_nodes.utils.captions.ledger_file import LEDGER_NAME, LedgerFile
 
 
 def test_one_line_a_picture_in_the_order_of_the_names():

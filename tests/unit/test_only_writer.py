@@ -5,9 +5,9 @@ import os
 
 import filelock
 import pytest
-from qwen3vl_nodes.utils import sidecar_files
 from qwen3vl_nodes.utils.errors import InputError
-from qwen3vl_nodes.utils.sidecar_files import (
+from qwen3vl_nodes.utils.files import atomic_write
+from qwen3vl_nodes.utils.files.atomic_write import (
     HOLDER_NAME,
     LOCK_NAME,
     check_own_files,
@@ -86,7 +86,7 @@ def test_files_of_ours_that_are_no_files_are_not_opened(tmp_path, kind):
 
 
 def test_a_nearly_full_disk_is_said(tmp_path, monkeypatch):
-    usage = sidecar_files.shutil.disk_usage("/")._replace(free=1_500_000)
-    monkeypatch.setattr(sidecar_files.shutil, "disk_usage", lambda _folder: usage)
+    usage = atomic_write.shutil.disk_usage("/")._replace(free=1_500_000)
+    monkeypatch.setattr(atomic_write.shutil, "disk_usage", lambda _folder: usage)
     with pytest.raises(InputError, match=r"has 1\.5 MB left.*Make room"):
         check_space(tmp_path)

@@ -3,8 +3,8 @@
 import math
 
 import pytest
+from qwen3vl_nodes.utils.detection.boxes import Box, Detection, Point
 from qwen3vl_nodes.utils.errors import ParseError
-from qwen3vl_nodes.utils.geometry import Box, Detection, Point
 from qwen3vl_nodes.utils.parsing.detections import parse_detections
 from unit.golden_answers import Row, golden_rows
 

@@ -8,9 +8,9 @@ import time
 
 import pytest
 from qwen3vl_nodes.utils.errors import ParseError
-from qwen3vl_nodes.utils.parsing import json_text, lenient_json
 from qwen3vl_nodes.utils.parsing.detections import parse_detections
-from qwen3vl_nodes.utils.parsing.json_text import find_json
+from qwen3vl_nodes.utils.text import json_find, json_lenient
+from qwen3vl_nodes.utils.text.json_find import find_json
 from unit.golden_answers import golden_rows
 from unit.hostile_texts import fuzzed, slow_texts
 
@@ -43,7 +43,7 @@ def test_time_grows_with_the_length_only(name: str):
         "Here: " + "[" * 100_000,
         "```json\n" + "[" * 100_000 + "]" * 100_000 + "\n```",
         '{"x": "]]]]", "y": ' + '["]]]]]]", ' * 70 + "]" * 70 + "}",
-        "[" * (lenient_json.MAX_DEPTH + 1) + "]" * (lenient_json.MAX_DEPTH + 1),
+        "[" * (json_lenient.MAX_DEPTH + 1) + "]" * (json_lenient.MAX_DEPTH + 1),
     ],
     ids=lambda text: text[:12] + str(len(text)),
 )
@@ -51,13 +51,13 @@ def test_deep_nesting_is_refused(text: str, monkeypatch: pytest.MonkeyPatch):
     def no_json(*_: object, **__: object) -> None:
         raise AssertionError("deep text reached json")
 
-    monkeypatch.setattr(json_text.json, "loads", no_json)
+    monkeypatch.setattr(json_find.json, "loads", no_json)
     with pytest.raises(ParseError, match="nested"):
         parse_detections(text, 640, 480)
 
 
 def test_nesting_up_to_the_bound_is_read():
-    depth = lenient_json.MAX_DEPTH - 2
+    depth = json_lenient.MAX_DEPTH - 2
     text = "[" * depth + '{"bbox_2d": [1, 2, 3, 4], "label": "cat"}' + "]" * depth
     assert len(parse_detections(text, 640, 480).items) == 1
 
@@ -69,9 +69,9 @@ def test_brackets_in_strings_are_no_nesting():
 
 def test_more_pieces_than_any_answer_are_refused():
     with pytest.raises(ParseError, match="longer than any model"):
-        find_json("x [" + "1 2," * lenient_json.MAX_PIECES)
+        find_json("x [" + "1 2," * json_lenient.MAX_PIECES)
     with pytest.raises(ParseError, match="longer than any model"):
-        find_json("x " + "[] " * (json_text.MAX_VALUES + 1))
+        find_json("x " + "[] " * (json_find.MAX_VALUES + 1))
 
 
 @pytest.mark.parametrize("count", [400, 4000, 100_000])

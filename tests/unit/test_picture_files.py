@@ -8,10 +8,10 @@ import zlib
 import numpy as np
 import pytest
 from PIL import Image
-from qwen3vl_nodes.utils import picture_files
-from qwen3vl_nodes.utils.digests import digest
 from qwen3vl_nodes.utils.errors import InputError
-from qwen3vl_nodes.utils.picture_files import read_ahead, read_file, read_picture
+from qwen3vl_nodes.utils.files import picture_reader
+from qwen3vl_nodes.utils.files.fingerprint import digest
+from qwen3vl_nodes.utils.files.picture_reader import read_ahead, read_file, read_picture
 
 
 def save(path, array, **options):
@@ -103,7 +103,7 @@ def test_a_truncated_picture_is_an_error_not_half_a_picture(tmp_path):
 
 
 def test_a_huge_file_is_refused_before_it_is_read(tmp_path, monkeypatch):
-    monkeypatch.setattr(picture_files, "MAX_FILE_BYTES", 10)
+    monkeypatch.setattr(picture_reader, "MAX_FILE_BYTES", 10)
     with pytest.raises(InputError, match="bytes"):
         read_picture(save(tmp_path / "a.png", plain()))
 
@@ -118,23 +118,23 @@ def test_the_facts_are_those_of_the_bytes_that_were_decoded(tmp_path):
     os.utime(path, ns=(7, 1_700_000_000_123_456_789))
     facts = read_file(path).facts
     assert facts.digest == digest(path.read_bytes())
-    assert facts.stamp == picture_files.file_stamp(path.stat())
+    assert facts.stamp == picture_reader.file_stamp(path.stat())
 
 
 def test_a_picture_that_is_replaced_while_it_is_read_is_known_by_what_was_read(
     tmp_path, monkeypatch
 ):
     path = save(tmp_path / "a.png", plain(value=1))
-    old, decode = path.read_bytes(), picture_files._decoded
+    old, decode = path.read_bytes(), picture_reader._decoded
 
     def replaced_meanwhile(*args):
         save(path, plain(value=2))
         return decode(*args)
 
-    monkeypatch.setattr(picture_files, "_decoded", replaced_meanwhile)
+    monkeypatch.setattr(picture_reader, "_decoded", replaced_meanwhile)
     read = read_file(path)
     assert read.picture.pixels.max() == 1 and read.facts.digest == digest(old)
-    assert read.facts.stamp != picture_files.file_stamp(path.stat())  # so the next run looks again
+    assert read.facts.stamp != picture_reader.file_stamp(path.stat())  # so the next run looks again
 
 
 def test_reading_ahead_keeps_the_order_and_loses_nothing(tmp_path):
@@ -152,7 +152,7 @@ def test_reading_ahead_stays_a_few_files_ahead():
     opened = []
     results = read_ahead(range(100), opened.append)
     next(results)
-    assert len(opened) <= picture_files.READ_AHEAD + 1
+    assert len(opened) <= picture_reader.READ_AHEAD + 1
     results.close()
 
 

@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 from picture_samples import animation, chunk, png, saved, tiff, wide_profile
 from PIL import Image, ImageFile, PngImagePlugin, WebPImagePlugin, features
-from qwen3vl_nodes.utils import picture_colours, picture_files, picture_headers
 from qwen3vl_nodes.utils.errors import InputError
-from qwen3vl_nodes.utils.picture_files import read_picture
-from qwen3vl_nodes.utils.quiet_pillow import _FILTER, quiet_pillow
+from qwen3vl_nodes.utils.files import picture_reader
+from qwen3vl_nodes.utils.files.picture_reader import read_picture
+from qwen3vl_nodes.utils.images import color, guards
+from qwen3vl_nodes.utils.images.quiet_pillow import _FILTER, quiet_pillow
 
 OPEN_FILES = Path("/proc/self/fd")
 NOISE = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
@@ -78,8 +79,8 @@ def test_a_pipe_put_in_the_place_of_a_file_is_not_waited_for(tmp_path, monkeypat
 
 
 def test_a_file_that_grows_is_not_read_to_its_end(tmp_path, monkeypatch):
-    monkeypatch.setattr(picture_files, "MAX_FILE_BYTES", 10)
-    monkeypatch.setattr(picture_files, "_check_is_file", lambda *_: None)
+    monkeypatch.setattr(picture_reader, "MAX_FILE_BYTES", 10)
+    monkeypatch.setattr(picture_reader, "_check_is_file", lambda *_: None)
     assert "has 11 bytes" in refusal(tmp_path, b"x" * 1000)
 
 
@@ -165,7 +166,7 @@ def test_the_sizes_of_sound_webps_are_told():
         saved(picture, "WEBP"),
         animation(plain, "WEBP"),
     ):
-        assert picture_headers._webp_size_wh(data) == (300, 7)
+        assert guards._webp_size_wh(data) == (300, 7)
 
 
 def test_scans_of_a_jpeg_are_counted(tmp_path):
@@ -181,7 +182,7 @@ def test_scans_of_a_jpeg_are_counted(tmp_path):
 def test_the_header_of_a_jpeg_ends(tmp_path, monkeypatch):
     data = saved(RGB, "JPEG")
     assert "does not end" in refusal(tmp_path, data[:2] + b"\xff" * 1_100_000 + data[2:])
-    monkeypatch.setattr(picture_headers, "MAX_SEGMENTS", 20)
+    monkeypatch.setattr(guards, "MAX_SEGMENTS", 20)
     assert "does not end" in refusal(tmp_path, data[:2] + b"\xff\xfe\0\2" * 40 + data[2:])
 
 
@@ -203,7 +204,7 @@ def test_exif_that_unpacks_to_far_more_than_the_file_is_refused(tmp_path):
 
 
 def test_exif_in_many_jpeg_segments_is_added_up(tmp_path, monkeypatch):
-    monkeypatch.setattr(picture_headers, "MAX_EXIF_BYTES", 1000)
+    monkeypatch.setattr(guards, "MAX_EXIF_BYTES", 1000)
     segment = b"\xff\xe1" + struct.pack(">H", 608) + b"Exif\0\0" + bytes(600)
     data = saved(RGB, "JPEG")
     assert "MB of Exif" in refusal(tmp_path, data[:2] + segment * 2 + data[2:])
@@ -224,7 +225,7 @@ def test_a_tiff_directory_that_overlaps_itself_is_refused(tmp_path, tag):
 
 
 def test_values_of_a_tiff_are_counted(tmp_path, monkeypatch):
-    monkeypatch.setattr(picture_headers, "MAX_TIFF_VALUES", 2)
+    monkeypatch.setattr(guards, "MAX_TIFF_VALUES", 2)
     assert "asks for more" in refusal(tmp_path, tiff(SMALL, 2))
 
 
@@ -244,7 +245,7 @@ def test_colour_profiles_of_a_png_are_counted(tmp_path):
 
 
 def test_chunks_of_a_png_are_counted(tmp_path, monkeypatch):
-    monkeypatch.setattr(picture_headers, "MAX_SEGMENTS", 50)
+    monkeypatch.setattr(guards, "MAX_SEGMENTS", 50)
     assert "chunks" in refusal(tmp_path, png(SMALL, 2, *[chunk(b"teSt", b"")] * 60))
 
 
@@ -263,7 +264,7 @@ def test_a_profile_of_many_megabytes_is_ignored(tmp_path, monkeypatch):
     path = tmp_path / "a.png"
     path.write_bytes(saved(RGB, "PNG", icc_profile=wide_profile()))
     assert (read_picture(path).pixels != NOISE).any()
-    monkeypatch.setattr(picture_colours, "MAX_PROFILE_BYTES", 200)
+    monkeypatch.setattr(color, "MAX_PROFILE_BYTES", 200)
     assert (read_picture(path).pixels == NOISE).all()
 
 

@@ -30,8 +30,8 @@ from picture_samples import (
 )
 from PIL import Image, ImageCms, ImageOps, features
 from qwen3vl_nodes.utils.errors import InputError
-from qwen3vl_nodes.utils.picture_files import read_picture
-from qwen3vl_nodes.utils.picture_headers import exif_orientation
+from qwen3vl_nodes.utils.files.picture_reader import read_picture
+from qwen3vl_nodes.utils.images.guards import exif_orientation
 
 RGB = Image.fromarray(blocks(COLOURS))
 GREY = Image.fromarray(blocks(LEVELS))
@@ -360,7 +360,7 @@ def test_orientation_in_xmp_and_in_text(tmp_path):
 
 
 def test_a_large_picture_goes_through_in_strips(tmp_path, monkeypatch):
-    monkeypatch.setattr("qwen3vl_nodes.utils.picture_colours.STRIP_PIXELS", 48 * 5)
+    monkeypatch.setattr("qwen3vl_nodes.utils.images.color.STRIP_PIXELS", 48 * 5)
     assert_blocks(read(tmp_path, saved(RGBA, "PNG")), over(COLOURS, ALPHAS))
 
 

@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 
 import pytest
-from qwen3vl_nodes.utils.natural_order import natural_key
-from qwen3vl_nodes.utils.picture_list_files import SUFFIXES, PictureChoice, list_pictures, patterns
+from qwen3vl_nodes.utils.files.listing import SUFFIXES, PictureChoice, list_pictures, patterns
+from qwen3vl_nodes.utils.text.natural_sort import natural_key
 
 
 def touch(folder, *names):

@@ -8,9 +8,9 @@ import time
 from pathlib import Path
 
 import pytest
-from qwen3vl_nodes.utils import sidecar_files
-from qwen3vl_nodes.utils.line_files import append_whole, end_last_line
-from qwen3vl_nodes.utils.sidecar_files import TEMP_SUFFIX, sweep, write_whole
+from qwen3vl_nodes.utils.files import atomic_write
+from qwen3vl_nodes.utils.files.append_lines import append_whole, end_last_line
+from qwen3vl_nodes.utils.files.atomic_write import TEMP_SUFFIX, sweep, write_whole
 
 
 def no_space(_handle):
@@ -25,10 +25,10 @@ def test_writing_is_whole_or_not_at_all_under_kill(tmp_path):
     """A process that writes for ever is killed many times: never half a caption."""
     code = f"""
 import sys
-sys.path.insert(0, {str(sidecar_files.__file__).rsplit("/utils/", 1)[0] + "/tests"!r})
+sys.path.insert(0, {str(atomic_write.__file__).rsplit("/utils/", 1)[0] + "/tests"!r})
 from qwen3vl_pack import load_pack; load_pack()
 from pathlib import Path
-from qwen3vl_nodes.utils.sidecar_files import write_whole
+from qwen3vl_nodes.utils.files.atomic_write import write_whole
 print("up", flush=True)
 n = 0
 while True:
@@ -58,9 +58,9 @@ def test_a_failed_write_leaves_what_was_there_and_nothing_else(tmp_path, monkeyp
         path.write_text("old")
     if broken == "replace":
         monkeypatch.setattr(Path, "replace", lambda *_: no_space(0))
-        monkeypatch.setattr(sidecar_files.os, "link", lambda *_: no_space(0))
+        monkeypatch.setattr(atomic_write.os, "link", lambda *_: no_space(0))
     else:
-        monkeypatch.setattr(sidecar_files.os, broken, lambda *_: no_space(0))
+        monkeypatch.setattr(atomic_write.os, broken, lambda *_: no_space(0))
     if broken == "link":  # as on file systems without hard links: it is renamed
         write_whole(path, b"new", new)
         assert path.read_text() == "new"
@@ -74,7 +74,7 @@ def test_a_failed_write_leaves_what_was_there_and_nothing_else(tmp_path, monkeyp
 @pytest.mark.parametrize("links", [True, False])
 def test_only_where_nothing_is(tmp_path, monkeypatch, links):
     if not links:
-        monkeypatch.setattr(sidecar_files.os, "link", lambda *_: no_space(0))
+        monkeypatch.setattr(atomic_write.os, "link", lambda *_: no_space(0))
     write_whole(tmp_path / "a.txt", b"mine")
     with pytest.raises(FileExistsError):
         write_whole(tmp_path / "a.txt", b"new", new=True)
@@ -111,7 +111,7 @@ def test_two_writers_of_one_file_never_share_a_temporary_one(tmp_path, monkeypat
     write_whole(tmp_path / "a.txt", b"2")
     assert len(set(opened)) == 2
     (tmp_path / opened[0]).symlink_to(tmp_path / "precious")
-    monkeypatch.setattr(sidecar_files.secrets, "token_hex", lambda _: opened[0].split(".")[1])
+    monkeypatch.setattr(atomic_write.secrets, "token_hex", lambda _: opened[0].split(".")[1])
     with pytest.raises(FileExistsError):
         write_whole(tmp_path / "a.txt", b"3")
     assert not (tmp_path / "precious").exists() and (tmp_path / "a.txt").read_text() == "2"
@@ -127,7 +127,7 @@ def test_a_sweep_by_a_run_around_this_one_costs_no_caption(tmp_path, monkeypatch
             swept.append(True)
             sweep(tmp_path)
 
-    monkeypatch.setattr(sidecar_files.os, "fsync", sweep_once)
+    monkeypatch.setattr(atomic_write.os, "fsync", sweep_once)
     write_whole(tmp_path / "a.txt", b"x", new)
     assert swept and (tmp_path / "a.txt").read_text() == "x" and names_in(tmp_path) == ["a.txt"]
 
@@ -155,7 +155,7 @@ def test_a_sweep_passes_by_a_folder_that_cannot_be_listed(tmp_path, monkeypatch)
             raise OSError(5, "Input/output error")
         return listed(folder)
 
-    monkeypatch.setattr(sidecar_files.os, "scandir", broken)
+    monkeypatch.setattr(atomic_write.os, "scandir", broken)
     sweep(tmp_path)
     monkeypatch.undo()
     assert names_in(tmp_path) == ["a", "b", f"b/x.txt{TEMP_SUFFIX}", "c"]
@@ -165,7 +165,7 @@ def test_lines_are_appended_whole_or_not_at_all(tmp_path, monkeypatch):
     path = tmp_path / "s" / "a.jsonl"
     append_whole(path, b"one\n")
     with monkeypatch.context() as patch:
-        patch.setattr(sidecar_files.os, "fsync", no_space)
+        patch.setattr(atomic_write.os, "fsync", no_space)
         with pytest.raises(OSError, match="No space"):
             append_whole(path, b"two\n")
     assert path.read_bytes() == b"one\n"
@@ -178,10 +178,10 @@ def test_nothing_is_left_of_lines_that_a_full_disk_took_in_part(tmp_path):
     """A limit takes a part of a write, and would take the rest once there is room again."""
     code = f"""
 import resource, sys
-sys.path.insert(0, {str(sidecar_files.__file__).rsplit("/utils/", 1)[0] + "/tests"!r})
+sys.path.insert(0, {str(atomic_write.__file__).rsplit("/utils/", 1)[0] + "/tests"!r})
 from qwen3vl_pack import load_pack; load_pack()
 from pathlib import Path
-from qwen3vl_nodes.utils.line_files import append_whole
+from qwen3vl_nodes.utils.files.append_lines import append_whole
 path = Path({str(tmp_path / "a.jsonl")!r})
 append_whole(path, b"x" * 990 + b"\\n")
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))

@@ -1,8 +1,8 @@
 """Prompts are data, and the data is sound."""
 
 import pytest
+from qwen3vl_nodes.utils.chat.tasks import Task, all_tasks, task, tasks_in
 from qwen3vl_nodes.utils.errors import InputError
-from qwen3vl_nodes.utils.tasks import Task, all_tasks, task, tasks_in
 
 
 def test_every_task_has_the_fields_its_prompt_names():

@@ -1,8 +1,8 @@
 """Thinking and answer are kept apart, also when a text is cut off."""
 
 import pytest
-from qwen3vl_nodes.utils.parsing.thinking import split_thinking
-from qwen3vl_nodes.utils.repetition import MAX_PERIOD, MIN_SPAN, is_endless
+from qwen3vl_nodes.utils.text.repetition import MAX_PERIOD, MIN_SPAN, is_endless
+from qwen3vl_nodes.utils.text.thinking import split_thinking
 
 
 @pytest.mark.parametrize(

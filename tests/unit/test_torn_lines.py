@@ -2,11 +2,11 @@
 
 import json
 
-from qwen3vl_nodes.utils import line_files
-from qwen3vl_nodes.utils.caption_lines_files import JSON_LINES_NAME, JsonLines
-from qwen3vl_nodes.utils.caption_slots import Slot
-from qwen3vl_nodes.utils.caption_store import Write
-from qwen3vl_nodes.utils.line_files import append_whole, end_last_line
+from qwen3vl_nodes.utils.captions.json_lines import JSON_LINES_NAME, JsonLines
+from qwen3vl_nodes.utils.captions.recipe import Slot
+from qwen3vl_nodes.utils.captions.store import Write
+from qwen3vl_nodes.utils.files import append_lines
+from qwen3vl_nodes.utils.files.append_lines import append_whole, end_last_line
 
 
 def test_lines_begin_on_a_line_of_their_own(tmp_path):
@@ -32,7 +32,7 @@ def test_a_line_that_a_failed_write_left_torn_is_dropped_before_the_next(tmp_pat
 
 
 def test_the_last_line_is_found_however_long_it_is(tmp_path, monkeypatch):
-    monkeypatch.setattr(line_files, "_READ_BACK", 4)
+    monkeypatch.setattr(append_lines, "_READ_BACK", 4)
     path = tmp_path / "lines"
     for before in (b"", b"\n", b"one\n", b"one\ntwo three\n"):
         for last in (b"", b"x", b"a longer line than is read at once"):

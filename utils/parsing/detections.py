@@ -12,12 +12,12 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from ..detection.boxes import Box, Detection, Detections, Point
+from ..detection.boxes3d import AngleOrder
 from ..errors import ParseError
-from ..geometry import Box, Detection, Detections, Point
-from ..geometry3d import AngleOrder
-from .json_text import JsonFound, UnfinishedDict, UnfinishedList, find_json
+from ..text.json_find import JsonFound, UnfinishedDict, UnfinishedList, find_json
+from ..text.thinking import THINK_END, split_thinking
 from .shapes import COUNTS, FOREIGN_KEYS, ShapeReader, Units, to_number
-from .thinking import THINK_END, split_thinking
 
 # The first of these that an item has is its label.
 LABEL_KEYS = ("label", "text_content", "name", "category", "class")

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from ..detection.boxes import QWEN_SIDE, Box, Point, Shape, coordinate_faults
+from ..detection.boxes3d import AngleOrder, Box3D
 from ..errors import InputError
-from ..geometry import QWEN_SIDE, Box, Point, Shape, coordinate_faults
-from ..geometry3d import AngleOrder, Box3D
 
 # What the numbers of an answer count. Qwen3-VL: thousandths; Qwen2.5-VL: pixels.
 Units = Literal["qwen", "pixels", "fractions"]

@@ -1,0 +1,94 @@
+"""Checks the files beside the weights: tokenizer, chat template, picture settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ...utils.errors import LoadError
+from .config import read_json
+
+# What downloaders leave beside a file that they have not finished.
+PARTIAL_ENDINGS = (".incomplete", ".part", ".partial", ".crdownload", ".aria2", ".download", ".tmp")
+# Where the hub libraries keep them.
+PARTIAL_FOLDERS = (".cache/huggingface/download", "._____temp")
+PICTURES = "<|image_pad|>"
+
+Configs = Mapping[str, Mapping[str, Any]]
+
+
+def check_companions(folder: Path, configs: Configs) -> None:
+    """Everything that the processor needs is there and belongs to this model.
+
+    Raises:
+        LoadError: naming the missing file.
+    """
+    has_words = (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file()
+    if not (folder / "tokenizer.json").is_file() and not has_words:
+        raise _lacks(folder, "tokenizer.json")
+    if "tokenizer_config.json" not in configs:
+        raise _lacks(folder, "tokenizer_config.json")
+    if not {"preprocessor_config.json", "processor_config.json"} & configs.keys():
+        raise _lacks(folder, "preprocessor_config.json")
+    inline = any(
+        configs.get(name, {}).get("chat_template")
+        for name in ("tokenizer_config.json", "processor_config.json", "chat_template.json")
+    )
+    if not inline and not (folder / "chat_template.jinja").is_file():
+        raise _lacks(folder, "chat_template.jinja (or chat_template.json)")
+    _check_tokenizer(folder, configs["config.json"])
+
+
+def _check_tokenizer(folder: Path, config: Mapping[str, Any]) -> None:
+    """The tokenizer's picture token is the one that the model looks for."""
+    path = folder / "tokenizer.json"
+    if not path.is_file():
+        return
+    tokenizer = read_json(path)
+    added = tokenizer.get("added_tokens")
+    if "model" not in tokenizer or not isinstance(added, list):
+        raise LoadError(f"{path} is not a tokenizer.", "Download the file again.")
+    ids = {t.get("content"): t.get("id") for t in added if isinstance(t, dict)}
+    if ids.get(PICTURES) != config.get("image_token_id"):
+        raise LoadError(
+            f"{path} is of another model: its {PICTURES} is token {ids.get(PICTURES)}, but "
+            f"config.json says {config.get('image_token_id')}.",
+            "Download the tokenizer files of this checkpoint again.",
+        )
+
+
+def refuse_half_download(folder: Path, needed: list[Path]) -> None:
+    """A downloader's own mark beside a needed file means that its bytes are not all there.
+
+    aria2 reserves the whole size at once, so that the size alone says nothing.
+
+    Raises:
+        LoadError: naming the file.
+    """
+    for path in needed:
+        if path.with_name(path.name + ".aria2").exists():
+            raise LoadError(
+                f"{path} is still being downloaded ({path.name}.aria2 lies beside it).",
+                "Let the download finish, or remove both files and start again.",
+            )
+
+
+def half_downloads(folder: Path) -> list[str]:
+    """Names of unfinished files that a downloader left in a checkpoint folder."""
+    places = [folder, *(folder / name for name in PARTIAL_FOLDERS)]
+    found: list[str] = []
+    for place in places:
+        try:
+            names = sorted(path.name for path in place.iterdir() if path.is_file())
+        except OSError:  # no such folder: nothing was left in it
+            continue
+        in_temp = place.name == "._____temp"
+        found += [name for name in names if in_temp or name.endswith(PARTIAL_ENDINGS)]
+    return found
+
+
+def _lacks(folder: Path, name: str) -> LoadError:
+    return LoadError(
+        f"{folder} has no {name}.", "Download the missing file from the checkpoint's page."
+    )

@@ -1,0 +1,155 @@
+"""A whole Qwen3-VL in one file, as ComfyUI's own text encoders are: its config from its shapes.
+
+The tokenizer comes from ComfyUI, the chat template from the demo checkpoint, and the picture
+settings are the official ones: no file of models/text_encoders has them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ...utils.errors import LoadError
+from .architecture import TEXT, VISION, read_architecture
+from .fp8_blocks import WHOLE, check_scales
+from .safetensors_header import StoredTensor, read_header
+from .tensor_names import FP8_DTYPE, canonical, check_tensors, scale_name
+
+# FP8 with one scale for a matrix, or none; transformers' FP8 layers cannot hold it.
+FILE_FP8 = "fp8 in one file"
+# Hidden size to layers: what was cut off below the last layer cannot be seen otherwise.
+LAYERS = {2048: 28, 2560: 36, 4096: 36, 5120: 64}
+DEEPSTACK = {24: [5, 11, 17], 27: [8, 16, 24]}
+MARKS = re.compile(r"(\.comfy_quant|\.input_scale|\.scale_input|(^|\.)scaled_fp8)$")
+SCALE = re.compile(r"\.(weight_scale|scale_weight)$")
+TOKENS = {"image_token_id": 151655, "video_token_id": 151656,
+          "vision_start_token_id": 151652, "vision_end_token_id": 151653}  # fmt: skip
+# In Qwen3's vocabulary, but not in Qwen2.5's that ComfyUI ships; in the order of their ids.
+LATER_TOKENS = ("<tool_response>", "</tool_response>", "<think>", "</think>")
+FIRST_LATER_ID = 151_665
+
+
+def inspect_file(path: Path) -> tuple[dict[str, Any], dict[str, StoredTensor], str | None]:
+    """(config, tensors by Hugging Face's names, quantization) of a single file.
+
+    Raises:
+        LoadError: it is damaged, no Qwen3-VL, cut down to an encoder, or quantized otherwise.
+    """
+    stored = read_header(path)
+    tensors: dict[str, StoredTensor] = {}
+    for name, tensor in stored.items():
+        if name.endswith(".comfy_quant"):
+            _check_format(path, tensor)
+        if not MARKS.search(name):
+            tensors[canonical(SCALE.sub(".weight_scale_inv", name))] = tensor
+    config = _config(path, tensors)
+    architecture = read_architecture(config, str(path))
+    fp8 = any(tensor.dtype == FP8_DTYPE for tensor in tensors.values())
+    scales = {name for name in tensors if name.endswith("_scale_inv")}
+    matched = {scale_name(name) for name, t in tensors.items() if t.dtype == FP8_DTYPE}
+    plain = {name: tensor for name, tensor in tensors.items() if name not in scales & matched}
+    check_tensors(path, architecture, plain, FILE_FP8 if fp8 else None)
+    check_scales(path, tensors, WHOLE, required=False)
+    return config, tensors, FILE_FP8 if fp8 else None
+
+
+def _check_format(path: Path, tensor: StoredTensor) -> None:
+    with path.open("rb") as file:
+        file.seek(tensor.start)
+        data = file.read(min(tensor.size_bytes, 4096))
+    try:
+        found = json.loads(data).get("format")
+    except (ValueError, AttributeError):
+        found = None
+    if found != "float8_e4m3fn":
+        raise LoadError(
+            f"{path.name} is quantized as {found!r}, which only ComfyUI's own nodes can read.",
+            "Choose its bf16 or fp8_scaled file, or an official checkpoint.",
+        )
+
+
+def _config(path: Path, tensors: Mapping[str, StoredTensor]) -> dict[str, Any]:
+    try:
+        vocabulary, hidden = tensors[f"{TEXT}embed_tokens.weight"].shape
+        attention = f"{TEXT}layers.0.self_attn."
+        (head_dim,) = tensors[f"{attention}q_norm.weight"].shape
+        heads = tensors[f"{attention}q_proj.weight"].shape[0] // head_dim
+        kv_heads = tensors[f"{attention}k_proj.weight"].shape[0] // head_dim
+        intermediate = tensors[f"{TEXT}layers.0.mlp.gate_proj.weight"].shape[0]
+        positions, width = tensors[f"{VISION}pos_embed.weight"].shape
+        inside = tensors[f"{VISION}blocks.0.mlp.linear_fc1.weight"].shape[0]
+        out = tensors[f"{VISION}merger.linear_fc2.weight"].shape[0]
+    except (KeyError, ValueError) as error:
+        raise LoadError(
+            f"{path.name} is no whole Qwen3-VL ({error} is missing or misshapen).",
+            "Choose a file with its language model and its vision tower.",
+        ) from None
+    layers, depth = _count(tensors, f"{TEXT}layers."), _count(tensors, f"{VISION}blocks.")
+    mergers = _count(tensors, f"{VISION}deepstack_merger_list.")
+    tied = "lm_head.weight" not in tensors
+    if LAYERS.get(hidden, layers) != layers or (tied and hidden > 2560):
+        lacks = "its lm_head" if LAYERS.get(hidden, layers) == layers else "its last layers"
+        raise LoadError(
+            f"{path.name} lacks {lacks}: it was cut down to encode prompts and cannot write.",
+            "Choose a whole checkpoint.",
+        )
+    rope = {"rope_type": "default", "mrope_section": [24, 20, 20], "mrope_interleaved": True}
+    text = {
+        "vocab_size": vocabulary, "hidden_size": hidden, "num_hidden_layers": layers,
+        "num_attention_heads": heads, "num_key_value_heads": kv_heads, "head_dim": head_dim,
+        "intermediate_size": intermediate, "max_position_embeddings": 262_144,
+        "rms_norm_eps": 1e-6, "rope_theta": 5_000_000, "rope_scaling": rope,
+        "hidden_act": "silu", "attention_bias": False, "eos_token_id": 151645,
+    }  # fmt: skip
+    vision = {
+        "depth": depth, "hidden_size": width, "intermediate_size": inside, "num_heads": 16,
+        "out_hidden_size": out, "num_position_embeddings": positions, "in_channels": 3,
+        "patch_size": 16, "spatial_merge_size": 2, "temporal_patch_size": 2,
+        "hidden_act": "gelu_pytorch_tanh",
+        "deepstack_visual_indexes": DEEPSTACK.get(depth, list(range(mergers))),
+    }  # fmt: skip
+    return {
+        "model_type": "qwen3_vl", "tie_word_embeddings": tied, **TOKENS,
+        "text_config": text, "vision_config": vision,
+    }  # fmt: skip
+
+
+def _count(tensors: Mapping[str, StoredTensor], prefix: str) -> int:
+    numbers = {name[len(prefix) :].split(".")[0] for name in tensors if name.startswith(prefix)}
+    return len(numbers)
+
+
+def processor_for_file(tokenizer_folder: Path, template: Path) -> Any:
+    """The official processor, from ComfyUI's vocabulary and our chat template.
+
+    Raises:
+        LoadError: this ComfyUI has no such vocabulary.
+    """
+    from transformers import AutoTokenizer, Qwen2VLImageProcessor, Qwen3VLProcessor
+    from transformers import Qwen3VLVideoProcessor as VideoProcessor
+
+    if not (tokenizer_folder / "vocab.json").is_file():
+        raise LoadError(
+            f"This ComfyUI has no tokenizer at {tokenizer_folder}.",
+            "Update ComfyUI, or choose a checkpoint folder instead of a single file.",
+        )
+    tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder, local_files_only=True)
+    if len(tokenizer) == FIRST_LATER_ID:
+        tokenizer.add_tokens(list(LATER_TOKENS))
+    if tokenizer.convert_tokens_to_ids("<|image_pad|>") != TOKENS["image_token_id"]:
+        raise LoadError(
+            f"The tokenizer at {tokenizer_folder} is of another model.", "Update ComfyUI."
+        )
+    tokenizer.chat_template = template.read_text("utf-8")
+    sizes = {"patch_size": 16, "merge_size": 2, "temporal_patch_size": 2}
+    half = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3}
+    image = Qwen2VLImageProcessor(
+        size={"shortest_edge": 65_536, "longest_edge": 16_777_216}, **sizes, **half
+    )
+    video = VideoProcessor(
+        size={"shortest_edge": 4096, "longest_edge": 25_165_824}, **sizes, **half
+    )
+    return Qwen3VLProcessor(image, tokenizer, video, chat_template=tokenizer.chat_template)

@@ -1,0 +1,1 @@
+"""The same steps as Triton kernels; without Triton nothing here is imported."""

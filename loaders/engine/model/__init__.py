@@ -1,0 +1,1 @@
+"""The forward passes in plain torch: text tower, vision tower, attention."""

@@ -1,0 +1,153 @@
+"""Turns a request into what the model reads: rendered chat, sized pictures, tensors."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from ....utils.chat.messages import Clip, Message, Picture, Request
+from ....utils.chat.sampling import Edition
+from ....utils.errors import GenerationError
+from ....utils.images.tensors import DEFAULT_MAX_PIXELS, fit_size_wh, resize_clip, resize_picture
+from ..model.attention import as_tensor
+
+# A control token that a user typed must not become one: "<|im_end|>" is read as "<| im_end |>".
+_CONTROL = re.compile(r"<\|(\w+)\|>")
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """One request as tensors: `input_ids` [1, n] and whatever its pictures add to it."""
+
+    inputs: dict[str, torch.Tensor]
+
+    @property
+    def length(self) -> int:
+        """Text and visual tokens together."""
+        return self.inputs["input_ids"].shape[1]
+
+
+class PromptEncoder:
+    """Renders and encodes requests with the checkpoint's own processor and chat template."""
+
+    def __init__(self, processor: Any):
+        self.processor = processor
+        self.tokenizer = processor.tokenizer
+        self.edition: Edition = edition_of(processor)
+        if hasattr(processor.video_processor, "cap_pixels_per_frame"):
+            # transformers 5.2x warns until this is chosen; frames are resized before it anyway.
+            processor.video_processor.cap_pixels_per_frame = True
+
+    def encode(self, request: Request) -> Prompt:
+        """Tensors on the CPU for one request; safe to call from several threads.
+
+        Raises:
+            InputError: a picture or clip whose shape the model cannot take.
+        """
+        pictures, clips = sized_visuals(request, self.processor)
+        rendered = render(request, self.processor)
+        extra: dict[str, Any] = {}
+        if pictures:
+            extra["images"] = [_pil(picture) for picture in pictures]
+        if clips:
+            extra["videos"] = [as_tensor(c.frames).permute(0, 3, 1, 2) for c in clips]
+            extra["video_metadata"] = [_video_metadata(clip) for clip in clips]
+            extra["do_sample_frames"] = False
+        encoded = self.processor(text=[rendered], do_resize=False, return_tensors="pt", **extra)
+        encoded.pop("attention_mask", None)  # one row, nothing padded
+        return Prompt({k: v for k, v in encoded.items() if isinstance(v, torch.Tensor)})
+
+    def decode(self, token_ids: list[int]) -> str:
+        """Text of generated tokens without control tokens; `</think>` and tool calls stay."""
+        return self.tokenizer.decode(
+            token_ids, skip_special_tokens=True, clean_up_tokenization_spaces=False
+        )
+
+
+def edition_of(processor: Any) -> Edition:
+    """Thinking editions are known by a chat template that opens the thinking block itself."""
+    probe = [{"role": "user", "content": [{"type": "text", "text": "?"}]}]
+    rendered = processor.apply_chat_template(probe, tokenize=False, add_generation_prompt=True)
+    return "thinking" if rendered.rstrip().endswith("<think>") else "instruct"
+
+
+def render(request: Request, processor: Any) -> str:
+    """The chat as text, with one placeholder for each picture and clip."""
+    return processor.apply_chat_template(
+        [_wire(message) for message in request.messages],
+        tokenize=False,
+        add_generation_prompt=True,
+        add_vision_id=request.number_pictures,
+    )
+
+
+def sized_visuals(request: Request, processor: Any) -> tuple[list[Picture], list[Clip]]:
+    """All pictures and clips of the request in reading order, at the size the model sees."""
+    parts = [part for message in request.messages for part in message.parts]
+    pictures = [p for p in parts if isinstance(p, Picture)]
+    clips = [p for p in parts if isinstance(p, Clip)]
+    low, high = _edge(processor.image_processor)
+    wanted = request.options
+    # A smallest size that was asked for counts more than a largest one that nobody chose.
+    max_pixels = wanted.max_pixels or max(min(DEFAULT_MAX_PIXELS, high), wanted.min_pixels or 0)
+    min_pixels = min(wanted.min_pixels or low, max_pixels)
+    sized = [resize_picture(p, fit_size_wh(*p.size_wh, min_pixels, max_pixels)) for p in pictures]
+    if clips:
+        low, high = _edge(processor.video_processor)
+        clips = [resize_clip(clip, low, high) for clip in clips]
+    return sized, clips
+
+
+def _edge(part: Any) -> tuple[int, int]:
+    """(fewest, most) pixels of an image or video processor; both transformers generations."""
+    size = dict(part.size)
+    return int(size["shortest_edge"]), int(size["longest_edge"])
+
+
+def _wire(message: Message) -> dict[str, Any]:
+    content = [_wire_part(part) for part in message.parts]
+    return {"role": message.role, "content": content}
+
+
+def _wire_part(part: str | Picture | Clip) -> dict[str, str]:
+    if isinstance(part, Picture):
+        return {"type": "image"}
+    if isinstance(part, Clip):
+        return {"type": "video"}
+    return {"type": "text", "text": _CONTROL.sub(r"<| \1 |>", part)}
+
+
+def _pil(picture: Picture) -> Any:
+    from PIL import Image
+
+    return Image.fromarray(picture.pixels)
+
+
+def _video_metadata(clip: Clip) -> Any:
+    from transformers.video_utils import VideoMetadata
+
+    return VideoMetadata(
+        total_num_frames=clip.total_frames,
+        fps=clip.source_fps,
+        frames_indices=list(clip.indices),
+        width=clip.frames.shape[2],
+        height=clip.frames.shape[1],
+        duration=clip.total_frames / clip.source_fps,
+        video_backend="pyav",
+    )
+
+
+def check_fits(prompt_tokens: int, context: int) -> None:
+    """Refuse a prompt that leaves no room for an answer.
+
+    Raises:
+        GenerationError: with both counts.
+    """
+    if prompt_tokens >= context:
+        raise GenerationError(
+            f"The request has {prompt_tokens} tokens, but the model holds {context}.",
+            "Use fewer or smaller pictures (max_picture_tokens in the options) or a shorter text.",
+        )

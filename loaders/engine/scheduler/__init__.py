@@ -1,0 +1,1 @@
+"""Which sequence is read, stepped, put back or answered, and when."""

@@ -1,0 +1,245 @@
+"""One run of the fast engine: which request is read, stepped, put back or answered, and when."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+
+from ....utils.errors import Qwen3VLError
+from ...host.out_of_memory import is_out_of_memory
+from ..protocol import Outcome
+from ..request.draft import too_large
+from ..request.intake import Intake, Job
+from ..state.prefix import common
+from .board import Board
+from .meter import Meter
+from .pages import Pages
+from .stepper import Chunk, Readback, Stepper, bucket
+
+# A shared beginning shorter than this is not worth the copy of a page.
+REUSE_FROM = 8
+# While prompts are prepared, or a step takes long, the caller gets a turn this often.
+TURN_SECONDS = 0.1
+# A single request that runs out of memory is tried again with smaller steps, so many times.
+TRIES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """`slots` decode rows; `prompt_tokens` read in one step at most."""
+
+    slots: int
+    prompt_tokens: int
+
+
+class Run:
+    """Answers requests; `outcomes` is what `Engine.generate` yields.
+
+    Args:
+        stepper: attached to the module.
+        intake: the requests.
+        make_job: a job for (index, request, prepared, seconds it took); may raise Qwen3VLError.
+        pages: hands out KV memory.
+        limits: how much at once.
+        meter: tells the caller; what that raises ends the run.
+        free_memory: called after running out of memory, when nothing is held any more.
+    """
+
+    def __init__(
+        self,
+        stepper: Stepper,
+        intake: Intake,
+        make_job: Callable[..., Job],
+        pages: Pages,
+        limits: Limits,
+        meter: Meter,
+        free_memory: Callable[[], None],
+    ):
+        self._stepper, self._intake, self._make_job = stepper, intake, make_job
+        self._pages, self._free_memory = pages, free_memory
+        self._board = Board(stepper, meter)
+        self._slots, self._prompt_tokens = limits.slots, limits.prompt_tokens
+        # With a device working on its own the next step is launched before the last is read.
+        self._late = 1 if stepper.rows.device.type == "cuda" else 0
+        self._pending: deque[tuple[Readback, list[tuple[int, Job]]]] = deque()
+        self._told = 0.0
+
+    def outcomes(self) -> Iterator[tuple[int, Outcome]]:
+        """All outcomes as they come; nothing is held any more when this ends, however it ends."""
+        board = self._board
+        try:
+            while True:
+                self._tell()
+                keep = self._late if self._guarded(self._launch) else 0
+                self._intake.fill()  # the caller's own work, while the device does its
+                self._guarded(partial(self._collect, keep))
+                while board.outcomes:
+                    yield board.outcomes.popleft()
+                if not (board.at_work() or board.waiting):
+                    if self._intake.exhausted and not len(self._intake):
+                        return
+                    self._intake.wait(TURN_SECONDS)
+        finally:
+            self._intake.close()
+            self._pending.clear()
+            board.clear()
+
+    def _tell(self) -> None:
+        self._told = time.perf_counter()
+        self._board.report()
+
+    def _tick(self) -> None:
+        """A turn for the caller inside of a long step."""
+        if time.perf_counter() - self._told >= TURN_SECONDS:
+            self._tell()
+
+    def _guarded(self, work: Callable[[], bool]) -> bool:
+        """Do it; out of memory, put everything back and return False."""
+        out_of_memory = False
+        try:
+            return work()
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            out_of_memory = True  # recovered below: the exception holds the tensors
+        if out_of_memory:
+            self._recover()
+        return False
+
+    def _launch(self) -> bool:
+        """One prompt step if there is a prompt, and one decode step; False without the latter."""
+        self._admit()
+        self._read_prompts()
+        return self._decode()
+
+    def _admit(self) -> None:
+        board = self._board
+        while len(board.at_work()) < self._slots and (job := self._next_job()) is not None:
+            if not self._place(job):
+                if board.at_work():
+                    board.waiting.appendleft(job)
+                    return
+                board.fail(job.index, too_large(job.length))
+
+    def _next_job(self) -> Job | None:
+        if self._board.waiting:
+            return self._board.waiting.popleft()
+        while (ready := self._intake.ready()) is not None:
+            index, request, future = ready
+            try:
+                prepared, seconds = future.result()
+                return self._make_job(index, request, prepared, seconds)
+            except Qwen3VLError as error:
+                self._board.fail(index, error)
+        return None
+
+    def _place(self, job: Job) -> bool:
+        """Give the job its pages, those of a known beginning first; False if it must wait."""
+        content = job.content()
+        matched, shared = self._stepper.prefix.longest(content)
+        matched = min(matched, job.length - 1)
+        # A twin still being read will have cached more of it a moment later.
+        twins = (common(other.prepared.content, content) for other in self._board.reading)
+        if max(twins, default=0) >= matched + 2 * self._pages.page_tokens:
+            return False
+        if matched < REUSE_FROM:
+            matched, shared = 0, []
+        spare = len(self._board.running)
+        pages = self._pages.take_after(shared, matched, job.length, spare)
+        if pages is None:
+            return False
+        job.pages, job.cached, job.launched = pages, matched, len(job.draft.token_ids)
+        self._board.seat(job)
+        return True
+
+    def _read_prompts(self) -> None:
+        left, chunks = self._prompt_tokens, []
+        for job in self._board.reading:
+            if count := min(left, job.length - job.cached):
+                chunks.append(Chunk(job, job.cached, job.cached + count))
+                left -= count
+        if not chunks:
+            return
+        first_tokens = self._stepper.read(chunks, self._tick)
+        done = []
+        for chunk in chunks:
+            chunk.job.cached = chunk.end
+            if chunk.end == chunk.job.length and chunk.job.row is not None:
+                done.append(chunk.job)
+                self._board.run(chunk.job, chunk.job.row)
+        if first_tokens is not None:
+            self._pending.append((first_tokens, list(enumerate(done))))
+
+    def _decode(self) -> bool:
+        """Launch one step for all running jobs; False when none wants a token."""
+        self._secure_pages()
+        running = self._board.running
+        wanting = [job for job in running.values() if job.launched < job.draft.limit]
+        if not wanting:
+            return False
+        self._board.close_ranks()
+        batch = bucket(max(running) + 1)
+        longest = max(job.cached for job in running.values()) + 1
+        greedy = all(job.sampling.temperature == 0 for job in running.values())
+        tokens = self._stepper.decode(batch, longest, greedy)
+        self._pending.append((tokens, [(job.row, job) for job in wanting if job.row is not None]))
+        for job in wanting:
+            job.cached += 1
+            job.launched += 1
+        return True
+
+    def _secure_pages(self) -> None:
+        """See that every job has a page for its next token; short of memory, the youngest job
+        goes back to the waiting ones, and a job alone is cut off there.
+        """
+        board, fresh = self._board, []
+        for job in sorted(board.running.values(), key=lambda job: job.index):
+            while job.row is not None and self._pages.lacks(job):
+                if page := self._pages.take(1):
+                    fresh.append((job, len(job.pages), page[0]))
+                    job.pages += page
+                elif self._pending:
+                    self._collect(0)
+                elif len(board.at_work()) > 1:
+                    board.put_back(board.at_work()[-1])
+                else:
+                    job.draft.stopped_by = "length"
+                    board.finish([job])
+        with torch.inference_mode():
+            self._stepper.rows.set_pages(
+                [(job.row, column, page) for job, column, page in fresh if job.row is not None]
+            )
+
+    def _collect(self, keep: int) -> bool:
+        """Read drawn tokens, all but those of the `keep` newest steps."""
+        while len(self._pending) > keep:
+            readback, entries = self._pending[0]
+            tokens = readback.read(self._tick)
+            self._pending.popleft()
+            live = [(tokens[at], job) for at, job in entries if job.draft.stopped_by is None]
+            finished = [job for token, job in live if job.draft.add(token)]
+            if finished:
+                self._board.finish(finished)
+        return True
+
+    def _recover(self) -> None:
+        """After running out of memory: give everything back, and go on with half as much."""
+        self._pending.clear()
+        jobs = self._board.clear()
+        self._stepper.drop()
+        self._free_memory()
+        self._slots = max(1, len(jobs) // 2)
+        if len(jobs) == 1:
+            self._prompt_tokens = max(256, self._prompt_tokens // 2)
+            jobs[0].failures += 1
+            if jobs[0].failures >= TRIES:
+                job = jobs.pop()
+                self._board.fail(job.index, too_large(job.length))
+        self._board.waiting.extendleft(reversed(jobs))
+        self._stepper.attach()
+        self._pages.refresh()

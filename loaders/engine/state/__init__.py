@@ -1,0 +1,1 @@
+"""What a run remembers on the device: pages, shared beginnings, rows, samplers."""

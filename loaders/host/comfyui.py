@@ -1,0 +1,242 @@
+"""The only importer of comfy and folder_paths: devices, memory, interrupt, progress, folders."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from ...utils.files.allowed_folders import AllowedFolders, Root
+from .model_patcher import patcher_class
+from .owner_settings import owner_settings
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+# The longest side of a picture shown in a running node.
+PREVIEW_SIDE = 512
+# Where packs keep Qwen3-VL; the first is ours, and downloads go into its Qwen-VL folder.
+MODEL_FOLDER_KINDS = ("LLM", "text_encoders", "prompt_generator", "llm", "VLM", "diffusers")
+
+
+def model_roots() -> list[Path]:
+    """Every existing folder in which ComfyUI may keep language models, ours first."""
+    return [root for root in _folders(MODEL_FOLDER_KINDS) if _is_there(root)]
+
+
+def adapter_roots() -> list[Path]:
+    """Every existing folder in which adapters may lie."""
+    return [root for root in _folders(("loras", *MODEL_FOLDER_KINDS)) if _is_there(root)]
+
+
+def _is_there(folder: Path) -> bool:
+    """Whether a folder can be looked into; a locked or lost drive is no error in a menu."""
+    try:
+        return folder.is_dir()
+    except OSError:
+        return False
+
+
+def _folders(kinds: tuple[str, ...]) -> list[Path]:
+    import folder_paths
+
+    models = Path(folder_paths.models_dir)
+    found: dict[Path, None] = {}
+    for kind in kinds:
+        if kind in folder_paths.folder_names_and_paths:  # extra_model_paths.yaml adds to these
+            found |= {Path(p): None for p in folder_paths.get_folder_paths(kind)}
+        found[models / kind] = None
+    return list(found)
+
+
+def download_folder() -> Path:
+    """Where a checkpoint that is not there yet belongs."""
+    import folder_paths
+
+    return Path(folder_paths.models_dir) / "LLM" / "Qwen-VL"
+
+
+def core_tokenizer_folder() -> Path:
+    """Where ComfyUI keeps the vocabulary that its Qwen3-VL text encoders use."""
+    import folder_paths
+
+    root = Path(folder_paths.base_path)
+    return root / "comfy" / "text_encoders" / "qwen25_tokenizer"
+
+
+def input_folder() -> Path:
+    """ComfyUI's input folder."""
+    import folder_paths
+
+    return Path(folder_paths.get_input_directory())
+
+
+def output_folder() -> Path:
+    """ComfyUI's output folder."""
+    import folder_paths
+
+    return Path(folder_paths.get_output_directory())
+
+
+def allowed_folders() -> AllowedFolders:
+    """Where nodes may read and write: ComfyUI's input, output and temp, then the owner's list."""
+    import folder_paths
+
+    owner = owner_settings()
+    own = (
+        Root("input", Path(folder_paths.get_input_directory()), writable=True),
+        Root("output", Path(folder_paths.get_output_directory()), writable=True),
+        Root("temp", Path(folder_paths.get_temp_directory()), writable=True),
+    )
+    return AllowedFolders((*own, *owner.folders), owner.problem)
+
+
+def default_device() -> torch.device:
+    """The device ComfyUI computes on."""
+    from comfy import model_management
+
+    return model_management.get_torch_device()
+
+
+def free_bytes(device: torch.device) -> int:
+    """Memory that can be used on `device` now, unused cache of torch included."""
+    from comfy import model_management
+
+    return int(model_management.get_free_memory(device))
+
+
+def make_room(wanted_bytes: int, device: torch.device, keep: Residence | None = None) -> None:
+    """Ask ComfyUI to unload other models until `wanted_bytes` are free on `device`."""
+    from comfy import model_management
+
+    loaded = model_management.current_loaded_models
+    kept = [m for m in loaded if keep is not None and m.model is keep.patcher]
+    model_management.free_memory(wanted_bytes, device, keep_loaded=kept)
+    model_management.soft_empty_cache()
+
+
+class _Resident(nn.Module):
+    """Carries a Hugging Face module for ModelPatcher, which sets `device` as an attribute.
+
+    The module is on its device already, so the accounting starts as fully loaded: otherwise
+    ComfyUI would make room for it a second time.
+    """
+
+    def __init__(self, module: nn.Module, device: torch.device, size_bytes: int):
+        super().__init__()
+        self.module = module
+        self.device = device
+        self.model_loaded_weight_memory = size_bytes
+
+
+class Residence:
+    """A module's place in ComfyUI's memory management.
+
+    Args:
+        module: a module whose weights are on `device`.
+        device: where it computes.
+        size_bytes: the size of its weights there.
+        on_evicted: called when ComfyUI takes the module off the device, because another model
+            wants the memory or the user pressed an unload button. It has to `leave`, now or
+            when the module's last user is done; a later use loads the weights again.
+        on_parked: given, the weights go into RAM instead, and come back when they are claimed;
+            called just before they move, for whatever points at them. False means that they
+            are in use and cannot move: then they are evicted. Only for movable weights.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        device: torch.device,
+        size_bytes: int,
+        on_evicted: Callable[[], None],
+        on_parked: Callable[[], bool] | None = None,
+    ):
+        self._listed = False
+        self.patcher = _patcher_class()(
+            _Resident(module, device, size_bytes),
+            load_device=device,
+            offload_device=torch.device("cpu"),
+            size=size_bytes,
+        )
+        self.patcher.set_up(self._unlist, on_evicted, on_parked)
+
+    def _unlist(self) -> None:
+        self._listed = False
+
+    def claim(self, working_bytes: int) -> None:
+        """Mark the module as in use now and make room for `working_bytes` beside it."""
+        from comfy import model_management
+
+        self._listed = True
+        model_management.load_models_gpu(
+            [self.patcher], memory_required=working_bytes, force_full_load=True
+        )
+
+    def leave(self) -> None:
+        """Drop the weights and leave ComfyUI's list, unless ComfyUI itself is doing that."""
+        from comfy import model_management
+
+        self.patcher.on_parked = None  # from here on there is no coming back
+        if self._listed:
+            loaded = model_management.current_loaded_models
+            for entry in [m for m in loaded if m.model is self.patcher]:
+                loaded.remove(entry)
+                entry.model_unload()
+        self.patcher.drop()
+
+
+@lru_cache(maxsize=1)
+def _patcher_class() -> Any:
+    """Our ModelPatcher; made late, because comfy must not be imported with this module."""
+    from comfy.model_patcher import ModelPatcher
+
+    return patcher_class(ModelPatcher)
+
+
+def check_interrupt() -> None:
+    """Raise ComfyUI's interrupt if the user asked for it."""
+    from comfy import model_management
+
+    model_management.throw_exception_if_processing_interrupted()
+
+
+class ProgressBar:
+    """ComfyUI's bar on the running node, with a line of text where the server has one."""
+
+    def __init__(self, total: int, node_id: str | None = None):
+        from comfy.utils import ProgressBar as ComfyBar
+
+        self._bar = ComfyBar(max(1, total))
+        self._node_id = node_id or _running_node()
+
+    def show(self, done: float, text: str = "", picture: Image | None = None) -> None:
+        """Set the bar to `done` of the total, the text above it, and the picture in the node."""
+        preview = ("JPEG", picture, PREVIEW_SIDE) if picture is not None else None
+        self._bar.update_absolute(done, preview=preview)
+        server = _server()
+        if text and self._node_id and server is not None:
+            server.send_progress_text(text, self._node_id)
+
+
+def _running_node() -> str | None:
+    """The id of the node that runs now, where ComfyUI tells."""
+    try:
+        from comfy_execution.utils import get_executing_context
+    except ImportError:  # older than 0.3.50
+        return None
+    context = get_executing_context()
+    return context.node_id if context else None
+
+
+def _server() -> Any:
+    """The running PromptServer, or None in a process without one."""
+    import sys
+
+    # Importing `server` here would start one; it is there whenever ComfyUI runs.
+    instance = getattr(getattr(sys.modules.get("server"), "PromptServer", None), "instance", None)
+    return instance if hasattr(instance, "send_progress_text") else None

@@ -1,0 +1,196 @@
+"""Reads qwen3vl.toml, in which the owner of the machine lists folders; no workflow can."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import unicodedata
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ...utils.errors import InputError
+from ...utils.files.allowed_folders import COMFYUI_ROOTS, Root
+from ...utils.files.safe_paths import OWNER_FILE, why_no_name
+from ..checkpoint.stamp import stamp
+
+OWNER_PATH = Path(__file__).resolve().parents[2] / OWNER_FILE
+EXAMPLE = f"{OWNER_FILE}.example shows how to write it."
+# Each table with the keys of its entries; a new table is a line here and one in `_read`.
+TABLES = {"folders": ("path", "access")}
+# What `access` can say, and whether that allows writing.
+ACCESS = {"read-only": False, "read-write": True}
+# No list of folders is longer; the file is read while ComfyUI builds its menu.
+MAX_BYTES = 1024 * 1024
+# Folders are named `root/name`, and captions in the output folder lie in one named like the root.
+NOT_IN_NAMES = '/\\.:~*?"<>|'
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class OwnerSettings:
+    """What the owner's file says; `problem` is why it says nothing."""
+
+    folders: tuple[Root, ...] = ()
+    problem: InputError | None = None
+
+
+# The file's stamp when it was last read without a problem, and what it said.
+_last: tuple[str, OwnerSettings] = ("", OwnerSettings())
+_logged: set[str] = set()
+
+
+def owner_settings(path: Path = OWNER_PATH) -> OwnerSettings:
+    """What the file says now; it is read again when it has changed. No file says nothing.
+
+    Never raises: a menu needs an answer. What is wrong is in `problem` and, once, in the log.
+    """
+    global _last  # noqa: PLW0603 - the memory of one small file
+    now = stamp(path)
+    if not now:
+        return OwnerSettings()
+    now = f"{path} {now}"
+    if _last[0] == now:
+        return _last[1]
+    try:
+        settings = read_settings(path)
+    except InputError as error:  # read again the next time: the mend may be in its permissions
+        _log_once(str(error))
+        return OwnerSettings(problem=error)
+    for root in settings.folders:
+        if not os.path.isdir(root.path):  # noqa: PTH112 - raises nothing
+            _log_once(f"{path}: the folder {root.name!r} is not there: {root.path}")
+    _last = (now, settings)
+    return settings
+
+
+def _log_once(text: str) -> None:
+    if text not in _logged:
+        _logged.add(text)
+        log.warning(text)
+
+
+def read_settings(path: Path) -> OwnerSettings:
+    """The file's content, checked.
+
+    Raises:
+        InputError: it cannot be read, or says something that has no meaning here.
+    """
+    tables = _parse(path)
+    _check_keys(tables, TABLES, str(path))
+    folders = _entries(tables, "folders", path)
+    _check_names(folders, path)
+    return OwnerSettings(tuple(_root(name, entry, path) for name, entry in folders.items()))
+
+
+def _parse(path: Path) -> dict[str, Any]:
+    try:
+        if sys.version_info >= (3, 11):
+            import tomllib
+        else:
+            import tomli as tomllib
+    except ImportError as error:
+        raise InputError(
+            f"{path} cannot be read: Python before 3.11 needs the package tomli for it.",
+            "Run `pip install tomli` in ComfyUI's Python.",
+        ) from error
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+        if len(data) > MAX_BYTES:
+            raise InputError(f"{path} has more than {MAX_BYTES:,} bytes.", EXAMPLE)
+        return tomllib.loads(data.decode("utf-8-sig"))  # Windows' editors write a mark in front
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be read ({error.strerror}).", "Make it a file that ComfyUI may read."
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(
+            f"{path} is not readable TOML ({error}).",
+            r"Put paths and odd names between single quotes, such as 'D:\photos' and "
+            "[folders.'my set'], and save it as UTF-8.",
+        ) from error
+
+
+def _entries(tables: Mapping[str, Any], table: str, path: Path) -> dict[str, dict[str, Any]]:
+    """The entries of one table by name, each with known keys only."""
+    entries = tables.get(table, {})
+    for where, value in ((table, entries), *_named(table, entries)):
+        if not isinstance(value, dict):
+            raise InputError(
+                f"{path}: {where!r} is {value!r:.80}, but must be a table.",
+                f"Begin each entry with its own line [{table}.name]. {EXAMPLE}",
+            )
+    for where, entry in _named(table, entries):
+        _check_keys(entry, TABLES[table], f"{path}: [{where}]")
+    return entries
+
+
+def _named(table: str, entries: Any) -> list[tuple[str, Any]]:
+    return [(f"{table}.{k}", v) for k, v in entries.items()] if isinstance(entries, dict) else []
+
+
+def _check_keys(found: Mapping[str, Any], known: Iterable[str], where: str) -> None:
+    for key in found:
+        if key not in known:
+            raise InputError(
+                f"{where} has {key!r}, which is unknown here.",
+                f"Remove it; {', '.join(known)} can be there. {EXAMPLE}",
+            )
+
+
+def _check_names(names: Iterable[str], path: Path) -> None:
+    """Refuse names that a menu, a workflow or another system could not tell apart or use."""
+    taken = {name: f"is ComfyUI's own {name} folder" for name in COMFYUI_ROOTS}
+    for name in names:
+        why = _why_no_root(name) or taken.get(name.casefold())
+        if why:
+            raise InputError(
+                f"{path}: the name in [folders.{name!r:.80}] cannot be used: it {why}.",
+                "Use a short name of letters, digits, - and _, and each name once.",
+            )
+        taken[name.casefold()] = f"is the same as {name!r} but for capitals"
+
+
+def _why_no_root(name: str) -> str:
+    if not name or name != name.strip():
+        return "is empty" if not name.strip() else "begins or ends with a space"
+    for letter in name:
+        if letter in NOT_IN_NAMES:
+            return f"has a {letter!r}"
+        if unicodedata.category(letter) in ("Cc", "Cf"):
+            return f"has the invisible character {letter!r}"
+    return why_no_name(name).replace("it ", "", 1)
+
+
+def _root(name: str, entry: Mapping[str, Any], path: Path) -> Root:
+    where = f"{path}: [folders.{name}]"
+    access = entry.get("access", "read-only")
+    if not isinstance(access, str) or access not in ACCESS:
+        raise InputError(
+            f"{where} has access = {access!r:.80}.", f"It can be {' or '.join(ACCESS)}."
+        )
+    text = entry.get("path")
+    if not isinstance(text, str):
+        raise InputError(
+            f"{where} needs a path in quotes, but has {text!r:.80}.",
+            r"Write path = '/srv/photos', or on Windows path = 'D:\photos'.",
+        )
+    return Root(name, _absolute(text, where), ACCESS[access])
+
+
+def _absolute(text: str, where: str) -> Path:
+    """A path of the owner's, with ~ for the home folder; whether it is there is not asked."""
+    try:
+        place = Path(text).expanduser()
+    except RuntimeError:  # no such user, or one without a home: then ~ stays in it
+        place = Path(text)
+    if "\0" in text or not place.is_absolute():
+        raise InputError(
+            f"{where} has path = {text!r:.200}, which is not a whole path.",
+            r"Write it from the start: '/srv/photos', '~/photos', or on Windows 'D:\photos'.",
+        )
+    return place

@@ -1,0 +1,134 @@
+"""How much memory a model will take, from its files and its plan, before anything is loaded."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+from ...utils.errors import LoadError
+from ..checkpoint.architecture import Architecture
+from ..checkpoint.inspection import Checkpoint
+from .capability import GB, amount, why_not_dtype
+from .decision import FP8, OFFLOAD, ONE_DEVICE, PACKED, PLAIN, QUANTIZED, SPREAD, Plan
+from .hardware import Machine
+
+# What one run is expected to hold at once; a longer one asks for more when it comes.
+TYPICAL_TOKENS = 16_384
+# The largest picture of the default budget: 1280 tokens of 32 x 32 pixels.
+TYPICAL_PATCHES = 1280 * 4
+# The engine keeps logits and scratch beside the caches.
+SCRATCH_BYTES = 512 * 1024**2
+# Bytes for each quantized weight, scales included.
+QUANTIZED_BYTES = {"8-bit": 1.01, "4-bit": 0.5625}
+# Torch, CUDA and whatever else draws on the screen.
+RESERVED_BYTES = 1 * 1024**3
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """Bytes of memory: the weights, the key-value cache for each token, one run's pictures."""
+
+    weight_bytes: int
+    kv_token_bytes: int
+    vision_bytes: int
+    context: int
+
+    @property
+    def working_bytes(self) -> int:
+        """Room for one run beside the weights."""
+        kv = self.kv_token_bytes * min(TYPICAL_TOKENS, self.context)
+        return kv + self.vision_bytes + SCRATCH_BYTES
+
+    @property
+    def total_bytes(self) -> int:
+        """Weights and one run."""
+        return self.weight_bytes + self.working_bytes
+
+    def __str__(self) -> str:
+        full = self.kv_token_bytes * self.context
+        return (
+            f"{amount(self.weight_bytes)} of weights, and beside them "
+            f"{amount(self.working_bytes)} for a run of {min(TYPICAL_TOKENS, self.context):,} "
+            f"tokens ({self.kv_token_bytes / 1024:.0f} KiB a token; {amount(full)} for all "
+            f"{self.context:,})"
+        )
+
+
+def estimate(checkpoint: Checkpoint, plan: Plan) -> Estimate:
+    """What loading this checkpoint by this plan will take."""
+    item = torch.empty((), dtype=plan.dtype).element_size()
+    architecture = checkpoint.architecture
+    return Estimate(
+        _weight_bytes(checkpoint, plan, item),
+        architecture.text.kv_token_values * item,
+        _vision_bytes(architecture, item),
+        plan.context,
+    )
+
+
+def _weight_bytes(checkpoint: Checkpoint, plan: Plan, item: int) -> int:
+    if plan.weights in (FP8, PACKED):
+        return sum(tensor.size_bytes for tensor in checkpoint.tensors.values())
+    shapes = checkpoint.architecture.tensors()
+    if plan.weights != QUANTIZED:
+        return item * sum(map(math.prod, shapes.values()))
+    small = QUANTIZED_BYTES[plan.quantization]
+    return int(
+        sum(
+            math.prod(shape) * (small if _is_quantizable(name, shape) else item)
+            for name, shape in shapes.items()
+        )
+    )
+
+
+def _is_quantizable(name: str, shape: tuple[int, ...]) -> bool:
+    """bitsandbytes turns linear layers; the loader leaves the vision tower and lm_head alone."""
+    return ".layers." in name and len(shape) == 2
+
+
+def _vision_bytes(architecture: Architecture, item: int) -> int:
+    """Peak of the vision tower for one typical picture; attention itself needs no matrix."""
+    vision = architecture.vision
+    widest = max(8 * vision.hidden, 2 * vision.intermediate + 2 * vision.hidden)
+    return TYPICAL_PATCHES * widest * max(item, 2) + 4 * TYPICAL_PATCHES * vision.hidden
+
+
+def check_room(estimate: Estimate, plan: Plan, machine: Machine) -> None:
+    """Refuse what cannot fit even on an empty machine.
+
+    Raises:
+        LoadError: with both numbers and the choices that would fit.
+    """
+    places = {
+        ONE_DEVICE: machine.total_bytes(plan.device),
+        SPREAD: sum(gpu.total_bytes for gpu in machine.gpus),
+        OFFLOAD: machine.total_bytes(plan.device) + machine.ram_bytes,
+    }
+    there = places[plan.placement]
+    # Unknown is not too little.
+    if not there or estimate.weight_bytes + RESERVED_BYTES // 2 <= there:
+        return
+    where = str(plan.device) if plan.placement == ONE_DEVICE else plan.placement
+    raise LoadError(
+        f"The weights need {estimate.weight_bytes / GB:.1f} GB, but {where} has "
+        f"{there / GB:.1f} GB in all.",
+        f"Choose {', or '.join(_smaller(plan, machine))}.",
+    )
+
+
+def _smaller(plan: Plan, machine: Machine) -> list[str]:
+    """Choices that take less memory in one place, the gentlest first."""
+    ways = []
+    if plan.dtype == torch.float32:
+        no_bf16 = why_not_dtype(machine, plan.device, torch.bfloat16)
+        ways.append("dtype fp16" if no_bf16 else "dtype bf16")
+    if plan.could_stay_fp8:
+        ways.append("dtype fp8")
+    if plan.weights == PLAIN and machine.has("bitsandbytes"):
+        ways.append("quantization 8-bit or 4-bit")
+    if plan.placement == ONE_DEVICE and plan.device.type == "cuda":
+        ways += ["device all GPUs"] if len(machine.gpus) > 1 else []
+        ways.append("device GPU and RAM")
+    return [*ways, "a smaller model"]

@@ -1,0 +1,1 @@
+"""From files to a module with weights: built empty, filled, adapted."""

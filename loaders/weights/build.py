@@ -1,0 +1,217 @@
+"""Builds the Hugging Face module and its processor from a checkpoint folder and a plan."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from ...utils.errors import LoadError
+from ..checkpoint.fp8_blocks import plain_modules
+from ..checkpoint.inspection import Checkpoint
+from ..checkpoint.single_file import processor_for_file
+from ..engine.request.prompt import edition_of
+from ..host.comfyui import core_tokenizer_folder
+from ..hub.catalog import DEMO_FOLDER
+from ..plan.decision import FP8, FROM_FP8, ONE_DEVICE, PLAIN, QUANTIZED, SPREAD, Plan
+from .meta_module import empty_module, fill, model_class, model_config
+from .reader import OnBytes
+
+# Quantizing these costs quality where it hurts most and saves little. transformers 5 compares
+# from the start of the name: "visual" alone would match nothing.
+KEEP_PRECISE = ["model.visual", "lm_head"]
+# Beside the weights on each GPU: caches, pictures, logits.
+SPREAD_RESERVE = 0.85
+
+_SAFE: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A module on its device, in eval mode, and the checkpoint's processor."""
+
+    module: Any
+    processor: Any
+    size_bytes: int
+
+
+def build(
+    checkpoint: Checkpoint,
+    plan: Plan,
+    context: str,
+    on_bytes: OnBytes = lambda _done, _total: None,
+) -> Built:
+    """Load the weights.
+
+    Args:
+        checkpoint: an inspected folder.
+        plan: how to load it.
+        context: a loader choice of `settings.CONTEXTS`.
+        on_bytes: told how many bytes are read; whatever it raises ends the load.
+
+    Raises:
+        LoadError: the installed packages cannot build this class, or weights do not fit it.
+        torch.OutOfMemoryError: unchanged, for the caller to make room.
+    """
+    config = model_config(checkpoint, context, plan.attention)
+    processor = read_processor(checkpoint)
+    # ComfyUI runs nodes in inference mode; weights made there could never be moved or changed.
+    with torch.inference_mode(False), torch.no_grad():
+        module = _build_module(checkpoint, plan, config, on_bytes)
+    return Built(module, processor, size_bytes(module))
+
+
+def _build_module(checkpoint: Checkpoint, plan: Plan, config: Any, on_bytes: OnBytes) -> Any:
+    if plan.weights not in (PLAIN, FROM_FP8):
+        return _by_transformers(checkpoint, plan, config).eval().requires_grad_(False)
+    module = empty_module(checkpoint, config, plan.dtype)
+    device_of, device_map = _placement(module, plan)
+    fill(module, checkpoint, plan.dtype, device_of, on_bytes)
+    module.eval().requires_grad_(False)
+    return module if device_map is None else _dispatch(module, device_map)
+
+
+def read_processor(checkpoint: Checkpoint) -> Any:
+    """The checkpoint's tokenizer, chat template and picture settings.
+
+    Raises:
+        LoadError: transformers cannot read them.
+    """
+    from transformers import AutoProcessor
+
+    if checkpoint.is_file:
+        return processor_for_file(core_tokenizer_folder(), DEMO_FOLDER / "chat_template.jinja")
+    try:
+        processor = AutoProcessor.from_pretrained(checkpoint.folder, **_SAFE)
+        # What the engines need of it, before the weights and not after them.
+        edition_of(processor)
+        if processor.tokenizer.eos_token_id is None:
+            raise ValueError("the tokenizer has no token that ends an answer")
+        return processor
+    # transformers, tokenizers and Jinja each have errors of their own.
+    except Exception as error:
+        raise LoadError(
+            f"The tokenizer, chat template or picture settings of {checkpoint.folder} cannot be "
+            f"read ({type(error).__name__}: {error}).",
+            "Download its small files again, and see that torchvision matches your torch.",
+        ) from error
+
+
+def _placement(
+    module: Any, plan: Plan
+) -> tuple[Callable[[str], torch.device], dict[str, Any] | None]:
+    """Where each parameter goes, and accelerate's map where there is more than one place."""
+    if plan.placement == ONE_DEVICE:
+        return lambda _name: plan.device, None
+    from accelerate import infer_auto_device_map
+
+    device_map = infer_auto_device_map(
+        module,
+        max_memory=_max_memory(plan),  # type: ignore[arg-type]
+        no_split_module_classes=list(module._no_split_modules or []),
+        dtype=plan.dtype,
+    )
+    if "disk" in device_map.values():
+        spread = plan.placement == SPREAD
+        raise LoadError(
+            f"The weights do not fit into what is free on {plan.placement} together.",
+            f"Choose {'device GPU and RAM, ' if spread else ''}quantization 8-bit or 4-bit on one "
+            "device, or a smaller model.",
+        )
+    places = {name: torch.device(_device_name(place)) for name, place in device_map.items()}
+
+    def device_of(name: str) -> torch.device:
+        while name not in places and name:
+            name = name.rpartition(".")[0]
+        return places.get(name, plan.device)
+
+    return device_of, device_map
+
+
+def _max_memory(plan: Plan) -> dict[Any, int]:
+    """Bytes of weights that each place may take."""
+    first = plan.device.index or 0
+    gpus = range(torch.cuda.device_count()) if plan.placement == SPREAD else [first]
+    room: dict[Any, int] = {n: int(torch.cuda.mem_get_info(n)[0] * SPREAD_RESERVE) for n in gpus}
+    if plan.placement != SPREAD:
+        import psutil
+
+        room["cpu"] = int(psutil.virtual_memory().available * SPREAD_RESERVE)
+    return room
+
+
+def _device_name(place: Any) -> str:
+    return f"cuda:{place}" if isinstance(place, int) else str(place)
+
+
+def _dispatch(module: Any, device_map: dict[str, Any]) -> Any:
+    """Let accelerate move each layer's input to where its weights are."""
+    from accelerate import dispatch_model
+
+    return dispatch_model(module, device_map, force_hooks=True)
+
+
+def _by_transformers(checkpoint: Checkpoint, plan: Plan, config: Any) -> Any:
+    """Quantized weights of any kind: transformers and its quantizers know their layouts."""
+    if plan.weights != QUANTIZED:
+        config.quantization_config = dict(checkpoint.config["quantization_config"])
+    if plan.weights == FP8:
+        plain = plain_modules(checkpoint.tensors)
+        config.quantization_config["modules_to_not_convert"] = plain
+    try:
+        module, report = model_class(checkpoint.model_type).from_pretrained(
+            checkpoint.folder,
+            config=config,
+            dtype=plan.dtype,
+            attn_implementation=plan.attention,
+            device_map={"": plan.device},
+            use_safetensors=True,
+            output_loading_info=True,
+            **_SAFE,
+            **_quantization(plan),
+        )
+    except torch.OutOfMemoryError:
+        raise
+    except (ImportError, ValueError, RuntimeError) as error:
+        kind = plan.quantization if plan.weights == QUANTIZED else checkpoint.quantization
+        raise LoadError(
+            f"transformers could not load {checkpoint.folder.name} as {kind} ({error}).",
+            "Choose dtype bf16." if plan.weights == FP8 else "Choose another checkpoint.",
+        ) from error
+    for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"):
+        if names := sorted(map(str, report.get(kind) or [])):
+            raise LoadError(
+                f"{checkpoint.folder}: transformers reports {len(names)} {kind.replace('_', ' ')} "
+                f"({', '.join(names[:3])} …).",
+                "Choose another checkpoint or transformers version; with these it would answer "
+                "noise.",
+            )
+    return module
+
+
+def _quantization(plan: Plan) -> dict[str, Any]:
+    if plan.weights != QUANTIZED:
+        return {}
+    from transformers import BitsAndBytesConfig
+
+    if plan.quantization == "8-bit":
+        config = BitsAndBytesConfig(load_in_8bit=True, llm_int8_skip_modules=KEEP_PRECISE)
+    else:
+        config = BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_compute_dtype=plan.dtype,
+            llm_int8_skip_modules=KEEP_PRECISE,
+        )
+    return {"quantization_config": config}
+
+
+def size_bytes(module: torch.nn.Module, device: torch.device | None = None) -> int:
+    """Bytes of all weights and buffers in memory, or on one device; tied ones count once."""
+    tensors = [t for t in [*module.parameters(), *module.buffers()] if t.device.type != "meta"]
+    if device is not None:
+        tensors = [t for t in tensors if t.device.type == device.type]
+        tensors = [t for t in tensors if (t.device.index or 0) == (device.index or 0)]
+    return sum({t.data_ptr(): t.nbytes for t in tensors}.values())

@@ -1,0 +1,1 @@
+"""Nodes that get words: captions and answers."""

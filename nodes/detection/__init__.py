@@ -1,0 +1,1 @@
+"""Nodes about boxes and points."""

@@ -1,0 +1,1 @@
+"""Nodes about folders of pictures and their captions."""

@@ -1,0 +1,197 @@
+"""A piece of a folder: which pictures are meant, and taking them with their captions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+
+import torch
+
+from ...loaders.host import comfyui
+from ...utils.captions.ledger import Ledger
+from ...utils.captions.recipe import clashing
+from ...utils.captions.view import CaptionView
+from ...utils.chat.messages import Picture
+from ...utils.errors import InputError
+from ...utils.files.picture_reader import read_ahead, read_picture
+from ...utils.images.color import BACKGROUNDS
+from ..folder_widgets import caption_view
+
+# All images of a run stay in memory together: at most so many bytes of float32.
+MAX_IMAGE_BYTES = 4_000_000_000
+# So many of the pictures that cannot be read are named by an error.
+NAMED = 3
+# Number, name, and why it cannot be taken.
+Candidate = tuple[int, str, "InputError | None"]
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A range of a folder's pictures: `count` from number `start` on, 0 for all.
+
+    With `only_without_caption` those are counted that have none and can be read, so that
+    neither a caption made meanwhile nor a broken picture shortens the piece.
+    """
+
+    view: CaptionView
+    start: int
+    count: int
+    only_without_caption: bool
+
+    @classmethod
+    def of(
+        cls,
+        folder: str,
+        recursive: bool,
+        only_without_caption: bool,
+        place: str,
+        start: int,
+        count: int,
+        include: str = "",
+        exclude: str = "",
+        format: str = "txt",  # noqa: A002 - the widget's name
+    ) -> Piece:
+        """What the widgets mean.
+
+        Raises:
+            InputError: the folder cannot be used, or has no picture number `start`.
+        """
+        view = caption_view(folder, recursive, place, include, exclude, format)
+        total = len(view.names)
+        if start >= total:
+            raise InputError(
+                f"There is no picture {start}: {view.source.name} has {total} (0 to {total - 1}).",
+                "Set start back to 0, or stop queueing.",
+            )
+        return cls(view, start, count, only_without_caption)
+
+    def candidates(self, on_picture: Callable[[], None] = lambda: None) -> Iterator[Candidate]:
+        """What may be taken, in order; `on_picture` may raise, to stop."""
+        names = self.view.names
+        wanted = self.only_without_caption
+        twins = clashing(names, [""]) if wanted else ()
+        stop = self.start + self.count if self.count and not wanted else len(names)
+        for number in range(self.start, min(stop, len(names))):
+            on_picture()
+            name = names[number]
+            problem = _twins() if name in twins else None
+            try:
+                if wanted and problem is None and self.view.has_caption(name):
+                    continue
+            except InputError as error:
+                problem = error
+            yield number, name, problem
+
+    def read(self, background: str, node_id: str | None) -> Taken:
+        """The pictures of the piece.
+
+        Raises:
+            InputError: none is left, none can be read, or all of them are too much for memory.
+        """
+        color = BACKGROUNDS[background]
+
+        def read(candidate: Candidate) -> Picture:
+            _, name, problem = candidate
+            if problem is not None:
+                raise problem
+            return read_picture(self.view.path(name), color)
+
+        taken = Taken(self)
+        for name, error in self.view.unlisted:
+            taken.notes.add(name, "failed", f"{name} {error}")
+        bar = comfyui.ProgressBar(self.count or len(self.view.names) - self.start, node_id)
+        found = read_ahead(self.candidates(comfyui.check_interrupt), read)
+        with closing(found):
+            for (number, name, _), picture in found:
+                taken.last = number
+                if isinstance(picture, InputError):
+                    taken.left_out.add(name, "failed", str(picture))
+                    continue
+                taken.add(name, picture)
+                bar.show(len(taken.images))
+                if len(taken.images) == self.count:
+                    break
+        if not taken.images:
+            raise taken.nothing()
+        return taken
+
+
+def _twins() -> InputError:
+    return InputError(
+        "Another picture has the same name but for its ending, so neither can be captioned.",
+        "Rename one of them.",
+    )
+
+
+@dataclass(slots=True)
+class Taken:
+    """What a piece gave: three lists of equal length, and what was left out."""
+
+    piece: Piece
+    images: list[torch.Tensor] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
+    captions: list[str] = field(default_factory=list)
+    left_out: Ledger = field(default_factory=Ledger)
+    last: int = -1
+    notes: Ledger = field(default_factory=Ledger)
+    _bytes: int = 0
+
+    def add(self, name: str, picture: Picture) -> None:
+        """One picture with the caption it has.
+
+        Raises:
+            InputError: there is no room for it.
+        """
+        self._bytes += 4 * picture.pixels.size
+        if self._bytes > MAX_IMAGE_BYTES:
+            fit = len(self.images)
+            raise InputError(
+                f"Only {fit} pictures fit, from {self.piece.start} to {self.last - 1}: all images "
+                f"together may have {MAX_IMAGE_BYTES / 1e9:g} GB.",
+                f"Set count to {fit}, and start to {self.last} for the next ones.",
+            )
+        try:
+            caption = self.piece.view.caption(name) or ""
+        except InputError as error:
+            caption = ""
+            self.notes.add(name, "failed", f"{error} Until then it is given as empty.")
+        # [1, H, W, 3], 0..1
+        self.images.append(torch.from_numpy(picture.pixels).float().div_(255.0).unsqueeze(0))
+        self.names.append(name)
+        self.captions.append(caption)
+
+    @property
+    def place(self) -> str:
+        """Which pictures of how many."""
+        first, total = self.piece.start, len(self.piece.view.names)
+        if first == self.last:
+            return f"picture {first} of {total}"
+        return f"pictures {first} to {self.last} of {total}"
+
+    def report(self) -> str:
+        """Which pictures these are, then a line for each that was left out or has a problem."""
+        lines = [self.place]
+        seen = self.last - self.piece.start + 1
+        passed_over = seen - len(self.images) - self.left_out.total
+        if passed_over:
+            lines.append(f"{passed_over} passed over, which have a caption")
+        lines += map(str, self.left_out.lines)
+        if hidden := self.left_out.total - len(self.left_out.lines):
+            lines.append(f"... and {hidden} more that cannot be read")
+        return "\n".join([*lines, *(line.detail for line in self.notes.lines)])
+
+    def nothing(self) -> InputError:
+        """The error of a piece without pictures."""
+        view, start = self.piece.view, self.piece.start
+        if not self.left_out.total:
+            return InputError(
+                f"Nothing is left to do: every picture of {view.source.name} from {start} on has "
+                f"a caption ({len(view.names)} pictures in all).",
+                "Switch only_without_caption off to get them all the same.",
+            )
+        named = " ".join(f"{line.name}: {line.detail}" for line in self.left_out.lines[:NAMED])
+        return InputError(
+            f"Of {self.place} in {view.source.name} none can be given. {named}",
+            "Repair or remove them, or go on with a higher start.",
+        )

@@ -1,0 +1,1 @@
+"""Nodes that choose, change or free a model."""

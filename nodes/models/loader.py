@@ -1,0 +1,240 @@
+"""The loader node."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from ...loaders.host.port import host
+from ...loaders.hub import catalog
+from ...loaders.local_model import LocalModel
+from ...loaders.model_cache import MODEL_CACHE
+from ...loaders.plan.capability import table
+from ...loaders.plan.hardware import this_machine
+from ...loaders.settings import (
+    ATTENTION,
+    CONTEXTS,
+    DEVICES,
+    DTYPES,
+    ENGINES,
+    KEEPING,
+    NATIVE,
+    NEVER,
+    QUANTIZATION,
+    SOURCES,
+    UNTIL_WANTED,
+    Adapter,
+    LoadSettings,
+)
+from .. import sockets
+
+# How an adapter is applied. Stored in workflows: append only.
+MERGED, ATTACHED = "merged", "attached"
+
+
+class Qwen3VLLoader(io.ComfyNode):
+    """Chooses a checkpoint and how to load it; the weights load at first use."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """The node's form."""
+        return io.Schema(
+            node_id="Qwen3VLLoader",
+            display_name="Qwen3-VL Loader",
+            category=sockets.CATEGORY,
+            description="Chooses a Qwen3-VL checkpoint. It loads when it is first used, once, "
+            "and is shared by every node with the same settings.",
+            search_aliases=["qwen", "vlm", "vision language model", "caption"],
+            inputs=[
+                io.Combo.Input(
+                    "model",
+                    options=catalog.choices(),
+                    default=catalog.DEMO_NAME,
+                    tooltip="The built-in demo knows colored shapes, words and simple pages. "
+                    "Official checkpoints and your own folders are looked for in models/LLM, "
+                    "models/text_encoders, models/prompt_generator and the hubs' own caches.",
+                ),
+                io.Combo.Input(
+                    "dtype",
+                    options=list(DTYPES),
+                    default="auto",
+                    advanced=True,
+                    tooltip="auto: bf16 on newer GPUs, fp16 on older ones, fp32 on the CPU. fp8 "
+                    "keeps the weights of an -FP8 checkpoint as they are.",
+                ),
+                io.Combo.Input(
+                    "attention",
+                    options=list(ATTENTION),
+                    default="auto",
+                    advanced=True,
+                    tooltip="auto is sdpa, which needs no package. flash_attention_2 needs "
+                    "flash-attn, flash_attention_3 its version for Hopper.",
+                ),
+                io.Combo.Input(
+                    "quantization",
+                    options=list(QUANTIZATION),
+                    default="none",
+                    tooltip="8-bit and 4-bit save memory and need bitsandbytes.",
+                ),
+                io.Combo.Input(
+                    "device",
+                    options=list(DEVICES),
+                    default="auto",
+                    advanced=True,
+                    tooltip="all GPUs spreads the layers of a large model; GPU and RAM keeps in "
+                    "RAM what does not fit, and is slow.",
+                ),
+                io.Combo.Input(
+                    "engine",
+                    options=list(ENGINES),
+                    default="auto",
+                    advanced=True,
+                    tooltip="fast generates many answers at once; reference is transformers' own "
+                    "generate. auto takes fast where it can.",
+                ),
+                *later_inputs(),
+            ],
+            outputs=[
+                sockets.Model.Output(display_name="model"),
+                io.String.Output("report", display_name="report"),
+            ],
+        )
+
+    @classmethod
+    def fingerprint_inputs(cls, model: str = "", **_inputs: object) -> str:
+        """Differs once the checkpoint is overwritten, so that what it answered is asked again."""
+        return catalog.version_of(model)
+
+    @classmethod
+    def execute(
+        cls,
+        model: str,
+        dtype: str,
+        attention: str,
+        quantization: str,
+        device: str,
+        engine: str,
+        context: str = NATIVE,
+        keep: str = UNTIL_WANTED,
+        download: str = NEVER,
+    ) -> io.NodeOutput:
+        """Return a handle and what it will do; the weights are not loaded here."""
+        settings = LoadSettings(
+            model, dtype, attention, quantization, device, engine, context, keep, download
+        )
+        handle = LocalModel(settings)
+        plan = handle.describe()
+        report = f"{plan}\n\n{table(this_machine(), host().default_device())}"
+        return io.NodeOutput(handle, report, ui={"text": [plan], "report": [report]})
+
+
+def later_inputs() -> list[io.Input]:
+    """Widgets added after the first release; optional, so that older workflows still run."""
+    return [
+        io.Combo.Input(
+            "context",
+            options=list(CONTEXTS),
+            default=NATIVE,
+            optional=True,
+            advanced=True,
+            tooltip="native is 262,144 tokens for the official models. 1M stretches it with "
+            "YaRN, as Qwen describes; answers to short prompts change a little too.",
+        ),
+        io.Combo.Input(
+            "keep",
+            options=list(KEEPING),
+            default=UNTIL_WANTED,
+            optional=True,
+            advanced=True,
+            tooltip="What becomes of the weights after a run: they stay until another model "
+            "wants the memory (then they are dropped, or parked in RAM to come back quickly), or "
+            "they go at once.",
+        ),
+        io.Combo.Input(
+            "download",
+            options=list(SOURCES),
+            default=NEVER,
+            optional=True,
+            tooltip="Where to get a checkpoint that is not on this machine. never does not touch "
+            "the network.",
+        ),
+    ]
+
+
+class Qwen3VLLora(io.ComfyNode):
+    """Adds a LoRA adapter to a model; several nodes in a row add several."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """The node's form."""
+        return io.Schema(
+            node_id="Qwen3VLLora",
+            display_name="Qwen3-VL LoRA",
+            category=sockets.CATEGORY,
+            description="Adds a LoRA adapter in peft's layout to a Qwen3-VL model.",
+            search_aliases=["adapter", "peft", "fine-tune"],
+            inputs=[
+                sockets.Model.Input("model"),
+                io.Combo.Input(
+                    "adapter",
+                    options=catalog.adapter_choices(),
+                    tooltip="Folders with an adapter_config.json, in the folders of models and "
+                    "in models/loras.",
+                ),
+                io.Float.Input("strength", default=1.0, min=-4.0, max=4.0, step=0.05),
+                io.Combo.Input(
+                    "mode",
+                    options=[MERGED, ATTACHED],
+                    default=MERGED,
+                    tooltip="merged adds it to the weights while loading and costs no speed. "
+                    "attached leaves the weights as they are, works on quantized ones, and needs "
+                    "the package peft.",
+                ),
+            ],
+            outputs=[sockets.Model.Output(display_name="model")],
+        )
+
+    @classmethod
+    def fingerprint_inputs(cls, adapter: str = "", **_inputs: object) -> str:
+        """Differs once the adapter is overwritten."""
+        return catalog.adapter_version_of(adapter)
+
+    @classmethod
+    def execute(cls, model: LocalModel, adapter: str, strength: float, mode: str) -> io.NodeOutput:
+        """The same handle with one adapter more; it is checked when the model loads."""
+        return io.NodeOutput(model.with_adapter(Adapter(adapter, strength, mode == MERGED)))
+
+
+class Qwen3VLUnload(io.ComfyNode):
+    """Gives a model's memory back in the middle of a workflow."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """The node's form."""
+        anything = io.MatchType.Template("anything")
+        return io.Schema(
+            node_id="Qwen3VLUnload",
+            display_name="Qwen3-VL Unload",
+            category=sockets.CATEGORY,
+            description="Frees the memory of a Qwen3-VL model, or of all of them. Whatever goes "
+            "in comes out again: put it after the last node that uses the model.",
+            search_aliases=["free memory", "vram", "purge", "clear cache"],
+            inputs=[
+                io.MatchType.Input("anything", template=anything),
+                sockets.Model.Input("model", optional=True),
+            ],
+            outputs=[io.MatchType.Output(template=anything, display_name="anything")],
+        )
+
+    @classmethod
+    def fingerprint_inputs(cls, **_inputs: object) -> float:
+        """Never the same: an unload that was skipped would unload nothing."""
+        return float("nan")
+
+    @classmethod
+    def execute(cls, anything: object, model: LocalModel | None = None) -> io.NodeOutput:
+        """Unload, and pass `anything` on."""
+        if model is None:
+            MODEL_CACHE.clear()
+        else:
+            model.unload()
+        return io.NodeOutput(anything)

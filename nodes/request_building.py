@@ -1,0 +1,51 @@
+"""Builds requests out of pictures and words, the same way for every node that asks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..utils.chat.messages import GenerationOptions, Message, Picture, Request
+from ..utils.chat.tasks import Task
+
+# The two ways to treat a batch. Stored in workflows: append only.
+EACH, TOGETHER = "one answer per image", "one answer about all images"
+MAX_SEED = 0xFFFF_FFFF_FFFF_FFFF
+
+
+def requests_for(
+    pictures: Sequence[Picture],
+    prompt: str,
+    *,
+    together: bool = False,
+    system_prompt: str = "",
+    options: GenerationOptions | None = None,
+    task: Task | None = None,
+    seed: int = 0,
+) -> list[Request]:
+    """One request for each picture, seeded `seed`, `seed + 1`, ...; or one about all of them.
+
+    Without pictures, one request of text alone.
+    """
+    groups = [tuple(pictures)] if together or not pictures else [(p,) for p in pictures]
+    chosen = options or GenerationOptions()
+    if task is not None:
+        chosen = chosen.filled_from(task.options)
+    return [
+        Request(
+            messages_for(group, prompt, system_prompt),
+            chosen,
+            seed=(seed + number) & MAX_SEED,
+            number_pictures=len(group) > 1,
+        )
+        for number, group in enumerate(groups)
+    ]
+
+
+def messages_for(
+    pictures: Sequence[Picture], prompt: str, system_prompt: str = ""
+) -> tuple[Message, ...]:
+    """The system message, if any, and the user's: pictures first, then the words."""
+    user = Message("user", (*pictures, prompt))
+    if not system_prompt.strip():
+        return (user,)
+    return (Message("system", (system_prompt.strip(),)), user)

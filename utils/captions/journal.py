@@ -1,0 +1,133 @@
+"""The journal beside the captions: which of them this pack wrote, and from what."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..files.append_lines import append_whole, end_last_line
+from ..files.atomic_write import write_whole
+from ..files.fingerprint import DIGEST_BYTES
+
+JOURNAL_NAME = ".qwen3vl.jsonl"
+# A journal with so many lines that say nothing any more is written anew.
+_STALE_LINES = 1_000
+# What a line that is not ours may do to who reads it: [[[[..., 1e999, a number, no such key.
+_UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What a caption of ours was made from.
+
+    Digests of its recipe (see `Recipe`) and of the picture file, the file's stamp by which an
+    unchanged one is known without reading it, and whether somebody else's words are
+    in the caption too, so that it is not ours to overwrite.
+    """
+
+    recipe: bytes
+    picture: bytes
+    stamp: str
+    mixed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line: the caption's name, the digest of its content, and its mark."""
+
+    caption: str
+    content: bytes
+    mark: Mark
+
+
+class Journal:
+    """Remembers marks by caption and content: a caption that was edited since is not ours.
+
+    The file has one JSON line for each caption written, and grows by lines alone. In memory is
+    what earlier runs wrote; a run meets each caption once and need not remember its own.
+    """
+
+    def __init__(self, folder: Path):
+        self.path = folder / JOURNAL_NAME
+        self._adding = threading.Lock()  # or one thread takes back what another one appended
+        self._marks: dict[tuple[str, bytes], Mark] = {}
+        self._by_making: dict[tuple[bytes, bytes], list[tuple[str, bytes]]] = {}
+        self._captions: set[str] = set()
+        recipes: dict[bytes, bytes] = {}  # one object for each, not one for each line
+        lines = 0
+        for lines, entry in enumerate(self._read(), 1):  # noqa: B007 - the last one counts
+            mark = entry.mark
+            recipe = recipes.setdefault(mark.recipe, mark.recipe)
+            mark = Mark(recipe, mark.picture, mark.stamp, mark.mixed)
+            key = (entry.caption, entry.content)
+            self._marks[key] = mark
+            self._captions.add(entry.caption)
+            if not mark.mixed:
+                self._by_making.setdefault((recipe, mark.picture), []).append(key)
+        self._stale = lines - len(self._marks)
+
+    def _read(self) -> Iterator[Entry]:
+        with contextlib.suppress(FileNotFoundError), self.path.open("rb") as file:
+            for line in file:
+                # A killed run may leave its last line cut off: that caption counts as not ours.
+                with contextlib.suppress(*_UNREADABLE):
+                    yield _entry(json.loads(line))
+
+    def knows(self, caption: str) -> bool:
+        """Whether this pack ever wrote a caption of this name."""
+        return caption in self._captions
+
+    def mark(self, caption: str, content: bytes) -> Mark | None:
+        """What a caption with content of this digest was made from; None: it is not ours."""
+        return self._marks.get((caption, content))
+
+    def made_alike(self, recipe: bytes, picture: bytes) -> list[tuple[str, bytes]]:
+        """(caption, digest of its content) of those made from this picture by this recipe."""
+        return self._by_making.get((recipe, picture), [])
+
+    def add(self, entries: Iterable[Entry]) -> None:
+        """Remember captions, on disk; to be called before they are written.
+
+        In this order a crash between the two leaves a line for a text that is nowhere, which
+        harms nobody; the other way round it would leave a caption that nobody owns.
+
+        Raises:
+            OSError: nothing was remembered.
+        """
+        data = "".join(map(_line, entries)).encode()
+        if data:
+            with self._adding:
+                append_whole(self.path, data)
+
+    def tidy(self) -> None:
+        """Before a run: end a line that was cut off, and leave out what later lines repeat."""
+        end_last_line(self.path)
+        if self._stale > max(_STALE_LINES, len(self._marks)):
+            lines = [_line(Entry(*key, mark)) for key, mark in self._marks.items()]
+            write_whole(self.path, "".join(lines).encode())
+            self._stale = 0
+
+
+def _line(entry: Entry) -> str:
+    mark = entry.mark
+    said = {
+        "caption": entry.caption,
+        "content": entry.content.hex(),
+        "recipe": mark.recipe.hex(),
+        "picture": mark.picture.hex(),
+        "stamp": mark.stamp,
+    }
+    # In ASCII: a name in another encoding than UTF-8 cannot be written otherwise.
+    return json.dumps(said | ({"mixed": True} if mark.mixed else {})) + "\n"
+
+
+def _entry(said: dict) -> Entry:
+    content, recipe, picture = (bytes.fromhex(said[k]) for k in ("content", "recipe", "picture"))
+    if {len(content), len(recipe), len(picture)} != {DIGEST_BYTES}:
+        raise ValueError("a digest of another length")
+    mark = Mark(recipe, picture, str(said["stamp"]), bool(said.get("mixed")))
+    return Entry(str(said["caption"]), content, mark)

@@ -1,0 +1,93 @@
+"""What became of each picture of a folder run; every input is in it exactly once."""
+
+from __future__ import annotations
+
+import threading
+import unicodedata
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from ..text.natural_sort import natural_key
+
+State = Literal["written", "skipped", "failed"]
+STATES: tuple[State, ...] = ("written", "skipped", "failed")
+# So many lines are shown, and so many failures more; a browser is slow with more of them.
+SHOWN_LINES = 2_000
+# Unicode categories: control characters, halves of surrogate pairs, line and paragraph ends.
+_NO_TEXT = ("Cc", "Cs", "Zl", "Zp")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One picture: what happened, and for a failure also what to do."""
+
+    name: str
+    state: State
+    detail: str = ""
+    planned: bool = False  # in a dry run nothing is written
+
+    def __str__(self) -> str:
+        state = "pending" if self.planned and self.state == "written" else self.state
+        return f"{state:8}{self.name}" + (f": {self.detail}" if self.detail else "")
+
+
+def _on_one_line(text: str) -> str:
+    """Line breaks, control characters and bytes that are no text, as a name may hold, escaped."""
+    if text.isprintable():
+        return text
+    return "".join(
+        repr(char)[1:-1] if unicodedata.category(char) in _NO_TEXT else char for char in text
+    )
+
+
+@dataclass(slots=True)
+class Ledger:
+    """Lines as the pictures are dealt with; as text they are in the order of their names.
+
+    Of a very long run only a part of the lines is kept; `on_line` gets every one of them, and
+    `whole` says where it puts them. Used by several threads.
+    """
+
+    on_line: Callable[[Line], None] | None = None
+    whole: str = ""
+    dry_run: bool = False
+    lines: list[Line] = field(default_factory=list)
+    _counts: Counter[str] = field(default_factory=Counter)
+    _kept: Counter[bool] = field(default_factory=Counter)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def add(self, name: str, state: State, detail: str = "") -> None:
+        """Enter one picture; line breaks would break the ledger's form."""
+        line = Line(_on_one_line(name), state, _on_one_line(" ".join(detail.split())), self.dry_run)
+        failed = state == "failed"
+        with self._lock:
+            self._counts[state] += 1
+            if self._kept[failed] < SHOWN_LINES:
+                self._kept[failed] += 1
+                self.lines.append(line)
+            if self.on_line is not None:
+                self.on_line(line)
+
+    def count(self, state: State) -> int:
+        """How many pictures came to this."""
+        return self._counts[state]
+
+    @property
+    def total(self) -> int:
+        """How many pictures have been entered."""
+        return sum(self._counts.values())
+
+    @property
+    def summary(self) -> str:
+        """The closing line."""
+        text = ", ".join(f"{state} {self.count(state)}" for state in STATES)
+        return text.replace("written", "would write", 1) if self.dry_run else text
+
+    def __str__(self) -> str:
+        by_name = sorted(self.lines, key=lambda line: natural_key(line.name))
+        left_out = self.total - len(self.lines)
+        where = f", all of them in {self.whole}" if self.whole else ""
+        more = [f"... and {left_out} lines more{where}"] if left_out else []
+        return "\n".join([*map(str, by_name), *more, self.summary])

@@ -1,0 +1,1 @@
+"""Puts boxes, labels and sheets onto pictures. Decides nothing."""

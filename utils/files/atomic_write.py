@@ -1,0 +1,233 @@
+"""Small files beside pictures: written whole or not at all, by one run at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import secrets
+import shutil
+import socket
+import stat
+import time
+from collections.abc import Iterable, Iterator
+from io import FileIO
+from pathlib import Path
+
+from ..errors import InputError
+
+LOCK_NAME = ".qwen3vl.lock"
+HOLDER_NAME = ".qwen3vl-running.json"
+# Room for the captions of some thousand pictures; a disk with less is about to be full anyway.
+MIN_FREE_BYTES = 10_000_000
+# A run that is just ending is waited for, and one that just began has by then said who it is.
+_GRACE_SECONDS = 0.5
+# What an interrupted write leaves behind; nobody else names files so.
+TEMP_SUFFIX = ".qwen3vl-tmp"
+OURS = (".txt", ".json", ".jsonl")
+_DISK_FAILED = (errno.EIO, errno.EROFS, errno.ENOSPC, errno.EDQUOT)
+
+
+def write_whole(path: Path, data: bytes, new: bool = False) -> None:
+    """Write a file so that a crash leaves the old content or the new, never a part.
+
+    The rename is durable once the folder is synced, which `sync_folders` does for many at once.
+
+    Args:
+        new: only where nothing is yet; what appeared meanwhile is left alone.
+
+    Raises:
+        OSError: nothing was changed; FileExistsError where `new` and something was there.
+    """
+    try:
+        _write_whole(path, data, new)
+    except FileNotFoundError:  # a run on a folder around this one began, and swept here
+        _write_whole(path, data, new)
+
+
+def _write_whole(path: Path, data: bytes, new: bool) -> None:
+    make_folder(path.parent)
+    # A name of its own, made by this call: two runs may write here, and a link may lie in wait.
+    # It does not grow with the file's name, which may be as long as names can be.
+    temporary = path.with_name(f".{secrets.token_hex(8)}{path.suffix}{TEMP_SUFFIX}")
+    try:
+        with temporary.open("xb", buffering=0) as file:
+            write_all(file, data)
+        if new:
+            _put_where_nothing_is(temporary, path)
+        else:
+            temporary.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
+
+
+def _put_where_nothing_is(temporary: Path, path: Path) -> None:
+    """Rename, but never over a file; a link that leads nowhere is no file and is replaced."""
+    if path.is_symlink() and not path.exists():
+        temporary.replace(path)
+        return
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        raise
+    except OSError:  # file systems without hard links: FAT, some network shares
+        if path.exists():
+            raise FileExistsError(f"{path.name} is there") from None
+        temporary.replace(path)
+    else:
+        with contextlib.suppress(OSError):  # a scanner of viruses has it open; it is swept later
+            temporary.unlink()
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those above it, where it is not there yet.
+
+    Raises:
+        NotADirectoryError: a file is in its place.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:  # which would say that the caption is there
+        raise NotADirectoryError(errno.ENOTDIR, "Not a folder", str(folder)) from error
+
+
+def write_all(file: FileIO, data: bytes) -> None:
+    """Write all of it, onto the disk: without a buffer a write may take only a part."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[file.write(rest) :]
+    os.fsync(file.fileno())
+
+
+def sync_folders(folders: Iterable[Path]) -> dict[Path, OSError]:
+    """Make renames in these folders durable; Windows cannot open folders and needs no such call.
+
+    Returns:
+        the folders whose disk failed, so that what was renamed there may be lost, and how.
+    """
+    failed: dict[Path, OSError] = {}
+    for folder in set(folders) if os.name != "nt" else ():
+        try:
+            handle = os.open(folder, os.O_RDONLY)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+        except OSError as error:
+            # Network and FUSE file systems may refuse; the files are written all the same.
+            if error.errno in _DISK_FAILED:
+                failed[folder] = error
+    return failed
+
+
+def sweep(folder: Path) -> None:
+    """Remove what killed runs left half written below `folder`, wherever the disk lets us."""
+    for place, _, names in os.walk(folder):
+        for name in names:
+            if name.endswith(TEMP_SUFFIX) and name.removesuffix(TEMP_SUFFIX).endswith(OURS):
+                with contextlib.suppress(OSError):  # in a folder that we may not write into
+                    Path(place, name).unlink()
+
+
+def check_own_files(folder: Path, names: Iterable[str]) -> None:
+    """Refuse to open files of ours that somebody replaced by a link, a folder or a pipe.
+
+    Raises:
+        InputError: naming the one that is no ordinary file.
+    """
+    for name in names:
+        try:
+            mode = (folder / name).lstat().st_mode
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise unwritable(folder, error) from error
+        if not stat.S_ISREG(mode):
+            raise InputError(
+                f"{folder / name} is a link, a folder or a pipe, and not a file of this node.",
+                "Rename or remove it.",
+            )
+
+
+@contextlib.contextmanager
+def naming(folder: Path) -> Iterator[None]:
+    """What the disk refuses in the `with` block names the folder and a remedy."""
+    try:
+        yield
+    except OSError as error:
+        raise unwritable(folder, error) from error
+
+
+@contextlib.contextmanager
+def only_writer(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock; it is given back even when the process is killed.
+
+    Raises:
+        InputError: another run is captioning this folder, or it cannot be written into.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(folder / LOCK_NAME)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=_GRACE_SECONDS)
+    except Timeout:
+        raise InputError(
+            f"Another run is captioning {folder}{_holder(folder)}.",
+            "Wait for it to end, or interrupt it.",
+        ) from None
+    except (OSError, NotImplementedError) as error:  # the latter: a file system without locks
+        raise unwritable(folder, error) from error
+    try:
+        _name_holder(folder)
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            (folder / HOLDER_NAME).unlink(missing_ok=True)
+        lock.release()
+
+
+def _name_holder(folder: Path) -> None:
+    """Say in the folder who holds it; this is also the trial whether it can be written into."""
+    holder = {"process": os.getpid(), "computer": socket.gethostname(), "since": now()}
+    with naming(folder):
+        write_whole(folder / HOLDER_NAME, json.dumps(holder).encode())
+
+
+def _holder(folder: Path) -> str:
+    """Who holds the lock, as far as it can be told."""
+    with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
+        said = json.loads((folder / HOLDER_NAME).read_text("utf-8"))
+        return f" (process {said['process']} on {said['computer']}, since {said['since']})"
+    return ""
+
+
+def unwritable(folder: Path, error: Exception) -> InputError:
+    """That captions cannot be kept in a folder, and why."""
+    return InputError(
+        f"Captions cannot be written into {folder} ({getattr(error, 'strerror', None) or error}).",
+        "Allow writing there, or choose another place for them.",
+    )
+
+
+def now() -> str:
+    """The time in UTC to the second, as ISO 8601 writes it."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+def check_space(folder: Path) -> None:
+    """Refuse a run that a nearly full disk would end soon, before the model is loaded for it.
+
+    Raises:
+        InputError: less than MIN_FREE_BYTES are free where the captions go.
+    """
+    free = shutil.disk_usage(folder).free
+    if free < MIN_FREE_BYTES:
+        raise InputError(
+            f"The disk of {folder} has {free / 1e6:.1f} MB left; captions and their journal "
+            f"want {MIN_FREE_BYTES / 1e6:.0f} MB.",
+            "Make room there, or choose another place for the captions.",
+        )

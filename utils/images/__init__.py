@@ -1,0 +1,1 @@
+"""Pictures: bytes and tensors in, RGB pixels out. Opens no file."""

@@ -1,0 +1,1 @@
+"""Texts as such: JSON in prose, thinking, repetition, order. Knows no picture."""
