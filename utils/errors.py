@@ -30,6 +30,18 @@ class GenerationError(Qwen3VLError):
     """A request that the model could not answer."""
 
 
+class ContextFullError(GenerationError):
+    """A prompt that leaves no room for its answer in the model's context.
+
+    Args:
+        excess: how many tokens it has too many.
+    """
+
+    def __init__(self, problem: str, remedy: str, excess: int):
+        super().__init__(problem, remedy)
+        self.excess = excess
+
+
 class TooLargeError(GenerationError):
     """A request that does not fit into memory, even alone; a smaller one may."""
 

@@ -116,7 +116,7 @@ class FastEngine:
         intake = Intake(requests, preparer)
         try:
             intake.fill()
-            meter.report(())
+            meter.report({})
             stepper = self._attached()
             pages = self._pages(stepper, intake)
             limits = Limits(self._slots, self._prompt_tokens(stepper.rows.device))

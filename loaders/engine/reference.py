@@ -6,8 +6,9 @@ It is the yardstick for the fast engine and serves what that one cannot (quantiz
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
@@ -22,7 +23,7 @@ from .request.draft import Draft, too_large
 from .request.prompt import Prompt, PromptEncoder
 from .scheduler.meter import Meter, ignore_progress
 from .scheduler.worker import Steps
-from .state.sampler import SamplingRows, choose_tokens
+from .state.sampler import Drawing, SamplingRows, choose_tokens, drawing_for
 
 BATCH_SIZE = 8
 
@@ -34,6 +35,8 @@ class _Job:
     prompt: Prompt
     sampling: Sampling
     draft: Draft
+    # Tokens that come next whatever the model says: they close its thinking.
+    forced: deque[int] = field(default_factory=deque)
 
 
 class ReferenceEngine:
@@ -59,7 +62,7 @@ class ReferenceEngine:
         numbered = enumerate(requests)
         meter = Meter(on_progress)
         while batch := list(islice(numbered, BATCH_SIZE)):
-            meter.report(())
+            meter.report({})
             jobs: list[_Job] = []
             for index, request in batch:
                 try:
@@ -105,6 +108,7 @@ class ReferenceEngine:
         left = [job for job in jobs if job.draft.stopped_by is None]
         for job in left:
             job.draft.restart()
+            job.forced.clear()
         if len(left) == 1:
             meter.finish(0)
             yield left[0].index, too_large(left[0].prompt.length)
@@ -123,7 +127,7 @@ class ReferenceEngine:
                     draft = running.pop(index)
                     meter.finish(len(draft.token_ids))
                     yield index, draft.outcome()
-                meter.report(running.values())
+                meter.report(dict(running))
 
     @torch.inference_mode()
     def _decode(self, jobs: list[_Job], on_step: Callable[[list[int]], None]) -> None:
@@ -154,6 +158,7 @@ class _Chooser:
     def __init__(self, jobs: list[_Job], device: torch.device):
         self._rows = SamplingRows.of([j.sampling for j in jobs], [j.seed for j in jobs], device)
         self._jobs = jobs
+        self._drawing: Drawing = drawing_for(job.sampling for job in jobs)
         self._seen: torch.Tensor | None = None
         self._step = 0
 
@@ -165,7 +170,10 @@ class _Chooser:
         else:
             self._seen.scatter_(1, input_ids[:, -1:], True)
         steps = torch.full_like(self._rows.seed, self._step)
-        chosen = choose_tokens(scores, self._seen, self._rows, steps)
+        chosen = choose_tokens(scores, self._seen, self._rows, steps, self._drawing)
+        for row, job in enumerate(self._jobs):
+            if job.forced:
+                chosen[row] = job.forced.popleft()
         self._step += 1
         return torch.full_like(scores, float("-inf")).scatter_(1, chosen[:, None], 0.0)
 
@@ -182,6 +190,8 @@ class _Watch:
         for job, token_id in zip(self._jobs, input_ids[:, -1].tolist(), strict=True):
             if job.draft.stopped_by is None and job.draft.add(token_id):
                 finished.append(job.index)
+            elif job.draft.paused and job.draft.stopped_by is None:
+                job.forced.extend(job.draft.close_thinking())
         self._on_step(finished)
         done = [job.draft.stopped_by is not None for job in self._jobs]
         return torch.tensor(done, device=input_ids.device)

@@ -333,8 +333,8 @@ def check_ends(plain, fused, random, same):
             begun = ops.begin(text, rows, 8, 16)
             found += [begun.hidden, *begun.rotary, begun.targets, begun.lengths]
             logits = torch.randn(8, 300).to(sample)
-            found.append(ops.choose(rows, logits, True)[:6])
-            tokens = ops.choose(rows, logits, False)
+            found.append(ops.choose(rows, logits, "best")[:6])
+            tokens = ops.choose(rows, logits, "candidates")
             found.append(tokens[:6])
             ops.advance(rows, tokens)
         pairs.append([*found, rows.ints[:6], rows.seen[:6].float()])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
@@ -15,7 +16,8 @@ ROLES: tuple[str, ...] = ("system", "user", "assistant", "tool")
 
 # A model stops by itself, at the token limit, at a stop string, or is stopped because it
 # repeats itself without end.
-StoppedBy = Literal["end", "length", "stop_string", "repetition"]
+# An interrupt stops it too where the caller wants to keep what is there.
+StoppedBy = Literal["end", "length", "stop_string", "repetition", "interrupt"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,7 +82,10 @@ class GenerationOptions:
 
     Temperature 0 is greedy. `top_k` counts candidates. Penalties act on the tokens generated
     so far in this reply. `min_pixels` and `max_pixels` bound the size a picture is resized to
-    (width x height; the processor rounds sides to multiples of 32).
+    (width x height; the processor rounds sides to multiples of 32). `thinking` False lets a
+    Thinking edition answer at once; after `thinking_budget` tokens its thinking is closed and it
+    answers, for which it then has `max_new_tokens` for the answer alone. `json_schema` wants JSON
+    alone, "{}" any; `exact_size_wh` resizes every picture to it.
     """
 
     max_new_tokens: int | None = None
@@ -92,6 +97,10 @@ class GenerationOptions:
     min_pixels: int | None = None
     max_pixels: int | None = None
     stop: tuple[str, ...] = ()
+    thinking: bool | None = None
+    thinking_budget: int | None = None
+    json_schema: str | None = None
+    exact_size_wh: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         for name, (low, high) in OPTION_RANGES.items():
@@ -104,6 +113,12 @@ class GenerationOptions:
             raise InputError(
                 f"min_pixels {self.min_pixels} is larger than max_pixels {self.max_pixels}.",
                 "Lower min_pixels or raise max_pixels.",
+            )
+        if self.exact_size_wh is not None and not _is_size(self.exact_size_wh):
+            raise InputError(
+                f"A picture of {' x '.join(map(str, self.exact_size_wh))} pixels cannot be seen.",
+                "Give a width and a height in multiples of 32, of at most 16,384 x 32 x 32 pixels "
+                "together and 200 to 1.",
             )
 
     @classmethod
@@ -130,9 +145,10 @@ OPTION_RANGES: dict[str, tuple[float, float]] = {
     "max_new_tokens": (1, 262_144),
     "temperature": (0.0, 2.0),
     "top_p": (0.01, 1.0),
-    "top_k": (1, 100),
+    "top_k": (0, 100),
     "repetition_penalty": (0.5, 2.0),
     "presence_penalty": (-2.0, 2.0),
+    "thinking_budget": (1, 262_144),
     "min_pixels": (32 * 32, 16_384 * 32 * 32),
     "max_pixels": (32 * 32, 16_384 * 32 * 32),
 }
@@ -147,6 +163,8 @@ class Request:
     seed: int = 0
     # Writes "Picture 1: " before each picture, so that an answer can name one.
     number_pictures: bool = False
+    # Tokens that the prompt must leave in the model's context for the answer.
+    answer_room: int = 1
 
     def __post_init__(self) -> None:
         if not self.messages:
@@ -178,11 +196,13 @@ class Reply:
     prompt_tokens: int
     seconds: float
     first_token_seconds: float
+    # The thinking was closed at the budget, not by the model.
+    thinking_closed: bool = False
 
     @property
     def truncated(self) -> bool:
         """Whether the model was cut off before it ended by itself."""
-        return self.stopped_by in ("length", "repetition")
+        return self.stopped_by in ("length", "repetition", "interrupt")
 
     @property
     def tokens_per_second(self) -> float:
@@ -195,8 +215,9 @@ class Reply:
 class Progress:
     """Where a generation stands; handed to the caller's callback at every step.
 
-    `finished` and `running` count requests, `tokens` all tokens generated so far; `text` is
-    the beginning of the oldest unfinished reply, renewed a few times a second.
+    `finished` and `running` count requests, `tokens` all tokens generated so far. `text` is what
+    is written of the reply to request `index`, the oldest unfinished one, renewed a few times a
+    second; `unfinished` gives the replies as far as they are written, by request.
     """
 
     finished: int
@@ -204,6 +225,8 @@ class Progress:
     tokens: int
     seconds: float
     text: str = ""
+    index: int | None = None
+    unfinished: Callable[[], Mapping[int, Reply]] = dict
 
 
 def _check_pixels(array: np.ndarray, dims: int, what: str) -> None:
@@ -211,3 +234,9 @@ def _check_pixels(array: np.ndarray, dims: int, what: str) -> None:
     if not ok or array.ndim != dims or array.shape[-1] != 3 or 0 in array.shape:
         found = f"{getattr(array, 'dtype', type(array).__name__)} {getattr(array, 'shape', '')}"
         raise InputError(f"{what}, but this is {found}.", "Convert it with utils.images first.")
+
+
+def _is_size(size_wh: tuple[int, int]) -> bool:
+    low, high = min(size_wh), max(size_wh)
+    fits = low >= 32 and high <= 200 * low and low * high <= OPTION_RANGES["max_pixels"][1]
+    return fits and low % 32 == 0 and high % 32 == 0

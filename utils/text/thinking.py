@@ -1,6 +1,13 @@
 """Keeps what the model thought apart from what it answered."""
 
 THINK_START, THINK_END = "<think>", "</think>"
+# What Qwen's own templates write after the opened block where nothing is to be thought.
+NOTHING_THOUGHT = "\n\n</think>\n\n"
+# How thinking is closed from outside; Qwen's own words for it, after which its models answer.
+CLOSING = (
+    "\n\nConsidering the limited time by the user, I have to give the solution based on the "
+    "thinking directly now.\n</think>\n\n"
+)
 
 
 def split_thinking(text: str, starts_thinking: bool = False) -> tuple[str, str]:

@@ -11,7 +11,7 @@ import triton.language as tl
 
 from ..model.torch_ops import Begun
 from ..state.rows import Field, sampling_rows
-from ..state.sampler import MAX_CANDIDATES
+from ..state.sampler import MAX_CANDIDATES, Drawing
 from .launch import launch
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def begin(text: TextModel, rows: Rows, batch: int, page_tokens: int) -> Begun:
     return Begun(hidden, (cos, sin), targets, lengths)
 
 
-def choose(rows: Rows, logits: torch.Tensor, greedy: bool) -> torch.Tensor:
+def choose(rows: Rows, logits: torch.Tensor, drawing: Drawing) -> torch.Tensor:
     """See `TorchOps.choose`."""
     batch, vocabulary = logits.shape
     settings = sampling_rows(rows.ints[:batch], rows.floats[:batch])
@@ -136,7 +136,7 @@ def choose(rows: Rows, logits: torch.Tensor, greedy: bool) -> torch.Tensor:
         logits, rows.seen.view(torch.uint8), settings.repetition_penalty,
         settings.presence_penalty, scores, float_stride, vocabulary, 4096, num_warps=8,
     )  # fmt: skip
-    if greedy:
+    if drawing == "best":
         return scores.argmax(dim=-1)
     count = min(MAX_CANDIDATES, vocabulary)
     top, ids = scores.topk(count, dim=-1)

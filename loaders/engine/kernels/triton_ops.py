@@ -12,6 +12,7 @@ from torch import nn
 
 from ..model.layers import Layer
 from ..model.torch_ops import Begun, DecodeView, Rotary, TorchOps
+from ..state.sampler import Drawing
 from . import sample_tokens
 from .launch import launch
 from .matvec import gated_matvec, matvec
@@ -105,9 +106,11 @@ class TritonOps(TorchOps):
         """See `TorchOps.begin`."""
         return sample_tokens.begin(text, rows, batch, page_tokens)
 
-    def choose(self, rows: Rows, logits: torch.Tensor, greedy: bool) -> torch.Tensor:
+    def choose(self, rows: Rows, logits: torch.Tensor, drawing: Drawing) -> torch.Tensor:
         """See `TorchOps.choose`."""
-        return sample_tokens.choose(rows, logits, greedy)
+        if drawing == "all":  # the kernel's one block holds the candidates, not a vocabulary
+            return super().choose(rows, logits, drawing)
+        return sample_tokens.choose(rows, logits, drawing)
 
     def advance(self, rows: Rows, tokens: torch.Tensor) -> None:
         """See `TorchOps.advance`."""

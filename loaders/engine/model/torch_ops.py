@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn import functional
 
 from ..state.rows import Field, sampling_rows
-from ..state.sampler import choose_tokens, penalized
+from ..state.sampler import Drawing, choose_tokens
 
 if TYPE_CHECKING:
     from ..state.pool import PagePool
@@ -53,14 +53,12 @@ class TorchOps:
             lengths=length + 1,
         )
 
-    def choose(self, rows: Rows, logits: torch.Tensor, greedy: bool) -> torch.Tensor:
+    def choose(self, rows: Rows, logits: torch.Tensor, drawing: Drawing) -> torch.Tensor:
         """Draw the next token of the first rows from `logits` [B, V]; see `choose_tokens`."""
         batch = logits.shape[0]
         ints, seen = rows.ints[:batch], rows.seen[:batch]
         settings = sampling_rows(ints, rows.floats[:batch])
-        if greedy:
-            return penalized(logits.float(), seen, settings).argmax(dim=-1)
-        return choose_tokens(logits, seen, settings, ints[:, Field.STEP])
+        return choose_tokens(logits, seen, settings, ints[:, Field.STEP], drawing)
 
     def advance(self, rows: Rows, tokens: torch.Tensor) -> None:
         """Write the drawn tokens [B] into the first rows and step them on."""

@@ -8,11 +8,13 @@ from typing import Any
 
 import torch
 
-from ....utils.chat.messages import Clip, Message, Picture, Request
+from ....utils.chat.messages import Clip, GenerationOptions, Message, Picture, Request
 from ....utils.chat.sampling import Edition
-from ....utils.errors import GenerationError
+from ....utils.errors import ContextFullError
 from ....utils.images.tensors import DEFAULT_MAX_PIXELS, fit_size_wh, resize_clip, resize_picture
+from ....utils.text.thinking import NOTHING_THOUGHT, THINK_START
 from ..model.attention import as_tensor
+from .thinking_budget import ThinkingBudget
 
 # A control token that a user typed must not become one: "<|im_end|>" is read as "<| im_end |>".
 _CONTROL = re.compile(r"<\|(\w+)\|>")
@@ -60,6 +62,16 @@ class PromptEncoder:
         encoded.pop("attention_mask", None)  # one row, nothing padded
         return Prompt({k: v for k, v in encoded.items() if isinstance(v, torch.Tensor)})
 
+    def starts_thinking(self, options: GenerationOptions) -> bool:
+        """Whether a reply begins inside the thinking block, which the prompt has opened."""
+        return self.edition == "thinking" and options.thinking is not False
+
+    def thinking_budget(self, options: GenerationOptions) -> ThinkingBudget | None:
+        """How long a reply may think; None without a bound, or where nothing is thought."""
+        if options.thinking_budget is None or not self.starts_thinking(options):
+            return None
+        return ThinkingBudget.of(options.thinking_budget, self.tokenizer)
+
     def decode(self, token_ids: list[int]) -> str:
         """Text of generated tokens without control tokens; `</think>` and tool calls stay."""
         return self.tokenizer.decode(
@@ -71,17 +83,28 @@ def edition_of(processor: Any) -> Edition:
     """Thinking editions are known by a chat template that opens the thinking block itself."""
     probe = [{"role": "user", "content": [{"type": "text", "text": "?"}]}]
     rendered = processor.apply_chat_template(probe, tokenize=False, add_generation_prompt=True)
-    return "thinking" if rendered.rstrip().endswith("<think>") else "instruct"
+    return "thinking" if _opens_thinking(rendered) else "instruct"
+
+
+def _opens_thinking(rendered: str) -> bool:
+    return rendered.rstrip().endswith(THINK_START)
 
 
 def render(request: Request, processor: Any) -> str:
     """The chat as text, with one placeholder for each picture and clip."""
-    return processor.apply_chat_template(
+    wanted = request.options.thinking
+    # A template that has such a switch gets it; the others do not look at it.
+    switch = {} if wanted is None else {"enable_thinking": wanted}
+    rendered = processor.apply_chat_template(
         [_wire(message) for message in request.messages],
         tokenize=False,
         add_generation_prompt=True,
         add_vision_id=request.number_pictures,
+        **switch,
     )
+    if wanted is False and _opens_thinking(rendered):
+        return rendered.rstrip() + NOTHING_THOUGHT
+    return rendered
 
 
 def sized_visuals(request: Request, processor: Any) -> tuple[list[Picture], list[Clip]]:
@@ -94,7 +117,10 @@ def sized_visuals(request: Request, processor: Any) -> tuple[list[Picture], list
     # A smallest size that was asked for counts more than a largest one that nobody chose.
     max_pixels = wanted.max_pixels or max(min(DEFAULT_MAX_PIXELS, high), wanted.min_pixels or 0)
     min_pixels = min(wanted.min_pixels or low, max_pixels)
-    sized = [resize_picture(p, fit_size_wh(*p.size_wh, min_pixels, max_pixels)) for p in pictures]
+    sized = [
+        resize_picture(p, wanted.exact_size_wh or fit_size_wh(*p.size_wh, min_pixels, max_pixels))
+        for p in pictures
+    ]
     if clips:
         low, high = _edge(processor.video_processor)
         clips = [resize_clip(clip, low, high) for clip in clips]
@@ -140,14 +166,17 @@ def _video_metadata(clip: Clip) -> Any:
     )
 
 
-def check_fits(prompt_tokens: int, context: int) -> None:
-    """Refuse a prompt that leaves no room for an answer.
+def check_fits(prompt_tokens: int, context: int, answer_room: int = 1) -> None:
+    """Refuse a prompt that leaves less than `answer_room` tokens for an answer.
 
     Raises:
-        GenerationError: with both counts.
+        ContextFullError: with both counts.
     """
-    if prompt_tokens >= context:
-        raise GenerationError(
-            f"The request has {prompt_tokens} tokens, but the model holds {context}.",
+    excess = prompt_tokens + answer_room - context
+    if excess > 0:
+        beside = f", {answer_room} more are for the answer" if answer_room > 1 else ""
+        raise ContextFullError(
+            f"The request has {prompt_tokens} tokens{beside}, but the model holds {context}.",
             "Use fewer or smaller pictures (max_picture_tokens in the options) or a shorter text.",
+            excess,
         )

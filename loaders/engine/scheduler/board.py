@@ -30,7 +30,7 @@ class Board:
 
     def report(self) -> None:
         """Tell the caller, whose callback may raise; the oldest text is the one shown."""
-        self._meter.report([job.draft for job in self.at_work()])
+        self._meter.report({job.index: job.draft for job in self.at_work()})
 
     def seat(self, job: Job) -> None:
         """Give a job with pages the lowest free row; it is read next."""
@@ -76,6 +76,20 @@ class Board:
             del self.running[job.row]
             self._leave([job.row])
         self._stepper.prefix.forget(job.prefix_key)
+        self._release(job)
+        self.waiting.appendleft(job)
+
+    def read_on(self, job: Job, tokens: list[int]) -> None:
+        """Go on with a reply after these tokens, which nobody drew: they are read like a prompt,
+        and what is cached already is found again by its content.
+        """
+        content = job.content()[:-1]  # the last token was drawn but not read
+        self._stepper.prefix.forget(job.prefix_key)
+        self._stepper.prefix.add(content, job.pages)
+        job.draft.token_ids += tokens
+        if job.row is not None:
+            del self.running[job.row]
+            self._leave([job.row])
         self._release(job)
         self.waiting.appendleft(job)
 

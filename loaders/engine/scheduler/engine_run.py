@@ -16,6 +16,7 @@ from ..protocol import Outcome
 from ..request.draft import too_large
 from ..request.intake import Intake, Job
 from ..state.prefix import common
+from ..state.sampler import drawing_for
 from .board import Board
 from .meter import Meter
 from .pages import Pages
@@ -179,14 +180,14 @@ class Run:
         """Launch one step for all running jobs; False when none wants a token."""
         self._secure_pages()
         running = self._board.running
-        wanting = [job for job in running.values() if job.launched < job.draft.limit]
+        wanting = [job for job in running.values() if job.launched < job.draft.horizon]
         if not wanting:
             return False
         self._board.close_ranks()
         batch = bucket(max(running) + 1)
         longest = max(job.cached for job in running.values()) + 1
-        greedy = all(job.sampling.temperature == 0 for job in running.values())
-        tokens = self._stepper.decode(batch, longest, greedy)
+        drawing = drawing_for(job.sampling for job in running.values())
+        tokens = self._stepper.decode(batch, longest, drawing)
         self._pending.append((tokens, [(job.row, job) for job in wanting if job.row is not None]))
         for job in wanting:
             job.cached += 1
@@ -225,6 +226,9 @@ class Run:
             finished = [job for token, job in live if job.draft.add(token)]
             if finished:
                 self._board.finish(finished)
+            for _, job in live:
+                if job.draft.paused and job.draft.stopped_by is None:
+                    self._board.read_on(job, job.draft.close_thinking())
         return True
 
     def _recover(self) -> None:

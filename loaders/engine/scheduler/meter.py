@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
+from collections.abc import Mapping
 
 from ....utils.chat.messages import Progress
 from ..protocol import OnProgress
 from ..request.draft import Draft
 
 # Decoding a long text again at every token would cost more than the token.
-TEXT_EVERY_SECONDS = 0.25
+TEXT_EVERY_SECONDS = 0.1
 
 
 def look_away_seconds(platform: str, python: tuple[int, int]) -> float:
@@ -32,6 +32,7 @@ class Meter:
         self._on_progress = on_progress
         self._started = time.perf_counter()
         self._text, self._text_at = "", 0.0
+        self._index: int | None = None
         self.finished = 0
         self.finished_tokens = 0
 
@@ -40,12 +41,23 @@ class Meter:
         self.finished += 1
         self.finished_tokens += tokens
 
-    def report(self, running: Collection[Draft]) -> None:
-        """Tell the caller where the run stands; passes on whatever the callback raises."""
+    def report(self, running: Mapping[int, Draft]) -> None:
+        """Tell the caller where the run stands, with the drafts of its requests, the oldest
+        first; passes on whatever the callback raises.
+        """
         now = time.perf_counter()
         if running and now - self._text_at >= TEXT_EVERY_SECONDS:
-            self._text, self._text_at = next(iter(running)).text(), now
-        tokens = self.finished_tokens + sum(len(draft.token_ids) for draft in running)
+            self._index, draft = next(iter(running.items()))
+            self._text, self._text_at = draft.written(), now
+        tokens = self.finished_tokens + sum(len(draft.token_ids) for draft in running.values())
         self._on_progress(
-            Progress(self.finished, len(running), tokens, now - self._started, self._text)
+            Progress(
+                self.finished,
+                len(running),
+                tokens,
+                now - self._started,
+                self._text,
+                self._index,
+                lambda: {index: draft.interrupted() for index, draft in running.items()},
+            )
         )

@@ -59,7 +59,7 @@ class Pages:
     def lacks(self, job: Job) -> bool:
         """Whether the job has no page for its next token, and wants one."""
         full = job.cached >= len(job.pages) * self.page_tokens
-        return full and job.launched < job.draft.limit
+        return full and job.launched < job.draft.horizon
 
     def take(self, count: int) -> list[int] | None:
         """`count` pages, or None when there is no way to get them."""

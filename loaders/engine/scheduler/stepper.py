@@ -20,6 +20,7 @@ from ..request.intake import Job
 from ..state.pool import PAGE_TOKENS, PagePool
 from ..state.prefix import PrefixCache
 from ..state.rows import Field, Rows
+from ..state.sampler import Drawing, drawing_for
 from .graphs import StepGraphs
 from .meter import look_away_seconds
 
@@ -207,27 +208,34 @@ class Stepper:
         self.rows.set_pages(
             [(row, i, p) for j, row in zip(jobs, rows, strict=True) for i, p in enumerate(j.pages)]
         )
-        return Readback(self.rows.start(rows, [job.length for job in jobs], logits))
+        return Readback(
+            self.rows.start(
+                rows,
+                [job.length for job in jobs],
+                logits,
+                drawing_for(job.sampling for job in jobs),
+            )
+        )
 
     @torch.inference_mode()
-    def decode(self, batch: int, longest: int, greedy: bool) -> Readback:
+    def decode(self, batch: int, longest: int, drawing: Drawing) -> Readback:
         """One token for each of the first `batch` rows.
 
         Args:
             batch: a bucket.
             longest: cached tokens of the longest row, the one to be read included.
-            greedy: whether every row takes its best token.
+            drawing: how much of the vocabulary the rows draw from.
         """
         pages = self.pool.pages_for(longest) if self._ops.needs_page_count else None
         if not self._with_graphs:
-            self._decode(self.rows, batch, pages, greedy)
+            self._decode(self.rows, batch, pages, drawing)
             return Readback(self.rows.ints[:batch, Field.TOKEN])
         if pages is not None:  # few shapes, so few graphs
             pages = min(1 << (pages - 1).bit_length(), self.rows.table.shape[1])
         self._graphs.replay(
-            (batch, pages, greedy),
-            lambda: self._decode(self.rows, batch, pages, greedy),
-            lambda: self._decode(self._spare_rows(batch), batch, pages, greedy),
+            (batch, pages, drawing),
+            lambda: self._decode(self.rows, batch, pages, drawing),
+            lambda: self._decode(self._spare_rows(batch), batch, pages, drawing),
         )
         return Readback(self.rows.ints[:batch, Field.TOKEN])
 
@@ -235,7 +243,7 @@ class Stepper:
         columns = self.rows.table.shape[1]
         return Rows(batch, self.rows.seen.shape[1], columns, self.rows.device)
 
-    def _decode(self, rows: Rows, batch: int, pages: int | None, greedy: bool) -> None:
+    def _decode(self, rows: Rows, batch: int, pages: int | None, drawing: Drawing) -> None:
         pool, ops = self.pool, self._ops
         begun = ops.begin(self.text, rows, batch, pool.page_tokens)
         view = DecodeView(pool, rows.table[:batch], begun.lengths, pages)
@@ -248,4 +256,4 @@ class Stepper:
                 queries, pool.keys[layer], pool.values[layer], view
             ),
         )
-        ops.advance(rows, ops.choose(rows, self.text.logits(hidden), greedy))
+        ops.advance(rows, ops.choose(rows, self.text.logits(hidden), drawing))

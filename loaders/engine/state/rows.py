@@ -11,7 +11,7 @@ import torch
 from ....utils.chat.sampling import Sampling
 from ..model.attention import upload
 from .pool import SCRATCH_PAGE
-from .sampler import NO_TOKEN, SamplingRows, choose_tokens, fold_seed
+from .sampler import NO_TOKEN, Drawing, SamplingRows, choose_tokens, fold_seed
 
 
 class Field(IntEnum):
@@ -73,7 +73,11 @@ class Rows:
             self.seen[row, upload(np.asarray(tokens, dtype=np.int64), self.device)] = True
 
     def start(
-        self, rows: Sequence[int], lengths: Sequence[int], logits: torch.Tensor
+        self,
+        rows: Sequence[int],
+        lengths: Sequence[int],
+        logits: torch.Tensor,
+        drawing: Drawing = "candidates",
     ) -> torch.Tensor:
         """Draw the first token of prepared rows from `logits` [m, V]; they are active now.
 
@@ -83,7 +87,8 @@ class Rows:
         pairs = upload(np.asarray([rows, lengths], dtype=np.int64), self.device)
         index, length = pairs[0], pairs[1]
         ints, floats, seen = self.ints[index], self.floats[index], self.seen[index]
-        tokens = choose_tokens(logits, seen, sampling_rows(ints, floats), ints[:, Field.STEP])
+        settings = sampling_rows(ints, floats)
+        tokens = choose_tokens(logits, seen, settings, ints[:, Field.STEP], drawing)
         ints[:, Field.TOKEN], ints[:, Field.LENGTH] = tokens, length
         ints[:, Field.STEP] += 1
         ints[:, Field.ACTIVE] = 1

@@ -6,14 +6,17 @@ on any device: the randomness is a hash of (seed, step, token id), not a generat
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 
 from ....utils.chat.messages import OPTION_RANGES
 from ....utils.chat.sampling import Sampling
 
+# How much of the vocabulary a batch draws from: each row's best token, its best hundred, or all.
+Drawing = Literal["best", "candidates", "all"]
 # top_k can never ask for more, so one fixed-size selection serves every request of a batch.
 MAX_CANDIDATES = int(OPTION_RANGES["top_k"][1])
 # In place of a first token whose logits are not all numbers (NaN). Later ones need no check:
@@ -57,8 +60,21 @@ def fold_seed(seed: int) -> int:
     return (seed ^ (seed >> 32)) & _MASK32
 
 
+def drawing_for(settings: Iterable[Sampling]) -> Drawing:
+    """The least that serves a batch; the whole vocabulary is sorted only where top_k is off."""
+    wanted = list(settings)
+    if all(setting.temperature == 0 for setting in wanted):
+        return "best"
+    drawn = (setting for setting in wanted if setting.temperature > 0)
+    return "all" if any(setting.top_k == 0 for setting in drawn) else "candidates"
+
+
 def choose_tokens(
-    logits: torch.Tensor, seen: torch.Tensor, rows: SamplingRows, steps: torch.Tensor
+    logits: torch.Tensor,
+    seen: torch.Tensor,
+    rows: SamplingRows,
+    steps: torch.Tensor,
+    drawing: Drawing = "candidates",
 ) -> torch.Tensor:
     """The next token of each row.
 
@@ -67,16 +83,20 @@ def choose_tokens(
         seen: bool [B, vocabulary], the tokens generated so far in each reply.
         rows: the settings; temperature 0 takes the best token.
         steps: int64 [B], how many tokens each reply already has.
+        drawing: what `drawing_for` says of these rows, or more.
 
     Returns:
         int64 [B]. Fixed shapes and no host sync, so it can be captured in a CUDA graph.
     """
     scores = penalized(logits.float(), seen, rows)
-    count = min(MAX_CANDIDATES, scores.shape[-1])
+    if drawing == "best":
+        return scores.argmax(dim=-1)
+    count = scores.shape[-1] if drawing == "all" else min(MAX_CANDIDATES, scores.shape[-1])
     top, ids = scores.topk(count, dim=-1)  # sorted, best first
     rank = torch.arange(count, device=top.device)
     scaled = top / rows.temperature.clamp_min(1e-5)[:, None]
-    keep = rank < rows.top_k[:, None]
+    # top_k 0 is off.
+    keep = (rank < rows.top_k[:, None]) | (rows.top_k[:, None] == 0)
     probs = scaled.masked_fill(~keep, float("-inf")).softmax(dim=-1)
     # A token stays while those before it have not yet gathered top_p; the best always stays.
     before = probs.cumsum(dim=-1) - probs
