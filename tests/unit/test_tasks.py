@@ -15,7 +15,7 @@ def test_every_task_has_the_fields_its_prompt_names():
 
 def test_titles_are_distinct_in_each_menu():
     for group in {t.group for t in all_tasks().values()}:
-        titles = [t.title for t in tasks_in(group)]
+        titles = [(t.title, t.answer.language) for t in tasks_in(group)]
         assert len(set(titles)) == len(titles)
 
 

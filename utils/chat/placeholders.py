@@ -1,0 +1,55 @@
+"""Puts pictures and clips where a prompt names them: `{image1}`, `{video2}`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from ..errors import InputError
+from .messages import Clip, Part, Picture
+
+# Numbers count as people do; four digits are more than any request holds.
+_NAMED = re.compile(r"\{(image|video)(\d{1,4})\}")
+_KINDS: dict[str, type] = {"image": Picture, "video": Clip}
+
+
+def placed(words: str, visuals: Sequence[Picture | Clip]) -> tuple[Part, ...]:
+    """The parts of a message: the words with each named picture or clip in its place.
+
+    `{image2}` is the second picture, `{video1}` the first clip; one may be named twice. Those
+    that are not named come first, in their order, as without any name.
+
+    Raises:
+        InputError: a name without its picture.
+    """
+    by_kind = {name: [v for v in visuals if isinstance(v, kind)] for name, kind in _KINDS.items()}
+    parts: list[Part] = []
+    named: set[int] = set()
+    at = 0
+    for found in _NAMED.finditer(words):
+        visual = _visual(found[0], by_kind[found[1]], int(found[2]), found[1])
+        named.add(id(visual))
+        parts += [*_text(words[at : found.start()]), visual]
+        at = found.end()
+    parts += _text(words[at:])
+    return (*(v for v in visuals if id(v) not in named), *parts)
+
+
+def names_any(words: str) -> bool:
+    """Whether a prompt says where a picture or clip goes."""
+    return _NAMED.search(words) is not None
+
+
+def _visual(name: str, visuals: Sequence[Picture | Clip], number: int, kind: str) -> Picture | Clip:
+    if 1 <= number <= len(visuals):
+        return visuals[number - 1]
+    count = f"{len(visuals)} {kind}{'' if len(visuals) == 1 else 's'}"
+    raise InputError(
+        f"The prompt names {name}, but there {'is' if len(visuals) == 1 else 'are'} {count}.",
+        f"Connect it, or name one from {{{kind}1}} on.",
+    )
+
+
+def _text(words: str) -> list[Part]:
+    """As it stands, spaces and line breaks included, so that the user decides about them."""
+    return [words] if words else []
