@@ -1,0 +1,1 @@
+"""Files and markup that hold documents: PDF pages, HTML, Markdown, tables; no model's habits."""
