@@ -40,13 +40,17 @@ class Clip:
     """Frames sampled from a video, with what is needed to know the second of each.
 
     `frames` uint8 [count, height, width, 3]; frame k is number `indices[k]` of a source that
-    has `total_frames` frames at `source_fps` frames a second.
+    has `total_frames` frames at `source_fps` frames a second. Where that rate varies, or the
+    source was trimmed, `seconds` has the second of each frame. With `keep_size` the frames have
+    the size that the model is to see already, sides multiples of 32.
     """
 
     frames: np.ndarray
     source_fps: float
     indices: tuple[int, ...]
     total_frames: int
+    seconds: tuple[float, ...] = ()
+    keep_size: bool = False
 
     def __post_init__(self) -> None:
         _check_pixels(self.frames, 4, "A clip is uint8 [frames, height, width, 3]")
@@ -59,6 +63,22 @@ class Clip:
             raise InputError(
                 f"A clip has {self.source_fps} frames a second.", "Give the source's frame rate."
             )
+        if self.seconds:
+            self._check_seconds()
+
+    def _check_seconds(self) -> None:
+        rising = all(a <= b for a, b in zip(self.seconds, self.seconds[1:], strict=False))
+        sound = all(math.isfinite(second) and second >= 0 for second in self.seconds)
+        if not (rising and sound and len(self.seconds) == len(self.frames)):
+            raise InputError(
+                f"The seconds of a clip of {len(self.frames)} frames do not rise one by one.",
+                "Give the second of each frame, from 0 up.",
+            )
+
+    @property
+    def times(self) -> tuple[float, ...]:
+        """The second of each frame."""
+        return self.seconds or tuple(index / self.source_fps for index in self.indices)
 
 
 Part = str | Picture | Clip

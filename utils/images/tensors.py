@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -93,15 +94,20 @@ def resize_picture(picture: Picture, size_wh: tuple[int, int]) -> Picture:
 
 
 def resize_clip(clip: Clip, min_pixels: int, max_pixels: int) -> Clip:
-    """The clip with every frame fitted; both budgets count the pixels of all frames together."""
+    """The clip with every frame fitted; both budgets count the pixels of all frames together.
+
+    A clip that keeps its size is only made to fit the multiples of 32.
+    """
     count, height, width = clip.frames.shape[:3]
     per_frame_max = min(MAX_FRAME_PIXELS, max(1, max_pixels // count))
     per_frame_min = min(per_frame_max, math.ceil(min_pixels / count))
+    if clip.keep_size:
+        per_frame_min, per_frame_max = 1, MAX_SOURCE_PIXELS
     size_wh = fit_size_wh(width, height, per_frame_min, per_frame_max)
     if size_wh == (width, height):
         return clip
     frames = np.stack([_resize(frame, size_wh) for frame in clip.frames])
-    return Clip(frames, clip.source_fps, clip.indices, clip.total_frames)
+    return replace(clip, frames=frames)
 
 
 def _resize(pixels: np.ndarray, size_wh: tuple[int, int]) -> np.ndarray:

@@ -155,10 +155,13 @@ def _pil(picture: Picture) -> Any:
 def _video_metadata(clip: Clip) -> Any:
     from transformers.video_utils import VideoMetadata
 
+    # At one frame a second a frame's number is its second, fractions and all: so the processor
+    # writes the true times of films whose rate varies or that were trimmed.
+    fps, numbers = (1.0, clip.seconds) if clip.seconds else (clip.source_fps, clip.indices)
     return VideoMetadata(
         total_num_frames=clip.total_frames,
-        fps=clip.source_fps,
-        frames_indices=list(clip.indices),
+        fps=fps,
+        frames_indices=list(numbers),  # pyright: ignore[reportArgumentType] - used as numbers only
         width=clip.frames.shape[2],
         height=clip.frames.shape[1],
         duration=clip.total_frames / clip.source_fps,
