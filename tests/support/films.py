@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -54,8 +55,6 @@ def write_film(
         stream.codec_context.time_base = Fraction(1, 1000) if times else Fraction(1, fps)
         if pixel_shape:
             stream.codec_context.sample_aspect_ratio = Fraction(pixel_shape)
-        if rotate:
-            stream.set_display_rotation(rotate)
         if colorspace is not None:
             stream.codec_context.colorspace = colorspace
         for number in range(len(frames) or count):
@@ -68,4 +67,19 @@ def write_film(
             frame.pts = round(times[number] * 1000) if times else number
             out.mux(stream.encode(frame))
         out.mux(stream.encode())
+    if rotate:
+        _turn(path, rotate)
     return path
+
+
+def _turn(path: Path, degrees: int) -> None:
+    """Write a display matrix into an MP4, as a telephone that was held another way does."""
+    rows = {
+        90: (0, -1, 0, 1, 0, 0, 0, 0),
+        180: (-1, 0, 0, 0, -1, 0, 0, 0),
+        270: (0, 1, 0, -1, 0, 0, 0, 0),
+    }
+    matrix = struct.pack(">9i", *(v << 16 for v in rows[degrees]), 1 << 30)
+    data = path.read_bytes()
+    at = data.index(b"tkhd") + 44
+    path.write_bytes(data[:at] + matrix + data[at + 36 :])

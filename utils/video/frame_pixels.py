@@ -14,7 +14,7 @@ from ..images import MAX_ASPECT
 _MOST_OBLONG = 4.0
 _BT709, _BT2020 = 1, (9, 10)
 _PQ, _HLG = 16, 18
-_SMPTE240M = 7
+_SMPTE240M, _DEFAULT = 7, 5
 # The white of a page, in the light of an HDR film of 10,000 units (ITU-R BT.2408).
 _WHITE_OF_PQ, _WHITE_OF_HLG = 203 / 10_000, 0.265
 
@@ -61,16 +61,8 @@ def rgb_frame(frame: Any, target: Target) -> np.ndarray:
     """uint8 [height, width, 3] of the target's size."""
     width, height = target.size_wh[::-1] if target.turns % 2 else target.size_wh
     kind = "rgba" if _has_alpha(frame) else "rgb48le" if _is_hdr(frame) else "rgb24"
-    # Colours that a film names are used; one that names none is read as ComfyUI reads it.
-    named = (
-        {"src_colorspace": frame.colorspace}
-        if frame.colorspace in (_BT709, *_BT2020, _SMPTE240M)
-        else {}
-    )
-    if named.get("src_colorspace") in _BT2020:
-        named["src_colorspace"] = _BT2020[0]
     small = frame.reformat(
-        width=width, height=height, format=kind, interpolation="BICUBIC", **named
+        width=width, height=height, format=kind, interpolation="BICUBIC", **_colours(frame)
     )
     pixels = small.to_ndarray()
     if kind == "rgba":
@@ -79,6 +71,17 @@ def rgb_frame(frame: Any, target: Target) -> np.ndarray:
     elif kind == "rgb48le":
         pixels = _to_sdr(pixels, frame.color_trc)
     return np.ascontiguousarray(np.rot90(pixels, target.turns))
+
+
+def _colours(frame: Any) -> dict[str, int]:
+    """The matrix that a film names; one that names none is read as ComfyUI reads it.
+
+    Both sides are named: PyAV 14 takes the source's for the other where that is left open.
+    """
+    space = _BT2020[0] if frame.colorspace in _BT2020 else frame.colorspace
+    if space not in (_BT709, _SMPTE240M, _BT2020[0]):
+        return {}
+    return {"src_colorspace": space, "dst_colorspace": _DEFAULT}
 
 
 def _turns(frame: Any) -> int:
