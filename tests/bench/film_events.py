@@ -91,15 +91,15 @@ class Teller:
 
     def __init__(self, device: str):
         load_pack()
-        from qwen3vl_nodes.loaders import catalog
-        from qwen3vl_nodes.loaders.local import LocalModel
+        from qwen3vl_nodes.loaders.hub import catalog
+        from qwen3vl_nodes.loaders.local_model import LocalModel
         from qwen3vl_nodes.loaders.settings import LoadSettings
 
         self.model = LocalModel(LoadSettings(model=catalog.DEMO_NAME, device=device))
 
     def request(self, path: Path, trim: Trim):
-        from qwen3vl_nodes.utils import chat
-        from qwen3vl_nodes.utils.tasks import task
+        from qwen3vl_nodes.utils.chat import messages as chat
+        from qwen3vl_nodes.utils.chat.tasks import task
         from qwen3vl_nodes.utils.video.film import open_film
         from qwen3vl_nodes.utils.video.footage import film_footage
         from qwen3vl_nodes.utils.video.frame_budget import FrameBudget

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import qwen3vl_nodes
-from qwen3vl_nodes.loaders.engine.prepare import Preparer
-from qwen3vl_nodes.loaders.engine.prompt import PromptEncoder
-from qwen3vl_nodes.utils.chat import Clip, Message, Picture, Request
+from qwen3vl_nodes.loaders.engine.request.encoding import Preparer
+from qwen3vl_nodes.loaders.engine.request.prompt import PromptEncoder
+from qwen3vl_nodes.utils.chat.messages import Clip, Message, Picture, Request
 from tiny_checkpoint import build_config
 
 DEMO = Path(qwen3vl_nodes.__file__).parent / "examples" / "demo_model" / "qwen3-vl-demo"

@@ -128,7 +128,7 @@ def read(path: Path, choice: FrameChoice) -> tuple[Footage, float, list[tuple[fl
 
 def ask(model, footage: Footage) -> tuple[float, int]:
     """(seconds to the first token with everything loaded, tokens of the prompt)."""
-    from qwen3vl_nodes.utils.chat import GenerationOptions, Message, Request
+    from qwen3vl_nodes.utils.chat.messages import GenerationOptions, Message, Request
 
     options = GenerationOptions(max_new_tokens=2, temperature=0.0, presence_penalty=0.0)
     request = Request((Message("user", (footage.clip, "Describe this video.")),), options)
@@ -173,8 +173,8 @@ def main() -> None:
     parser.add_argument("--plot", type=Path)
     parser.add_argument("--device", default="cpu")
     chosen = parser.parse_args()
-    from qwen3vl_nodes.loaders import catalog
-    from qwen3vl_nodes.loaders.local import LocalModel
+    from qwen3vl_nodes.loaders.hub import catalog
+    from qwen3vl_nodes.loaders.local_model import LocalModel
     from qwen3vl_nodes.loaders.settings import LoadSettings
 
     model = LocalModel(LoadSettings(model=catalog.DEMO_NAME, device=chosen.device))

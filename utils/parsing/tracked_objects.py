@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..geometry import Detection
-from ..video.sightings import Sighting, Sightings
+from ..detection.boxes import Detection
+from ..video.timeline import Sighting, Sightings
 from ..video.timestamps import read_seconds
 from .detections import parse_detections
 

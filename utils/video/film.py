@@ -12,8 +12,7 @@ from typing import Any, BinaryIO
 
 from ..errors import InputError
 from .containers import HEAD_BYTES, container_of
-from .ffmpeg import damaged, pyav
-from .film_clock import rate_of, seconds_of, start_of
+from .ffmpeg import damaged, pyav, rate_of, seconds_of, start_of
 
 # 8192 x 8192; a decoder keeps some 20 of them.
 MAX_FILM_PIXELS = 8192 * 8192

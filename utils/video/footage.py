@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..chat import Clip
+from ..chat.messages import Clip
 from ..errors import InputError
-from ..images import pictures_from_tensor, resize_picture
+from ..images.tensors import pictures_from_tensor, resize_picture
+from .ffmpeg import packet_seconds
 from .film import Film
-from .film_clock import packet_seconds
 from .frame_budget import FrameBudget
 from .frames import Decoding, FrameReader
 from .moments import FrameChoice, Moments, even_moments, every_nth, scene_moments
@@ -50,13 +50,14 @@ def film_footage(
     Raises:
         InputError: an empty part, or no frame that can be decoded.
     """
-    moments = moments_of(film, choice)
+    cost = Decoding()
+    moments = moments_of(film, choice, cost)
     count = len(moments.seconds)
     reader = FrameReader(
-        film, lambda width, height: budget.size_wh(width, height, count), moments.slack
+        film, lambda width, height: budget.size_wh(width, height, count), moments.slack, cost
     )
     frames, seconds = _all_of(reader, moments.seconds)
-    notes = _notes(film, reader.cost, count, len(seconds))
+    notes = _notes(film, cost, count, len(seconds))
     later = film.file_seconds if source_times else 0.0
     clip = Clip(
         frames,
@@ -66,7 +67,7 @@ def film_footage(
         seconds=tuple(second + later for second in seconds),
         keep_size=budget.chosen,
     )
-    return Footage(clip, film.seconds, reader.cost, notes)
+    return Footage(clip, film.seconds, cost, notes)
 
 
 def batch_footage(
@@ -97,24 +98,24 @@ def batch_footage(
     return Footage(clip, length, Decoding(decoded=len(numbers), reached=length))
 
 
-def moments_of(film: Film, choice: FrameChoice) -> Moments:
-    """When an open film is looked at."""
+def moments_of(film: Film, choice: FrameChoice, cost: Decoding) -> Moments:
+    """When an open film is looked at; `cost` grows by what finding that out takes."""
     if choice.by == "every":
         times = packet_seconds(film.container, film.stream, film.check)
         inside = [t - film.first_raw for t in times]
         inside = [t for t in inside if -1e-6 <= t < film.seconds]
         return every_nth(choice, inside, film.fps)
     if choice.by == "scenes":
-        return scene_moments(choice, _film_cuts(film, choice), film.seconds, film.fps)
+        return scene_moments(choice, _film_cuts(film, choice, cost), film.seconds, film.fps)
     return even_moments(choice, film.seconds, film.fps)
 
 
-def _film_cuts(film: Film, choice: FrameChoice) -> list[tuple[float, float]]:
+def _film_cuts(film: Film, choice: FrameChoice, cost: Decoding) -> list[tuple[float, float]]:
     start, end = choice.window(film.seconds)
     step = max(_LOOK_SECONDS, 1 / film.fps, (end - start) / _MOST_LOOKS)
     looks = [start + k * step for k in range(int((end - start) / step) + 1)]
     slack = 0.4 * step if step >= 2.0 else 0.0
-    reader = FrameReader(film, lambda width, height: THUMB_WH, slack)
+    reader = FrameReader(film, lambda width, height: THUMB_WH, slack, cost)
     return find_cuts((frame.seconds, frame.pixels) for frame in reader.read(looks))
 
 

@@ -3,7 +3,7 @@
 import pytest
 from qwen3vl_nodes.utils.errors import ParseError
 from qwen3vl_nodes.utils.parsing.tracked_objects import parse_sightings
-from qwen3vl_nodes.utils.video.sightings import by_frame, pair_seconds
+from qwen3vl_nodes.utils.video.timeline import by_frame, pair_seconds
 
 ANSWER = (
     '```json\n[\n\t{"time": 0.3, "bbox_2d": [100, 200, 300, 400], "label": "red star"},\n'
