@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
-from typing import TYPE_CHECKING
 
 from comfy_api.latest import io
 
-from ..loaders.engine.protocol import OnProgress, Outcome
+from ..loaders.engine.protocol import Outcome
 from ..loaders.host import comfyui
 from ..loaders.local_model import LocalModel
 from ..utils.chat.messages import Progress, Reply, Request
 from ..utils.errors import GenerationError, Qwen3VLError
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
-# Each text goes to the browser whole, so a few times a second is enough.
-SHOW_EVERY_SECONDS = 0.3
-PREVIEW_CHARACTERS = 240
-# Text and picture for a running node.
-Show = Callable[[Progress], "tuple[str, Image | None]"]
+from .streaming import Show, TextStream, Title
 
 
 def node_id_of(node: type[io.ComfyNode]) -> str | None:
@@ -36,21 +26,50 @@ def run(
     total: int,
     node_id: str | None,
     show: Show | None = None,
+    title: Title | None = None,
+    keep: bool = False,
 ) -> Generator[tuple[int, Outcome], None, None]:
-    """Outcomes as they finish, with the node's bar over `total` requests; `show` as in `watch`."""
+    """Outcomes as they finish, with the node's bar and the growing text over `total` requests.
+
+    `show` and `title` are as in `TextStream`. With `keep`, an interrupt ends the run but is not
+    raised: the replies come as far as they are written.
+    """
+    stream = TextStream(total, node_id, show, title)
+    last: Progress | None = None
+
+    def on_progress(progress: Progress) -> None:
+        nonlocal last
+        last = progress
+        comfyui.check_interrupt()
+        stream.take(progress)
+
     with model.open() as engine:
-        yield from engine.generate(requests, watch(total, node_id, show))  # closes it when closed
+        try:
+            for index, outcome in engine.generate(requests, on_progress):
+                if isinstance(outcome, Reply):
+                    stream.finish(index, outcome)
+                yield index, outcome
+        except comfyui.interrupts():
+            kept = last.unfinished() if last is not None and keep else None
+            if kept is None:
+                raise
+        else:
+            return
+        yield from kept.items()
 
 
-def answer_all(model: LocalModel, requests: Sequence[Request], node_id: str | None) -> list[Reply]:
-    """Every reply, in the order of the requests.
+def answer_all(
+    model: LocalModel, requests: Sequence[Request], node_id: str | None, keep: bool = False
+) -> list[Reply]:
+    """Every reply, in the order of the requests; `keep` as in `run`, and a request that was not
+    begun has an empty one then.
 
     Raises:
         GenerationError: the first request that could not be answered, by its number.
     """
     replies: dict[int, Reply] = {}
     # Closed at once: an exception keeps its frame, and with it a half-read run and its model.
-    with closing(run(model, requests, len(requests), node_id)) as outcomes:
+    with closing(run(model, requests, len(requests), node_id, keep=keep)) as outcomes:
         for index, outcome in outcomes:
             if isinstance(outcome, Qwen3VLError):
                 if len(requests) == 1:
@@ -58,58 +77,7 @@ def answer_all(model: LocalModel, requests: Sequence[Request], node_id: str | No
                 problem = f"Picture {index + 1} of {len(requests)}: {outcome.problem}"
                 raise GenerationError(problem, outcome.remedy) from outcome
             replies[index] = outcome
-    return [replies[index] for index in range(len(requests))]
-
-
-def watch(total: int, node_id: str | None, show: Show | None = None) -> OnProgress:
-    """A callback that moves the node's bar and lets ComfyUI's interrupt through.
-
-    `show` gives the text and the picture for the node, where the usual text will not do.
-    """
-    bar = comfyui.ProgressBar(total, node_id)
-    shown_at, shown_finished = 0.0, -1
-
-    def on_progress(progress: Progress) -> None:
-        nonlocal shown_at, shown_finished
-        comfyui.check_interrupt()
-        now = time.monotonic()
-        if now - shown_at >= SHOW_EVERY_SECONDS:
-            shown_at, shown_finished = now, progress.finished
-            text, picture = show(progress) if show else (progress_text(progress, total), None)
-            bar.show(progress.finished, text, picture)
-        elif progress.finished != shown_finished:
-            shown_finished = progress.finished
-            bar.show(progress.finished)  # the bar alone is small, and its end must not be missed
-
-    return on_progress
-
-
-def progress_text(progress: Progress, total: int) -> str:
-    """One line on where the run stands, and below it the end of the text being written."""
-    line = progress_line(progress, total)
-    text = progress.text[-PREVIEW_CHARACTERS:]
-    return f"{line}\n{text}" if text else line
-
-
-def progress_line(progress: Progress, total: int) -> str:
-    """How much is done, how fast, and how long it will still take."""
-    parts = [f"{progress.finished} of {total}"] if total > 1 else []
-    if progress.tokens and progress.seconds > 0:
-        if progress.finished > 1:
-            parts.append(f"{progress.finished / progress.seconds:.2g} a second")
-        parts.append(f"{progress.tokens / progress.seconds:.0f} tokens/s")
-    if progress.finished and progress.finished < total:
-        left = progress.seconds / progress.finished * (total - progress.finished)
-        parts.append(f"about {duration(left)} left")
-    return ", ".join(parts)
-
-
-def duration(seconds: float) -> str:
-    """Seconds, minutes or hours, as one says it of a wait."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+    return [replies.get(index, NOT_BEGUN) for index in range(len(requests))]
 
 
 def report(replies: Sequence[Reply]) -> str:
@@ -123,10 +91,13 @@ def _report_line(number: int, reply: Reply) -> str:
         f" ({reply.tokens_per_second:.0f} tokens/s, first after {reply.first_token_seconds:.2f} s,"
         f" prompt {reply.prompt_tokens})"
     )
-    return line + CUT_OFF.get(reply.stopped_by, "")
+    closed = "; thinking closed at its budget" if reply.thinking_closed else ""
+    return line + closed + CUT_OFF.get(reply.stopped_by, "")
 
 
+NOT_BEGUN = Reply("", "", "interrupt", 0, 0, 0.0, 0.0)
 CUT_OFF = {
     "length": "; cut off at max_new_tokens",
+    "interrupt": "; interrupted",
     "repetition": "; stopped because it repeated itself without end",
 }

@@ -17,6 +17,8 @@ from .owner_settings import owner_settings
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+# The kind of our messages over the websocket; published, see the README.
+MESSAGE = "qwen3vl.text"
 # The longest side of a picture shown in a running node.
 PREVIEW_SIDE = 512
 # Where packs keep Qwen3-VL; the first is ours, and downloads go into its Qwen-VL folder.
@@ -205,32 +207,61 @@ def check_interrupt() -> None:
     model_management.throw_exception_if_processing_interrupted()
 
 
+def interrupts() -> type[BaseException]:
+    """What `check_interrupt` raises."""
+    from comfy import model_management
+
+    return model_management.InterruptProcessingException
+
+
 class ProgressBar:
-    """ComfyUI's bar on the running node, with a line of text where the server has one."""
+    """ComfyUI's bar on the running node, and messages of our own about what it does.
+
+    Text goes no other way: as core's progress text it is HTML on old front ends and Markdown on
+    new ones.
+    """
 
     def __init__(self, total: int, node_id: str | None = None):
         from comfy.utils import ProgressBar as ComfyBar
 
         self._bar = ComfyBar(max(1, total))
-        self._node_id = node_id or _running_node()
+        self._prompt_id, running = _running()
+        self._node_id = node_id or running
 
-    def show(self, done: float, text: str = "", picture: Image | None = None) -> None:
-        """Set the bar to `done` of the total, the text above it, and the picture in the node."""
+    def show(self, done: float, line: str = "", picture: Image | None = None) -> None:
+        """Set the bar to `done` of the total, the line below the node's text, and the picture
+        in the node.
+        """
         preview = ("JPEG", picture, PREVIEW_SIDE) if picture is not None else None
         self._bar.update_absolute(done, preview=preview)
+        if line:
+            self.tell(line=line)
+
+    def tell(self, **facts: Any) -> None:
+        """Send a message `qwen3vl.text` to whoever queued the prompt, if anybody listens."""
         server = _server()
-        if text and self._node_id and server is not None:
-            server.send_progress_text(text, self._node_id)
+        if server is None or self._node_id is None or server.client_id is None:
+            return
+        place = {"node": self._node_id, "prompt_id": self._prompt_id}
+        server.send_sync(MESSAGE, place | _printable(facts), server.client_id)
 
 
-def _running_node() -> str | None:
-    """The id of the node that runs now, where ComfyUI tells."""
+def _printable(facts: dict[str, Any]) -> dict[str, Any]:
+    """Half surrogates, as in names that are no UTF-8, cannot be sent."""
+    return {
+        key: value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
+        for key, value in facts.items()
+    }
+
+
+def _running() -> tuple[str | None, str | None]:
+    """The prompt that runs now and its node, where ComfyUI tells."""
     try:
         from comfy_execution.utils import get_executing_context
     except ImportError:  # older than 0.3.50
-        return None
+        return None, None
     context = get_executing_context()
-    return context.node_id if context else None
+    return (context.prompt_id, context.node_id) if context else (None, None)
 
 
 def _server() -> Any:
@@ -239,4 +270,4 @@ def _server() -> Any:
 
     # Importing `server` here would start one; it is there whenever ComfyUI runs.
     instance = getattr(getattr(sys.modules.get("server"), "PromptServer", None), "instance", None)
-    return instance if hasattr(instance, "send_progress_text") else None
+    return instance if hasattr(instance, "send_sync") else None

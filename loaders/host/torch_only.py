@@ -51,7 +51,7 @@ class ProgressBar:
     def __init__(self, total: int, node_id: str | None = None):
         self.total = total
 
-    def show(self, done: float, text: str = "") -> None:
+    def show(self, done: float, line: str = "") -> None:
         """Do nothing."""
 
 

@@ -54,7 +54,8 @@ from ..folder_widgets import (
     source_folder,
     wording_inputs,
 )
-from ..running import duration, node_id_of
+from ..running import node_id_of
+from ..streaming import duration
 from .captioning import ATTEMPTS, FolderCaptioning
 from .kinds import Asking, kinds
 

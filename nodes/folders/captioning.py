@@ -20,7 +20,8 @@ from ...utils.errors import InputError, Qwen3VLError, TooLargeError
 from ...utils.files.group_commit import GroupCommit
 from ...utils.files.picture_reader import FileFacts, ReadFile, read_ahead, read_file
 from ...utils.images.color import BACKGROUNDS
-from ..running import CUT_OFF, PREVIEW_CHARACTERS, progress_line, run
+from ..running import CUT_OFF, run
+from ..streaming import progress_line
 from .kinds import Kind
 
 if TYPE_CHECKING:
@@ -60,7 +61,6 @@ class FolderCaptioning:
     # How often a caption was asked for again: with another seed, and with half the pixels.
     _reseeded: Counter[Slot] = field(default_factory=Counter)
     _halved: Counter[Slot] = field(default_factory=Counter)
-    _last: str = ""
     _last_picture: Picture | None = None  # until it is shown
     _total: int = 0
 
@@ -74,7 +74,12 @@ class FolderCaptioning:
                 if first is None:  # nothing to ask needs no model
                     return
                 outcomes = run(
-                    model, chain([first], requests), self._total, self.node_id, self._show
+                    model,
+                    chain([first], requests),
+                    self._total,
+                    self.node_id,
+                    self._show,
+                    self._title,
                 )
                 with closing(outcomes), closing(requests):
                     jobs = self._enter_all(outcomes, attempts, commit)
@@ -138,7 +143,7 @@ class FolderCaptioning:
             if isinstance(outcome, Reply):
                 self.tokens += outcome.tokens
             if isinstance(outcome, Reply) and problem is None:
-                self._last, self._last_picture = f"{asked.picture}: {outcome.text}", asked.shown
+                self._last_picture = asked.shown
                 self._hand_over(self._done(asked, outcome), commit)
             elif self._may_ask_again(asked.slot, outcome, attempts):
                 again.append(Job(asked.picture, (asked.wanted,)))
@@ -174,14 +179,17 @@ class FolderCaptioning:
         return Done(asked.picture, asked.wanted, asked.facts, text, note, facts)
 
     def _show(self, progress: Progress) -> tuple[str, Image | None]:
-        """The line on the run, and the last picture with its caption."""
+        """The line on the run, and the last picture that was captioned."""
         from PIL import Image
 
         failed = self.files.ledger.count("failed")
         line = progress_line(progress, self._total) + (f", {failed} failed" if failed else "")
-        text = f"{line}\n{self._last[:PREVIEW_CHARACTERS]}" if self._last else line
         picture, self._last_picture = self._last_picture, None
-        return text, Image.fromarray(picture.pixels) if picture else None
+        return line, Image.fromarray(picture.pixels) if picture else None
+
+    def _title(self, index: int) -> str:
+        """Whose caption is being written."""
+        return self._asked[index].slot.label
 
 
 @contextmanager

@@ -1,62 +1,25 @@
-// Shows what a Qwen3-VL node answered inside the node: the texts of `ui.text` and, below them,
-// the lines of `ui.report`. It shows and does nothing else: nothing of it is saved in a workflow
-// or sent with a prompt, and a model's answer only ever becomes textContent.
+// Shows what a Qwen3-VL node writes inside the node, while it is written and afterwards: the texts
+// of `ui.text` (or the turns of `ui.chat`) and, below them, the lines of `ui.report`. It shows and
+// does nothing else: nothing of it is saved in a workflow or sent with a prompt.
 
 import { app } from "../../../scripts/app.js";
+import { api } from "../../../scripts/api.js";
+import { answerBox, make } from "./answer_box.js";
 
 const WIDGET = "qwen3vl_answer";
+const MESSAGE = "qwen3vl.text";
+// Not an output node, but with something to say.
+const ALSO_SHOWS = ["Qwen3VLOptions"];
 // Core's own, while a node runs: a line of text, and in the canvas renderer a picture.
 const PROGRESS_WIDGETS = ["$$node-text-preview", "$$canvas-image-preview"];
 // The least height of the style sheet, and what the canvas renderer leaves free around it.
 const MIN_HEIGHT = 110 + 2 * 10;
-const WORDS = {
-  en: { copy: "Copy", empty: "The result appears here after a run.", none: "(no text)" },
-  zh: { copy: "复制", empty: "运行后在此显示结果。", none: "（没有文本）" },
-};
 
-const words = () => WORDS[app.extensionManager?.setting?.get("Comfy.Locale")] ?? WORDS.en;
-const strings = (value) => (value == null ? [] : [value].flat().map(String));
+const language = () => app.extensionManager?.setting?.get("Comfy.Locale");
+const boxes = new Set();
 
-function make(tag, text = "", className = "") {
-  const element = document.createElement(tag);
-  element.textContent = text;
-  element.className = className;
-  return element;
-}
-
-/** A box with a copy button; `show` fills it from a node's ui output. */
-function answerBox() {
-  const root = make("div", "", "qwen3vl-answer");
-  const [box, page, report, copy] = ["div", "main", "footer", "button"].map((tag) => make(tag));
-  let texts = [];
-  page.tabIndex = 0;
-  page.dataset.captureWheel = "true"; // once clicked, the wheel scrolls the text, not the canvas
-  copy.addEventListener("click", () => copyText(page, texts.join("\n\n")));
-  box.append(page, report);
-  root.append(box, copy);
-
-  const show = (output) => {
-    texts = strings(output?.text);
-    const parts = texts.flatMap((text, index) => [
-      ...(texts.length > 1 ? [make("h6", `${index + 1} / ${texts.length}`)] : []),
-      text ? make("p", text) : make("p", words().none, "aside"),
-    ]);
-    page.replaceChildren(...(texts.length ? parts : [make("p", words().empty, "aside")]));
-    page.scrollTop = 0;
-    report.replaceChildren(...strings(output?.report).map((line) => make("p", line)));
-    copy.textContent = words().copy;
-    copy.hidden = !texts.length;
-  };
-  show();
-  return { root, show };
-}
-
-/** Browsers give the clipboard to https and localhost only; elsewhere the selection is copied. */
-function copyText(page, text) {
-  if (navigator.clipboard) return navigator.clipboard.writeText(text);
-  getSelection().selectAllChildren(page);
-  return document.execCommand("copy");
-}
+/** The box of a node, if it has one. */
+const boxIn = (node) => node?.widgets?.find(({ name }) => name === WIDGET)?.box;
 
 function nodeAt(locator) {
   const [id, graph] = locator.split(":").reverse(); // "7", or "<the subgraph's id>:7"
@@ -64,21 +27,45 @@ function nodeAt(locator) {
   return (graph ? root.subgraphs?.get(graph) : root)?.getNodeById(id);
 }
 
+/** The node that the server calls so: "7", or "12:7" for node 7 of the subgraph in node 12. */
+function nodeRunning(id) {
+  const steps = String(id?.node ?? id).split(":");
+  let graph = app.rootGraph ?? app.graph;
+  for (const step of steps.slice(0, -1)) graph = graph?.getNodeById(step)?.subgraph;
+  return graph?.getNodeById(steps.at(-1));
+}
+
+function listen() {
+  api.addEventListener("executing", ({ detail }) => detail && boxIn(nodeRunning(detail))?.begin());
+  api.addEventListener(MESSAGE, ({ detail }) => boxIn(nodeRunning(detail.node))?.take(detail));
+  api.addEventListener("execution_interrupted", () => boxes.forEach((box) => box.end()));
+  api.addEventListener("execution_error", ({ detail }) => {
+    boxIn(nodeRunning(detail.node_id))?.end(String(detail.exception_message).trim());
+    boxes.forEach((box) => box.end(""));
+  });
+}
+
 app.registerExtension({
   name: "Qwen3VL.AnswerText",
 
   nodeCreated(node) {
     const { name = "", output_node: shows } = node.constructor.nodeData ?? {};
-    if (!name.startsWith("Qwen3VL") || !shows) return;
-    const { root, show } = answerBox();
+    if (!name.startsWith("Qwen3VL") || !(shows || ALSO_SHOWS.includes(name))) return;
+    const box = answerBox(language);
     const options = { serialize: false, hideInPanel: true, getMinHeight: () => MIN_HEIGHT };
-    const widget = node.addDOMWidget(WIDGET, WIDGET, root, options);
+    const widget = node.addDOMWidget(WIDGET, WIDGET, box.root, options);
     widget.serialize = false; // options.serialize keeps it out of prompts, this out of workflows
-    widget.show = show;
+    widget.box = box;
+    boxes.add(box);
+    const removed = node.onRemoved;
+    node.onRemoved = function () {
+      boxes.delete(box);
+      removed?.call(this);
+    };
     const before = node.onExecuted;
     node.onExecuted = function (output) {
       before?.call(this, output);
-      show(output);
+      box.show(output);
       // Core leaves the last "3 of 12" and the last picture standing.
       if (!output?.images) this.imgs = undefined;
       const gone = PROGRESS_WIDGETS.slice(0, output?.images ? 1 : 2);
@@ -89,12 +76,11 @@ app.registerExtension({
 
   // Another workflow tab, or a run out of the queue's history, brings its own outputs.
   onNodeOutputsUpdated(outputs) {
-    for (const [locator, output] of Object.entries(outputs)) {
-      nodeAt(locator)?.widgets?.find(({ name }) => name === WIDGET)?.show(output);
-    }
+    for (const [locator, output] of Object.entries(outputs)) boxIn(nodeAt(locator))?.show(output);
   },
 
   setup() {
+    listen();
     const link = make("link");
     link.rel = "stylesheet";
     link.href = new URL("../css/answer_text.css", import.meta.url).href;

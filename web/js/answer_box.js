@@ -1,0 +1,148 @@
+// The box inside a node that shows what a model writes: while it is written, and afterwards.
+// A model's text only ever becomes textContent or the data of a text node.
+
+const WORDS = {
+  en: {
+    copy: "Copy",
+    empty: "The result appears here after a run.",
+    none: "(no text)",
+    interrupted: "Interrupted.",
+    user: "You",
+    assistant: "Qwen",
+    system: "System",
+  },
+  zh: {
+    copy: "复制",
+    empty: "运行后在此显示结果。",
+    none: "（没有文本）",
+    interrupted: "已中断。",
+    user: "你",
+    assistant: "Qwen",
+    system: "系统",
+  },
+};
+// Of a long run, so many of the newest texts are shown while it goes on.
+const NEWEST = 8;
+// How near the end counts as reading the end, in pixels.
+const NEAR_END = 24;
+
+export const strings = (value) => (value == null ? [] : [value].flat().map(String));
+
+export function make(tag, text = "", className = "") {
+  const element = document.createElement(tag);
+  element.textContent = text;
+  element.className = className;
+  return element;
+}
+
+/** A box with a copy button. `language` gives "en" or "zh" whenever it is asked. */
+export function answerBox(language) {
+  const words = () => WORDS[language()] ?? WORDS.en;
+  const root = make("div", "", "qwen3vl-answer");
+  const [box, page, report, copy] = ["div", "main", "footer", "button"].map((tag) => make(tag));
+  let texts = []; // what Copy copies
+  let growing = new Map(); // index → { text, node, parts } of a run that goes on
+  let running = false;
+  page.tabIndex = 0;
+  page.dataset.captureWheel = "true"; // once clicked, the wheel scrolls the text, not the canvas
+  copy.addEventListener("click", () => copyText(page, texts.join("\n\n")));
+  page.addEventListener("keydown", (event) => keepKeys(event, page));
+  box.append(page, report);
+  root.append(box, copy);
+
+  const fill = (parts, lines) => {
+    page.replaceChildren(...parts);
+    report.replaceChildren(...lines.map((line) => make("p", line)));
+    copy.textContent = words().copy;
+    copy.hidden = !texts.length;
+  };
+
+  /** The result of a run: a node's ui output. */
+  const show = (output) => {
+    running = false;
+    growing = new Map();
+    texts = strings(output?.text);
+    const turns = [output?.chat ?? []].flat();
+    const parts = turns.length
+      ? turns.flatMap(({ role, text }) => [
+          make("h6", words()[role] ?? String(role)),
+          make("p", String(text)),
+        ])
+      : texts.flatMap((text, index) => [
+          ...(texts.length > 1 ? [make("h6", `${index + 1} / ${texts.length}`)] : []),
+          text ? make("p", text) : make("p", words().none, "aside"),
+        ]);
+    fill(parts.length ? parts : [make("p", words().empty, "aside")], strings(output?.report));
+    page.scrollTop = turns.length ? page.scrollHeight : 0;
+  };
+
+  /** A run begins: what is there is not its result. */
+  const begin = () => {
+    running = true;
+    growing = new Map();
+    texts = [];
+    fill([], []);
+  };
+
+  /** Take one message of a run; see "Text while it is written" in the README. */
+  const take = ({ index, total, at, text, line, title }) => {
+    if (!running) begin();
+    if (line != null) report.replaceChildren(make("p", String(line)));
+    if (text == null || !Number.isInteger(index)) return;
+    const atEnd = page.scrollHeight - page.scrollTop - page.clientHeight < NEAR_END;
+    const entry = growing.get(index) ?? add(index, total, title);
+    const added = String(text);
+    if (at === entry.text.length) entry.node.appendData(added);
+    else entry.node.data = entry.text.slice(0, at) + added;
+    entry.text = entry.node.data;
+    texts = [...growing.values()].map((one) => one.text);
+    copy.hidden = false;
+    if (atEnd) page.scrollTop = page.scrollHeight;
+  };
+
+  const add = (index, total, title) => {
+    const entry = { text: "", node: document.createTextNode(""), parts: [] };
+    const number = `${index + 1} / ${total}`;
+    if (title || total > 1) entry.parts.push(make("h6", title ? String(title) : number));
+    const paragraph = make("p");
+    paragraph.append(entry.node);
+    entry.parts.push(paragraph);
+    page.append(...entry.parts);
+    growing.set(index, entry);
+    if (growing.size > NEWEST) {
+      const [oldest, { parts }] = growing.entries().next().value;
+      for (const part of parts) part.remove();
+      growing.delete(oldest);
+    }
+    return entry;
+  };
+
+  /** The run ended without a result: interrupted, or with an error's words. */
+  const end = (why) => {
+    if (!running) return;
+    running = false;
+    const line = make("p", why ?? words().interrupted, why ? "problem" : "");
+    if (why) page.append(line);
+    else report.replaceChildren(line);
+  };
+
+  show();
+  return { root, show, begin, take, end };
+}
+
+/** Keys that would select or delete nodes of the canvas stay with the text. */
+function keepKeys(event, page) {
+  const selectsAll = (event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "a";
+  if (selectsAll) {
+    event.preventDefault();
+    getSelection().selectAllChildren(page);
+  }
+  if (selectsAll || ["Delete", "Backspace"].includes(event.key)) event.stopPropagation();
+}
+
+/** Browsers give the clipboard to https and localhost only; elsewhere the selection is copied. */
+function copyText(page, text) {
+  if (navigator.clipboard) return navigator.clipboard.writeText(text);
+  getSelection().selectAllChildren(page);
+  return document.execCommand("copy");
+}
