@@ -13,15 +13,15 @@ from dataclasses import dataclass, replace
 import torch
 
 from ..utils.errors import LoadError
-from .checkpoint.stamp import stamp
+from ..utils.text.amounts import GB
+from .checkpoint.config import files_version
 from .engine.model.layers import supports
 from .engine.protocol import Engine
 from .host.out_of_memory import is_out_of_memory
 from .host.port import host
 from .model_cache import MODEL_CACHE
-from .plan.capability import GB
 from .plan.decision import ONE_DEVICE, SPREAD, Plan
-from .plan.prepare import Prepared, prepare
+from .plan.prepare import Preparation, prepare
 from .plan.report import loaded_text, loading_text, plan_text
 from .settings import PARK, UNLOAD, Adapter, LoadSettings
 from .weights.build import Built, build, size_bytes
@@ -100,7 +100,7 @@ class LoadedModel:
         self._working_bytes = prepared.estimate.working_bytes
         built = _build(settings, prepared)
         parks = settings.keep == PARK and chosen.movable
-        self._residence = host().Residence(
+        self._residence = host().residence(
             built.module,
             chosen.device,
             size_bytes(built.module, chosen.device),
@@ -118,11 +118,11 @@ class LoadedModel:
             settings.model, chosen, built.size_bytes, prepared.checkpoint.weight_bytes, seconds
         )
         log.info(self.report)
-        host().ProgressBar(1).show(0, self.report)
+        host().progress_bar(1).show(0, self.report)
 
     def is_current(self) -> bool:
         """Whether its files are still those that it was loaded from."""
-        return all(stamp(folder) == version for folder, version in self._versions.items())
+        return all(files_version(folder) == version for folder, version in self._versions.items())
 
     def claim(self) -> None:
         """Tell ComfyUI that this model is the one in use; parked weights come back."""
@@ -141,14 +141,14 @@ class LoadedModel:
         return True
 
 
-def _build(settings: LoadSettings, prepared: Prepared) -> Built:
+def _build(settings: LoadSettings, prepared: Preparation) -> Built:
     """Load the weights; out of memory, once more on a device emptied of everything else.
 
     Raises:
         LoadError: it is still too little; with numbers.
     """
     chosen, needed = prepared.plan, prepared.estimate
-    bar = host().ProgressBar(max(1, needed.weight_bytes))
+    bar = host().progress_bar(max(1, needed.weight_bytes))
 
     def on_bytes(done: int, total: int) -> None:
         host().check_interrupt()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..loaders.host import comfyui
+from ..loaders.host.port import host
 from ..utils.captions.policy import MODES, SKIP
 from ..utils.captions.sidecars import FORMATS
 from ..utils.captions.view import CaptionView
@@ -22,7 +22,7 @@ def folder_input(
     tooltip: str = "ComfyUI's folders, and those that qwen3vl.toml lists.",
 ) -> io.Input:
     """The menu of allowed folders; ComfyUI's refresh renews it."""
-    return io.Combo.Input("folder", options=comfyui.allowed_folders().menu(), tooltip=tooltip)
+    return io.Combo.Input("folder", options=host().allowed_folders().menu(), tooltip=tooltip)
 
 
 def recursive_input() -> io.Input:
@@ -38,7 +38,7 @@ def check_folder(folder: str | None) -> bool | str:
     if folder is None:  # linked; `execute` will look
         return True
     try:
-        comfyui.allowed_folders().locate(folder)
+        host().allowed_folders().locate(folder)
     except InputError as error:
         return str(error)
     return True
@@ -179,7 +179,7 @@ def source_folder(folder: str) -> Folder:
     Raises:
         InputError: outside the allowed folders, or not there.
     """
-    source = comfyui.allowed_folders().locate(folder)
+    source = host().allowed_folders().locate(folder)
     if not source.path.is_dir():
         raise InputError(
             f"There is no folder {source.name!r} ({source.path}).",
@@ -197,7 +197,7 @@ def caption_folder(source: Folder, place: str, write: bool = True) -> Folder:
     target = source
     if place == UNDER_OUTPUT:
         name = f"output/{OUTPUT_SUBFOLDER}/{source.name}"
-        target = comfyui.allowed_folders().locate(name)
+        target = host().allowed_folders().locate(name)
     target.check(target.path, write)
     return target
 

@@ -8,7 +8,7 @@ from contextlib import closing
 from comfy_api.latest import io
 
 from ..loaders.engine.protocol import Outcome
-from ..loaders.host import comfyui
+from ..loaders.host.port import host
 from ..loaders.local_model import LocalModel
 from ..utils.chat.messages import Progress, Reply, Request
 from ..utils.errors import GenerationError, Qwen3VLError
@@ -40,7 +40,7 @@ def run(
     def on_progress(progress: Progress) -> None:
         nonlocal last
         last = progress
-        comfyui.check_interrupt()
+        host().check_interrupt()
         stream.take(progress)
 
     with model.open() as engine:
@@ -49,7 +49,7 @@ def run(
                 if isinstance(outcome, Reply):
                     stream.finish(index, outcome)
                 yield index, outcome
-        except comfyui.interrupts():
+        except host().interrupts():
             kept = last.unfinished() if last is not None and keep else None
             if kept is None:
                 raise

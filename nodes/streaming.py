@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ..loaders.host import comfyui
+from ..loaders.host.port import host
 from ..utils.chat.messages import Progress, Reply
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class TextStream:
         self, total: int, node_id: str | None, show: Show | None = None, title: Title | None = None
     ):
         self._total, self._show, self._title = total, show, title
-        self._bar = comfyui.ProgressBar(total, node_id)
+        self._bar = host().progress_bar(total, node_id)
         self._sent: dict[int, str] = {}
         self._finished: dict[int, tuple[str, str]] = {}
         self._shown_at, self._shown_finished = 0.0, -1

@@ -47,7 +47,7 @@ def main() -> None:
     from qwen3vl_pack import load_pack
 
     load_pack()
-    from qwen3vl_nodes.loaders.hub import catalog
+    from qwen3vl_nodes.loaders.hub.official import DEMO_NAME
     from qwen3vl_nodes.loaders.local_model import LocalModel
     from qwen3vl_nodes.loaders.settings import LoadSettings
     from qwen3vl_nodes.utils.chat import messages
@@ -64,7 +64,7 @@ def main() -> None:
         for words in questions
     ]
     answers: dict[int, str] = {}
-    with LocalModel(LoadSettings(model=catalog.DEMO_NAME)).open() as engine:
+    with LocalModel(LoadSettings(model=DEMO_NAME)).open() as engine:
         for index, reply in engine.generate(iter(asked)):
             if isinstance(reply, Exception):
                 raise reply

@@ -12,6 +12,7 @@ from typing import Any
 
 from ...utils.errors import LoadError
 from .config import positive
+from .rope import read_rope
 
 MODEL_TYPES = ("qwen3_vl", "qwen3_vl_moe")
 TEXT, VISION = "model.language_model.", "model.visual."
@@ -35,6 +36,8 @@ class TextShape:
     sparse_layers: frozenset[int]
     tied: bool
     context: int
+    activation: str = "silu"
+    rope: str = "default"
 
     @property
     def kv_token_values(self) -> int:
@@ -122,6 +125,8 @@ def _text(config: Mapping[str, Any], where: str, tied: bool, moe: bool) -> TextS
         sparse_layers=frozenset(sparse),
         tied=tied,
         context=number("max_position_embeddings"),
+        activation=str(config.get("hidden_act", "silu"))[:40],
+        rope=read_rope(config, where),
     )
 
 

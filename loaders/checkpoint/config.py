@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ...utils.errors import LoadError
+from ...utils.files.fingerprint import stamp
 
 # Each can make some version of transformers import code from the checkpoint or from a hub.
 CODE_KEYS = ("auto_map", "_attn_implementation_internal", "trust_remote_code", "custom_pipelines")
@@ -17,9 +18,16 @@ ATTENTION_KEYS = ("_attn_implementation", "attn_implementation", "_experts_imple
 MAX_JSON_BYTES = 64 * 1024 * 1024
 # Too large to search for keys, and never read as a config.
 VOCABULARIES = ("tokenizer.json", "vocab.json")
+# Weights, configs and indexes, chat templates, merges.txt: whatever loading reads.
+READ_ENDINGS = (".safetensors", ".json", ".jinja", ".txt")
 
 _PAGES = (b"<!doctype", b"<html", b"<head", b"<?xml")
 _AGAIN = "Download the file again."
+
+
+def files_version(place: Path) -> str:
+    """Which version of a checkpoint or an adapter lies there: the stamp of what is read of it."""
+    return stamp(place, READ_ENDINGS)
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -16,13 +16,13 @@ WHOLE = (1 << 30, 1 << 30)
 MOST_SIDE = 1 << 16
 
 
-def block_size(config: Mapping[str, Any], where: str) -> tuple[int, int]:
-    """Height and width of a block, from a config.json.
+def block_size(stored: Mapping[str, Any], where: str) -> tuple[int, int]:
+    """Height and width of a block, from a config's quantization_config.
 
     Raises:
         LoadError: the config says something else than two numbers; `where` names the file.
     """
-    size = (config.get("quantization_config") or {}).get("weight_block_size")
+    size = stored.get("weight_block_size")
     if size is None:
         return WHOLE
     if (

@@ -11,11 +11,11 @@ from typing import Any
 from ...utils.errors import LoadError
 from .architecture import MODEL_TYPES, Architecture, read_architecture
 from .companions import check_companions, half_downloads, refuse_half_download
-from .config import read_configs
-from .fp8_blocks import block_size, check_scales
+from .config import files_version, read_configs
+from .fp8_blocks import check_scales
+from .quantization import Quantization, read_quantization
 from .safetensors_header import StoredTensor, check_index, read_header, weight_files
-from .single_file import FILE_FP8, inspect_file
-from .stamp import stamp
+from .single_file import inspect_file
 from .tensor_names import canonical, check_tensors
 
 CLASS_NAMES = {
@@ -28,9 +28,9 @@ CLASS_NAMES = {
 class Checkpoint:
     """A folder, or a single file, that may be built.
 
-    `config` is its config.json, `tensors` what its files hold, by Hugging Face's names;
-    `quantization` is the config's quant_method, None for plain weights; `version` the folder's
-    stamp from before anything of it was read.
+    `config` is its config.json, for transformers' own class alone; `tensors` is what its files
+    hold, by Hugging Face's names; `quantization` how they are packed, None for plain weights;
+    `version` the folder's stamp from before anything of it was read.
     """
 
     folder: Path
@@ -39,13 +39,13 @@ class Checkpoint:
     architecture: Architecture
     config: Mapping[str, Any]
     tensors: Mapping[str, StoredTensor]
-    quantization: str | None = None
+    quantization: Quantization | None = None
     version: str = ""
 
     @property
     def is_fp8(self) -> bool:
         """Its weights are FP8 with scales, which this pack can read itself."""
-        return self.quantization in ("fp8", FILE_FP8)
+        return self.quantization is not None and self.quantization.is_fp8
 
     @property
     def is_file(self) -> bool:
@@ -64,7 +64,7 @@ def inspect(folder: Path) -> Checkpoint:
     Raises:
         LoadError: naming the file and what to do about it.
     """
-    version = stamp(folder)
+    version = files_version(folder)
     try:
         return replace(_inspect(folder), version=version)
     except LoadError as error:
@@ -88,15 +88,15 @@ def _inspect(folder: Path) -> Checkpoint:
     config = _model_config(folder, configs)
     check_companions(folder, configs)
     architecture = read_architecture(config, str(folder / "config.json"))
-    quantization = _quantization(config, folder)
+    quantization = read_quantization(config, str(folder / "config.json"))
     files = weight_files(folder)
     refuse_half_download(folder, files)
     tensors = _read_tensors(files)
     check_index(folder, tensors)
     named = {canonical(name): tensor for name, tensor in tensors.items()}
-    check_tensors(folder, architecture, named, quantization)
-    if quantization == "fp8":
-        check_scales(folder, named, block_size(config, str(folder / "config.json")), required=True)
+    check_tensors(folder, architecture, named, packed=quantization is not None)
+    if quantization is not None and quantization.is_fp8:
+        check_scales(folder, named, quantization.block, required=True)
     size = sum(path.stat().st_size for path in files)
     return Checkpoint(
         folder, architecture.model_type, size, architecture, config, named, quantization
@@ -126,19 +126,6 @@ def _model_config(folder: Path, configs: dict[str, dict[str, Any]]) -> dict[str,
             f"Choose a checkpoint made for {right}.",
         )
     return config
-
-
-def _quantization(config: Mapping[str, Any], folder: Path) -> str | None:
-    stored = config.get("quantization_config")
-    if stored is None:
-        return None
-    method = stored.get("quant_method") if isinstance(stored, dict) else None
-    if not isinstance(method, str):
-        raise LoadError(
-            f"{folder / 'config.json'} has a quantization_config without quant_method.",
-            "Download the file again.",
-        )
-    return method
 
 
 def _read_tensors(files: list[Path]) -> dict[str, StoredTensor]:

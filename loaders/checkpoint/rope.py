@@ -22,27 +22,39 @@ def context_tokens(native: int, choice: str) -> int:
     return native if choice != YARN else native * YARN_CONTEXT // YARN_NATIVE
 
 
-def check_context(config: Mapping[str, Any], choice: str) -> None:
-    """Refuse to stretch what is stretched already, and positions that say nothing readable.
+def read_rope(text: Mapping[str, Any], where: str) -> str:
+    """How a config stretches positions: a kind that transformers knows, "default" for not at all.
 
     Raises:
-        LoadError: YaRN was chosen for a checkpoint whose config.json says how to stretch it, or
-            what it says is no object.
+        LoadError: what it says is no object; `where` names the file.
     """
-    text = config["text_config"]
     ropes = {key: text.get(key) or {} for key in ("rope_scaling", "rope_parameters")}
     for key, rope in ropes.items():
         if not isinstance(rope, dict):
             raise LoadError(
-                f"{key} in the checkpoint's config.json is {str(rope)[:40]!r}, not an object.",
+                f"{key} in {where} is {str(rope)[:40]!r}, not an object.",
                 "Get config.json again from where the checkpoint came from.",
             )
     kinds = [rope.get("rope_type") or rope.get("type") for rope in ropes.values()]
-    stretched = [kind for kind in kinds if kind not in (None, *UNSTRETCHED)]
-    if choice == YARN and stretched:
+    stretched = [str(kind)[:40] for kind in kinds if kind not in (None, *UNSTRETCHED)]
+    return stretched[0] if stretched else "default"
+
+
+def stretched_by(rope: str, choice: str) -> str:
+    """The kind of positions that a loader choice makes of a checkpoint's own kind."""
+    return "yarn" if choice == YARN else rope
+
+
+def check_context(rope: str, native: int, choice: str) -> None:
+    """Refuse to stretch what is stretched already.
+
+    Raises:
+        LoadError: YaRN was chosen for a checkpoint whose config.json says how to stretch it.
+    """
+    if choice == YARN and rope != "default":
         raise LoadError(
             f"Context {YARN} was chosen, but the checkpoint's config.json stretches the context "
-            f"itself ({str(stretched[0])[:40]}), to {text['max_position_embeddings']:,} tokens.",
+            f"itself ({rope}), to {native:,} tokens.",
             f"Choose context {NATIVE}.",
         )
 

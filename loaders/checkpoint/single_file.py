@@ -1,7 +1,6 @@
 """A whole Qwen3-VL in one file, as ComfyUI's own text encoders are: its config from its shapes.
 
-The tokenizer comes from ComfyUI, the chat template from the demo checkpoint, and the picture
-settings are the official ones: no file of models/text_encoders has them.
+It has no tokenizer, chat template and picture settings: these come from `weights.processor`.
 """
 
 from __future__ import annotations
@@ -15,11 +14,10 @@ from typing import Any
 from ...utils.errors import LoadError
 from .architecture import TEXT, VISION, read_architecture
 from .fp8_blocks import WHOLE, check_scales
+from .quantization import FP8_METHOD, Quantization
 from .safetensors_header import StoredTensor, read_header
 from .tensor_names import FP8_DTYPE, canonical, check_tensors, scale_name
 
-# FP8 with one scale for a matrix, or none; transformers' FP8 layers cannot hold it.
-FILE_FP8 = "fp8 in one file"
 # Hidden size to layers: what was cut off below the last layer cannot be seen otherwise.
 LAYERS = {2048: 28, 2560: 36, 4096: 36, 5120: 64}
 DEEPSTACK = {24: [5, 11, 17], 27: [8, 16, 24]}
@@ -27,13 +25,14 @@ MARKS = re.compile(r"(\.comfy_quant|\.input_scale|\.scale_input|(^|\.)scaled_fp8
 SCALE = re.compile(r"\.(weight_scale|scale_weight)$")
 TOKENS = {"image_token_id": 151655, "video_token_id": 151656,
           "vision_start_token_id": 151652, "vision_end_token_id": 151653}  # fmt: skip
-# In Qwen3's vocabulary, but not in Qwen2.5's that ComfyUI ships; in the order of their ids.
-LATER_TOKENS = ("<tool_response>", "</tool_response>", "<think>", "</think>")
-FIRST_LATER_ID = 151_665
 
 
-def inspect_file(path: Path) -> tuple[dict[str, Any], dict[str, StoredTensor], str | None]:
-    """(config, tensors by Hugging Face's names, quantization) of a single file.
+def inspect_file(
+    path: Path,
+) -> tuple[dict[str, Any], dict[str, StoredTensor], Quantization | None]:
+    """(config, tensors by Hugging Face's names, how they are packed) of a single file.
+
+    FP8 has one scale for a matrix here, or none: transformers' FP8 layers cannot hold it.
 
     Raises:
         LoadError: it is damaged, no Qwen3-VL, cut down to an encoder, or quantized otherwise.
@@ -51,9 +50,9 @@ def inspect_file(path: Path) -> tuple[dict[str, Any], dict[str, StoredTensor], s
     scales = {name for name in tensors if name.endswith("_scale_inv")}
     matched = {scale_name(name) for name, t in tensors.items() if t.dtype == FP8_DTYPE}
     plain = {name: tensor for name, tensor in tensors.items() if name not in scales & matched}
-    check_tensors(path, architecture, plain, FILE_FP8 if fp8 else None)
+    check_tensors(path, architecture, plain, packed=fp8)
     check_scales(path, tensors, WHOLE, required=False)
-    return config, tensors, FILE_FP8 if fp8 else None
+    return config, tensors, Quantization(FP8_METHOD) if fp8 else None
 
 
 def _check_format(path: Path, tensor: StoredTensor) -> None:
@@ -120,36 +119,3 @@ def _config(path: Path, tensors: Mapping[str, StoredTensor]) -> dict[str, Any]:
 def _count(tensors: Mapping[str, StoredTensor], prefix: str) -> int:
     numbers = {name[len(prefix) :].split(".")[0] for name in tensors if name.startswith(prefix)}
     return len(numbers)
-
-
-def processor_for_file(tokenizer_folder: Path, template: Path) -> Any:
-    """The official processor, from ComfyUI's vocabulary and our chat template.
-
-    Raises:
-        LoadError: this ComfyUI has no such vocabulary.
-    """
-    from transformers import AutoTokenizer, Qwen2VLImageProcessor, Qwen3VLProcessor
-    from transformers import Qwen3VLVideoProcessor as VideoProcessor
-
-    if not (tokenizer_folder / "vocab.json").is_file():
-        raise LoadError(
-            f"This ComfyUI has no tokenizer at {tokenizer_folder}.",
-            "Update ComfyUI, or choose a checkpoint folder instead of a single file.",
-        )
-    tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder, local_files_only=True)
-    if len(tokenizer) == FIRST_LATER_ID:
-        tokenizer.add_tokens(list(LATER_TOKENS))
-    if tokenizer.convert_tokens_to_ids("<|image_pad|>") != TOKENS["image_token_id"]:
-        raise LoadError(
-            f"The tokenizer at {tokenizer_folder} is of another model.", "Update ComfyUI."
-        )
-    tokenizer.chat_template = template.read_text("utf-8")
-    sizes = {"patch_size": 16, "merge_size": 2, "temporal_patch_size": 2}
-    half = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3}
-    image = Qwen2VLImageProcessor(
-        size={"shortest_edge": 65_536, "longest_edge": 16_777_216}, **sizes, **half
-    )
-    video = VideoProcessor(
-        size={"shortest_edge": 4096, "longest_edge": 25_165_824}, **sizes, **half
-    )
-    return Qwen3VLProcessor(image, tokenizer, video, chat_template=tokenizer.chat_template)

@@ -38,7 +38,7 @@ def check_tensors(
     folder: Path,
     architecture: Architecture,
     tensors: Mapping[str, StoredTensor],
-    quantization: str | None,
+    packed: bool,
 ) -> None:
     """Every tensor of the architecture is stored once, in its shape, and no other.
 
@@ -46,7 +46,7 @@ def check_tensors(
         folder: the checkpoint, for messages.
         architecture: what its config asks for.
         tensors: what is stored, by canonical name.
-        quantization: the config's quant_method; its packed weights are known by module only.
+        packed: whether they are quantized: packed weights are known by module only.
 
     Raises:
         LoadError: missing, unexpected or misshapen tensors, with their number and first names.
@@ -54,7 +54,7 @@ def check_tensors(
     wanted = architecture.tensors()
     optional = {"lm_head.weight"} if architecture.text.tied else set()
     stored = {name for name in tensors if not _COMPUTED.search(name)} - optional
-    if quantization is not None:
+    if packed:
         loose = {name for name in stored if tensors[name].dtype not in (*PLAIN_DTYPES, FP8_DTYPE)}
         _refuse_missing(folder, {_module(n) for n in wanted} - {_module(n) for n in stored})
         _refuse_extra(folder, {_module(n) for n in stored} - {_module(n) for n in wanted})

@@ -62,26 +62,12 @@ def download_folder() -> Path:
     return Path(folder_paths.models_dir) / "LLM" / "Qwen-VL"
 
 
-def core_tokenizer_folder() -> Path:
+def tokenizer_folder() -> Path:
     """Where ComfyUI keeps the vocabulary that its Qwen3-VL text encoders use."""
     import folder_paths
 
     root = Path(folder_paths.base_path)
     return root / "comfy" / "text_encoders" / "qwen25_tokenizer"
-
-
-def input_folder() -> Path:
-    """ComfyUI's input folder."""
-    import folder_paths
-
-    return Path(folder_paths.get_input_directory())
-
-
-def output_folder() -> Path:
-    """ComfyUI's output folder."""
-    import folder_paths
-
-    return Path(folder_paths.get_output_directory())
 
 
 def allowed_folders() -> AllowedFolders:
@@ -111,7 +97,9 @@ def free_bytes(device: torch.device) -> int:
     return int(model_management.get_free_memory(device))
 
 
-def make_room(wanted_bytes: int, device: torch.device, keep: Residence | None = None) -> None:
+def make_room(
+    wanted_bytes: int, device: torch.device, keep: PatcherResidence | None = None
+) -> None:
     """Ask ComfyUI to unload other models until `wanted_bytes` are free on `device`."""
     from comfy import model_management
 
@@ -135,7 +123,7 @@ class _Resident(nn.Module):
         self.model_loaded_weight_memory = size_bytes
 
 
-class Residence:
+class PatcherResidence:
     """A module's place in ComfyUI's memory management.
 
     Args:
@@ -192,6 +180,9 @@ class Residence:
         self.patcher.drop()
 
 
+residence = PatcherResidence
+
+
 @lru_cache(maxsize=1)
 def _patcher_class() -> Any:
     """Our ModelPatcher; made late, because comfy must not be imported with this module."""
@@ -214,7 +205,7 @@ def interrupts() -> type[BaseException]:
     return model_management.InterruptProcessingException
 
 
-class ProgressBar:
+class NodeBar:
     """ComfyUI's bar on the running node, and messages of our own about what it does.
 
     Text goes no other way: as core's progress text it is HTML on old front ends and Markdown on
@@ -252,6 +243,9 @@ def _printable(facts: dict[str, Any]) -> dict[str, Any]:
         key: value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
         for key, value in facts.items()
     }
+
+
+progress_bar = NodeBar
 
 
 def _running() -> tuple[str | None, str | None]:

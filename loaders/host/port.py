@@ -1,13 +1,19 @@
-"""Where memory is managed: ComfyUI when we run inside it, plain torch in a script."""
+"""Who owns memory, folders and the queue: ComfyUI when we run in it, else plain torch."""
 
 from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable
-from typing import Any, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import nn
+
+from ...utils.files.allowed_folders import AllowedFolders
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 
 class Residence(Protocol):
@@ -22,8 +28,20 @@ class Residence(Protocol):
         ...
 
 
+class ProgressBar(Protocol):
+    """A bar on the running node."""
+
+    def show(self, done: float, line: str = "", picture: Image | None = None) -> None:
+        """Set it to `done` of its total, with a line of text and a picture in the node."""
+        ...
+
+    def tell(self, **facts: Any) -> None:
+        """Send facts about the run to whoever started it."""
+        ...
+
+
 class Host(Protocol):
-    """What loading needs from whoever owns the memory; see `comfyui` for each."""
+    """What the pack asks of its host; see `comfyui` for each."""
 
     def default_device(self) -> torch.device:
         """The device that "auto" means."""
@@ -41,11 +59,15 @@ class Host(Protocol):
         """Raise if the user wants to stop."""
         ...
 
-    def ProgressBar(self, total: int, node_id: str | None = None) -> Any:  # noqa: N802 - a class
-        """A bar on the running node."""
+    def interrupts(self) -> type[BaseException]:
+        """What `check_interrupt` raises."""
         ...
 
-    def Residence(  # noqa: N802 - a class
+    def progress_bar(self, total: int, node_id: str | None = None) -> ProgressBar:
+        """A bar on the running node, or on the one named."""
+        ...
+
+    def residence(
         self,
         module: nn.Module,
         device: torch.device,
@@ -54,6 +76,26 @@ class Host(Protocol):
         on_parked: Callable[[], bool] | None = None,
     ) -> Residence:
         """Put a module under memory management."""
+        ...
+
+    def model_roots(self) -> list[Path]:
+        """Folders in which checkpoints may lie."""
+        ...
+
+    def adapter_roots(self) -> list[Path]:
+        """Folders in which adapters may lie."""
+        ...
+
+    def download_folder(self) -> Path:
+        """Where a checkpoint that is not there yet belongs."""
+        ...
+
+    def tokenizer_folder(self) -> Path:
+        """The vocabulary for a checkpoint that is a single file."""
+        ...
+
+    def allowed_folders(self) -> AllowedFolders:
+        """Where nodes may read and write."""
         ...
 
 

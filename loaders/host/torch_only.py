@@ -6,14 +6,24 @@ For scripts and measurements. Inside ComfyUI `comfyui` does this, with all other
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
+from ...utils.files.allowed_folders import AllowedFolders
+from .owner_settings import owner_settings
 from .teardown import empty
 
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+# Below the folder that a script is run in.
+MODELS = Path("models")
+
 # Least recently used first.
-_residents: list[Residence] = []
+_residents: list[TorchResidence] = []
 
 
 def default_device() -> torch.device:
@@ -31,7 +41,7 @@ def free_bytes(device: torch.device) -> int:
     return psutil.virtual_memory().available
 
 
-def make_room(wanted_bytes: int, device: torch.device, keep: Residence | None = None) -> None:
+def make_room(wanted_bytes: int, device: torch.device, keep: TorchResidence | None = None) -> None:
     """Evict models, least recently used first, until `wanted_bytes` are free on `device`."""
     for resident in [r for r in _residents if r is not keep and r.device == device]:
         if free_bytes(device) >= wanted_bytes:
@@ -45,18 +55,55 @@ def check_interrupt() -> None:
     """Nobody interrupts a script but Python itself."""
 
 
-class ProgressBar:
+def interrupts() -> type[BaseException]:
+    """What Python itself interrupts a script with."""
+    return KeyboardInterrupt
+
+
+class NoBar:
     """Shows nothing."""
 
     def __init__(self, total: int, node_id: str | None = None):
         self.total = total
 
-    def show(self, done: float, line: str = "") -> None:
+    def show(self, done: float, line: str = "", picture: Image | None = None) -> None:
+        """Do nothing."""
+
+    def tell(self, **facts: Any) -> None:
         """Do nothing."""
 
 
-class Residence:
-    """See `comfyui.Residence`."""
+progress_bar = NoBar
+
+
+def model_roots() -> list[Path]:
+    """Where a script's checkpoints lie: `models/LLM` below its own folder."""
+    return [root for root in (MODELS / "LLM",) if root.is_dir()]
+
+
+def adapter_roots() -> list[Path]:
+    """Where a script's adapters lie."""
+    return [root for root in (MODELS / "loras", MODELS / "LLM") if root.is_dir()]
+
+
+def download_folder() -> Path:
+    """Where a checkpoint that is not there yet belongs."""
+    return MODELS / "LLM" / "Qwen-VL"
+
+
+def tokenizer_folder() -> Path:
+    """Where a script keeps the vocabulary for single files."""
+    return MODELS / "qwen25_tokenizer"
+
+
+def allowed_folders() -> AllowedFolders:
+    """What the owner lists; a script has no folders of its own."""
+    owner = owner_settings()
+    return AllowedFolders(owner.folders, owner.problem)
+
+
+class TorchResidence:
+    """See `comfyui.PatcherResidence`."""
 
     def __init__(
         self,
@@ -97,3 +144,6 @@ class Residence:
         if self in _residents:
             _residents.remove(self)
         empty(self._module)
+
+
+residence = TorchResidence

@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from ...utils.errors import LoadError
-from ..plan.capability import amount
+from ...utils.text.amounts import amount
 from .remote import RemoteFile, trusted
 
 ENDING = ".incomplete"
-CHUNK_BYTES = 1024 * 1024
+BLOCK_BYTES = 1024 * 1024
 # A server that says nothing for so long has to be asked again.
 STALL_SECONDS = 30.0
 # How often in a row one file may fail without a byte of progress.
@@ -151,7 +151,7 @@ def _append(file: RemoteFile, partial: Path, gate: _Gate, problem: list[Any]) ->
             if out is None:
                 return
             with out:
-                while chunk := answer.read(CHUNK_BYTES):
+                while chunk := answer.read(BLOCK_BYTES):
                     if gate.pass_through(lambda data=chunk: _write(out, data)) is None:
                         return
         gate.pass_through(lambda: _check_length(file, partial, problem))
@@ -199,7 +199,7 @@ def _finish(file: RemoteFile, partial: Path, path: Path, look: Callable[[], None
 def _sha256(path: Path, look: Callable[[], None]) -> str:
     digest = hashlib.sha256()
     with path.open("rb") as file:
-        while chunk := file.read(16 * CHUNK_BYTES):
+        while chunk := file.read(16 * BLOCK_BYTES):
             digest.update(chunk)
             look()
     return digest.hexdigest()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import torch
 
+from ...utils.text.amounts import GB
 from ..settings import ALL_GPUS, GPU_AND_RAM
 from .hardware import Machine
 
-GB = 1e9
-# Prepared checkpoints by their quant_method: the packages of which one must be installed.
-PACKED: dict[str, tuple[str, ...]] = {
+# Checkpoints packed by other tools, by quant_method: the packages of which one must be there.
+PACKERS: dict[str, tuple[str, ...]] = {
     "bitsandbytes": ("bitsandbytes",),
     "compressed-tensors": ("compressed_tensors",),
     "torchao": ("torchao",),
@@ -20,13 +20,8 @@ FP8_CAPABILITY = (8, 9)
 # RDNA 2 and older, by the start of their names: ComfyUI computes in fp16 on them.
 AMD_WITHOUT_BF16 = ("gfx103", "gfx101", "gfx906", "gfx900", "gfx803")
 HALVES = (torch.bfloat16, torch.float16)
-
-
-def amount(size_bytes: float) -> str:
-    """Bytes in words: GB, or MB for what is small."""
-    if size_bytes < GB / 10:
-        return f"{size_bytes / 1e6:.1f} MB"
-    return f"{size_bytes / GB:.{2 if size_bytes < 100 * GB else 0}f} GB"
+# These never change their frequencies with the length, so a cached key keeps its rotation.
+STATIC_ROPE = ("default", "linear", "yarn", "llama3")
 
 
 def why_not_device(machine: Machine, device: torch.device) -> str | None:
@@ -114,12 +109,19 @@ def why_fp8_turned(machine: Machine, device: torch.device) -> str:
 
 
 def why_not_packed(machine: Machine, method: str) -> str | None:
-    """Why a prepared checkpoint of this quant_method cannot be loaded; None when it can."""
-    if method not in PACKED:
+    """Why a packed checkpoint of this quant_method cannot be loaded; None when it can."""
+    if method not in PACKERS:
         return f"quant_method {method!r} is unknown here"
-    if machine.has(*PACKED[method]):
+    if machine.has(*PACKERS[method]):
         return None
-    return _lacks(PACKED[method][0])
+    return _lacks(PACKERS[method][0])
+
+
+def why_not_fast(activation: str, rope: str) -> str | None:
+    """Why the fast engine cannot drive a model of these; None when config.json tells of nothing."""
+    if activation != "silu":
+        return f"its activation is {activation}, not silu"
+    return None if rope in STATIC_ROPE else f"its rotary embedding is of the kind {rope!r}"
 
 
 def why_not_attached(machine: Machine) -> str | None:
@@ -139,7 +141,7 @@ def table(machine: Machine, device: torch.device) -> str:
     rows.append(("quantization 8-bit, 4-bit", _answer(why_not_quantization(machine, device))))
     turned = why_fp8_turned(machine, device)
     rows.append(("FP8 checkpoints", f"become bf16, or what dtype says: {turned}"))
-    for method in PACKED:
+    for method in PACKERS:
         rows.append((f"{method} checkpoints", _answer(why_not_packed(machine, method))))
     several = "yes" if len(machine.gpus) > 1 else f"no: {len(machine.gpus)} CUDA devices"
     rows.append(("device all GPUs", several))

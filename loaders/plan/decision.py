@@ -10,7 +10,6 @@ import torch
 from ...utils.errors import LoadError
 from ..checkpoint.inspection import Checkpoint
 from ..checkpoint.rope import context_tokens
-from ..checkpoint.single_file import FILE_FP8
 from ..settings import ALL_GPUS, ATTENTION, GPU_AND_RAM, PARK, LoadSettings
 from .capability import (
     HALVES,
@@ -25,7 +24,7 @@ from .capability import (
 )
 from .hardware import Machine
 
-TORCH_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
+COMPUTE_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 # How the weights get from the files into memory.
 PLAIN, FP8, FROM_FP8, QUANTIZED, PACKED = "plain", "fp8", "from fp8", "quantized", "packed"
 FreeBytes = Callable[[torch.device], int]
@@ -143,12 +142,13 @@ def _weights(
         return _fp8(settings.dtype, checkpoint, machine, device)
     if checkpoint.quantization is None:
         return PLAIN, []
-    if reason := why_not_packed(machine, checkpoint.quantization):
+    method = checkpoint.quantization.method
+    if reason := why_not_packed(machine, method):
         raise LoadError(
-            f"{checkpoint.folder.name} is quantized with {checkpoint.quantization}, but {reason}.",
+            f"{checkpoint.folder.name} is quantized with {method}, but {reason}.",
             "Install it into ComfyUI's Python, or choose the plain or the FP8 checkpoint.",
         )
-    return PACKED, [f"The weights stay quantized, as {checkpoint.quantization} made them."]
+    return PACKED, [f"The weights stay quantized, as {method} made them."]
 
 
 def _quantized(
@@ -163,7 +163,7 @@ def _quantized(
     if checkpoint.quantization is not None:
         raise LoadError(
             f"{wish}, but {checkpoint.folder.name} is quantized already "
-            f"({checkpoint.quantization}).",
+            f"({checkpoint.quantization.method}).",
             "Choose quantization none, or the plain checkpoint.",
         )
     if reason := why_not_quantization(machine, device):
@@ -201,8 +201,8 @@ def _fp8(
 
 
 def _why_not_fp8(checkpoint: Checkpoint, machine: Machine, device: torch.device) -> str | None:
-    if checkpoint.quantization == FILE_FP8:
-        return "FP8 in a single file has no block scales"
+    if checkpoint.quantization is not None and not checkpoint.quantization.has_blocks:
+        return "its FP8 has one scale for a matrix, and no block scales"
     return why_not_fp8(machine, device, bool(checkpoint.architecture.text.sparse_layers))
 
 
@@ -210,8 +210,8 @@ def _dtype(
     choice: str, machine: Machine, device: torch.device, fp32_bytes: int, free_bytes: FreeBytes
 ) -> tuple[torch.dtype, str]:
     """The dtype and the reason for it."""
-    if choice in TORCH_DTYPES:
-        dtype = TORCH_DTYPES[choice]
+    if choice in COMPUTE_DTYPES:
+        dtype = COMPUTE_DTYPES[choice]
         if reason := why_not_dtype(machine, device, dtype):
             # Slow is the user's to choose; what a device lacks is not.
             if device.type == "cpu":
@@ -249,7 +249,7 @@ def _attention(choice: str, machine: Machine, device: torch.device, dtype: torch
 def _kind(chosen: Plan, checkpoint: Checkpoint) -> str:
     if chosen.weights == QUANTIZED:
         return f"quantization {chosen.quantization}"
-    return f"{checkpoint.quantization} weights"
+    return f"{checkpoint.quantization.method if checkpoint.quantization else 'packed'} weights"
 
 
 def _short(dtype: torch.dtype) -> str:

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import torch
 
 from ...utils.errors import LoadError
+from ...utils.text.amounts import GB, amount
 from ..checkpoint.architecture import Architecture
 from ..checkpoint.inspection import Checkpoint
-from .capability import GB, amount, why_not_dtype
+from .capability import why_not_dtype
 from .decision import FP8, OFFLOAD, ONE_DEVICE, PACKED, PLAIN, QUANTIZED, SPREAD, Plan
 from .hardware import Machine
 

@@ -6,21 +6,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...utils.errors import LoadError
+from ...utils.text.amounts import amount
 from ..checkpoint.inspection import Checkpoint, inspect
-from ..checkpoint.rope import UNSTRETCHED, check_context, with_context
-from ..engine.model.layers import supports_config
+from ..checkpoint.lora_files import LoraFiles, inspect_adapter
+from ..checkpoint.rope import check_context, stretched_by
 from ..host.port import host
 from ..hub import catalog
 from ..settings import NEVER, Adapter, LoadSettings
-from ..weights.lora import LoraFiles, inspect_adapter
-from .capability import amount, why_not_attached
+from .capability import why_not_attached, why_not_fast
 from .decision import FP8, FROM_FP8, ONE_DEVICE, PLAIN, QUANTIZED, Plan, plan
 from .hardware import this_machine
 from .memory_estimate import Estimate, check_room, estimate
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class Preparation:
     """A checkpoint that has been looked at, and how it will be loaded."""
 
     checkpoint: Checkpoint
@@ -35,7 +35,7 @@ class Prepared:
         return {files.folder: files.version for files in read}
 
 
-def prepare(settings: LoadSettings) -> Prepared:
+def prepare(settings: LoadSettings) -> Preparation:
     """Look at the files and decide everything, without loading weights.
 
     Raises:
@@ -43,12 +43,13 @@ def prepare(settings: LoadSettings) -> Prepared:
     """
     checkpoint = _checkpoint(settings)
     machine, memory = this_machine(), host()
-    check_context(checkpoint.config, settings.context)
+    text = checkpoint.architecture.text
+    check_context(text.rope, text.context, settings.context)
     chosen = plan(settings, checkpoint, machine, memory.default_device(), memory.free_bytes)
     _check_engine(settings, checkpoint, chosen)
     needed = estimate(checkpoint, chosen)
     check_room(needed, chosen, machine)
-    return Prepared(checkpoint, chosen, needed, _loras(settings, checkpoint, chosen))
+    return Preparation(checkpoint, chosen, needed, _loras(settings, checkpoint, chosen))
 
 
 def _checkpoint(settings: LoadSettings) -> Checkpoint:
@@ -63,7 +64,7 @@ def _checkpoint(settings: LoadSettings) -> Checkpoint:
     from ..hub.remote import list_files
 
     place = catalog.place_of(spec.name)
-    bar = host().ProgressBar(100)
+    bar = host().progress_bar(100)
 
     def on_bytes(done: int, total: int) -> None:
         host().check_interrupt()
@@ -77,7 +78,7 @@ def _checkpoint(settings: LoadSettings) -> Checkpoint:
 def _check_engine(settings: LoadSettings, checkpoint: Checkpoint, chosen: Plan) -> None:
     """Refuse the fast engine where settings and config tell that it cannot drive the model.
 
-    Whatever else makes it impossible is found by `engine.weights.supports`, on the module.
+    Whatever else makes it impossible is found by the engine, on the module.
 
     Raises:
         LoadError: with every reason, and the choices that work.
@@ -95,11 +96,8 @@ def _check_engine(settings: LoadSettings, checkpoint: Checkpoint, chosen: Plan) 
     if not all(adapter.merged for adapter in settings.adapters):
         reasons.append("a LoRA is attached to it")
         ways.append("merged in the LoRA node")
-    text = with_context(checkpoint.config, settings.context, 5)["text_config"]
-    rope = text["rope_parameters"]["rope_type"]
-    own = supports_config(
-        text.get("hidden_act", "silu"), "default" if rope in UNSTRETCHED else rope
-    )
+    text = checkpoint.architecture.text
+    own = why_not_fast(text.activation, stretched_by(text.rope, settings.context))
     if own:
         reasons, ways = [*reasons, own], []
     if reasons:

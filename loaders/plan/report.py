@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from ...utils.text.amounts import GB, amount
 from ..checkpoint.inspection import Checkpoint
 from ..settings import Adapter
-from .capability import GB, amount
 from .decision import FP8 as STAYS_FP8
 from .decision import FROM_FP8, ONE_DEVICE, Plan
 from .memory_estimate import Estimate

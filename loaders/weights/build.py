@@ -11,12 +11,10 @@ import torch
 from ...utils.errors import LoadError
 from ..checkpoint.fp8_blocks import plain_modules
 from ..checkpoint.inspection import Checkpoint
-from ..checkpoint.single_file import processor_for_file
-from ..engine.request.prompt import edition_of
-from ..host.comfyui import core_tokenizer_folder
-from ..hub.catalog import DEMO_FOLDER
+from ..host.port import host
 from ..plan.decision import FP8, FROM_FP8, ONE_DEVICE, PLAIN, QUANTIZED, SPREAD, Plan
 from .meta_module import empty_module, fill, model_class, model_config
+from .processor import read_processor
 from .reader import OnBytes
 
 # Quantizing these costs quality where it hurts most and saves little. transformers 5 compares
@@ -73,32 +71,6 @@ def _build_module(checkpoint: Checkpoint, plan: Plan, config: Any, on_bytes: OnB
     return module if device_map is None else _dispatch(module, device_map)
 
 
-def read_processor(checkpoint: Checkpoint) -> Any:
-    """The checkpoint's tokenizer, chat template and picture settings.
-
-    Raises:
-        LoadError: transformers cannot read them.
-    """
-    from transformers import AutoProcessor
-
-    if checkpoint.is_file:
-        return processor_for_file(core_tokenizer_folder(), DEMO_FOLDER / "chat_template.jinja")
-    try:
-        processor = AutoProcessor.from_pretrained(checkpoint.folder, **_SAFE)
-        # What the engines need of it, before the weights and not after them.
-        edition_of(processor)
-        if processor.tokenizer.eos_token_id is None:
-            raise ValueError("the tokenizer has no token that ends an answer")
-        return processor
-    # transformers, tokenizers and Jinja each have errors of their own.
-    except Exception as error:
-        raise LoadError(
-            f"The tokenizer, chat template or picture settings of {checkpoint.folder} cannot be "
-            f"read ({type(error).__name__}: {error}).",
-            "Download its small files again, and see that torchvision matches your torch.",
-        ) from error
-
-
 def _placement(
     module: Any, plan: Plan
 ) -> tuple[Callable[[str], torch.device], dict[str, Any] | None]:
@@ -134,12 +106,11 @@ def _max_memory(plan: Plan) -> dict[Any, int]:
     """Bytes of weights that each place may take."""
     first = plan.device.index or 0
     gpus = range(torch.cuda.device_count()) if plan.placement == SPREAD else [first]
-    room: dict[Any, int] = {n: int(torch.cuda.mem_get_info(n)[0] * SPREAD_RESERVE) for n in gpus}
+    places: dict[Any, torch.device] = {n: torch.device("cuda", n) for n in gpus}
     if plan.placement != SPREAD:
-        import psutil
-
-        room["cpu"] = int(psutil.virtual_memory().available * SPREAD_RESERVE)
-    return room
+        places["cpu"] = torch.device("cpu")
+    # Of the host, which alone knows what is free: it may hold memory back for others.
+    return {name: int(host().free_bytes(at) * SPREAD_RESERVE) for name, at in places.items()}
 
 
 def _device_name(place: Any) -> str:
@@ -175,7 +146,8 @@ def _by_transformers(checkpoint: Checkpoint, plan: Plan, config: Any) -> Any:
     except torch.OutOfMemoryError:
         raise
     except (ImportError, ValueError, RuntimeError) as error:
-        kind = plan.quantization if plan.weights == QUANTIZED else checkpoint.quantization
+        packed = checkpoint.quantization
+        kind = packed.method if packed and plan.weights != QUANTIZED else plan.quantization
         raise LoadError(
             f"transformers could not load {checkpoint.folder.name} as {kind} ({error}).",
             "Choose dtype bf16." if plan.weights == FP8 else "Choose another checkpoint.",

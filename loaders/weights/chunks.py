@@ -1,6 +1,6 @@
-"""Which bytes of a checkpoint's files belong where in a module, piece by piece.
+"""Which bytes of a checkpoint's files belong where in a module, chunk by chunk.
 
-A piece is a matrix, a part of one, or one expert's: small enough to stage, and independent of
+A chunk is a matrix, a part of one, or one expert's: small enough to stage, and independent of
 the others, so that several threads read at once.
 """
 
@@ -17,8 +17,8 @@ from ..checkpoint.safetensors_header import ITEM_BYTES, StoredTensor
 from ..checkpoint.tensor_names import FP8_DTYPE, scale_name
 
 # Large enough for a disk, small enough that a few threads' staging goes unnoticed.
-PIECE_BYTES = 64 * 1024**2
-TORCH_DTYPES = {
+CHUNK_BYTES = 64 * 1024**2
+STORED_DTYPES = {
     "F64": torch.float64,
     "F32": torch.float32,
     "F16": torch.float16,
@@ -30,7 +30,7 @@ _EXPERTS = re.compile(r"\.mlp\.experts\.(gate_up_proj|down_proj)$")
 
 @dataclass(frozen=True, slots=True)
 class Scales:
-    """Block scales of a piece: `source` [..., rows, columns] and the block's height and width."""
+    """Block scales of a chunk: `source` [..., rows, columns] and the block's height and width."""
 
     source: StoredTensor
     first_row: int
@@ -40,7 +40,7 @@ class Scales:
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class Chunk:
     """`size_bytes` from `start` of a file are `shape`; they go into `target`, a view of it."""
 
     source: StoredTensor
@@ -55,13 +55,13 @@ class Piece:
         return math.prod(self.shape) * ITEM_BYTES[self.source.dtype]
 
 
-def pieces_of(
+def chunks_of(
     name: str,
     target: torch.Tensor,
     tensors: Mapping[str, StoredTensor],
     block: tuple[int, int] = (128, 128),
-) -> Iterator[Piece]:
-    """The pieces that fill the parameter `name`; none when nothing is stored for it.
+) -> Iterator[Chunk]:
+    """The chunks that fill the parameter `name`; none when nothing is stored for it.
 
     Experts are stored as [experts, in, out], or [experts, out, in], or one by one as
     [out, in]; a module has them as [experts, in, out] (transformers 4) or [experts, out, in]
@@ -85,7 +85,7 @@ def _single_experts(
     target: torch.Tensor,
     tensors: Mapping[str, StoredTensor],
     block: tuple[int, int],
-) -> Iterator[Piece]:
+) -> Iterator[Chunk]:
     if not _EXPERTS.search(name):
         return
     layer, part = name.rsplit(".", 1)
@@ -121,16 +121,16 @@ def _scales(
 
 def _rows(
     stored: StoredTensor, target: torch.Tensor, scales: Scales | None, start: int
-) -> Iterator[Piece]:
-    """Cut a matrix into pieces of whole rows, and of whole blocks where it has scales."""
+) -> Iterator[Chunk]:
+    """Cut a matrix into chunks of whole rows, and of whole blocks where it has scales."""
     shape = tuple(target.shape)
     row_bytes = math.prod(shape[1:]) * ITEM_BYTES[stored.dtype]
-    step = max(1, PIECE_BYTES // max(1, row_bytes))
+    step = max(1, CHUNK_BYTES // max(1, row_bytes))
     if scales is not None:
         step = max(1, step // scales.block[0]) * scales.block[0]
     total = shape[0] if shape else 1
     if step >= total:
-        yield Piece(stored, start, shape, target, scales)
+        yield Chunk(stored, start, shape, target, scales)
         return
     for first in range(0, total, step):
         part = target[first : first + step]
@@ -142,7 +142,7 @@ def _rows(
                 scales.source, scales.first_row + first // height, count, scales.columns,
                 scales.block,
             )  # fmt: skip
-        yield Piece(stored, start + first * row_bytes, tuple(part.shape), part, own)
+        yield Chunk(stored, start + first * row_bytes, tuple(part.shape), part, own)
 
 
 def dequantize(

@@ -10,11 +10,11 @@ import torch
 from torch import nn
 
 from ...utils.errors import LoadError
-from ..checkpoint.fp8_blocks import block_size
+from ..checkpoint.fp8_blocks import WHOLE
 from ..checkpoint.inspection import CLASS_NAMES, Checkpoint
 from ..checkpoint.rope import with_context
-from .chunks import Piece, pieces_of
-from .reader import OnBytes, read_pieces
+from .chunks import Chunk, chunks_of
+from .reader import OnBytes, read_chunks
 
 
 def model_class(model_type: str) -> Any:
@@ -95,15 +95,15 @@ def fill(
     Raises:
         LoadError: a parameter for which the checkpoint has nothing.
     """
-    block = block_size(checkpoint.config, str(checkpoint.folder))
-    pieces: list[Piece] = []
+    block = checkpoint.quantization.block if checkpoint.quantization else WHOLE
+    chunks: list[Chunk] = []
     missing: list[str] = []
     for name, parameter in list(module.named_parameters()):
         target = torch.empty(parameter.shape, dtype=dtype, device=device_of(name))
-        own = list(pieces_of(name, target, checkpoint.tensors, block))
-        if sum(piece.target.numel() for piece in own) != target.numel():
+        own = list(chunks_of(name, target, checkpoint.tensors, block))
+        if sum(chunk.target.numel() for chunk in own) != target.numel():
             missing.append(name)
-        pieces += own
+        chunks += own
         _set(module, name, target)
     if missing:
         raise LoadError(
@@ -116,7 +116,7 @@ def fill(
     if checkpoint.architecture.text.tied:
         module.lm_head.weight = module.get_input_embeddings().weight  # type: ignore
     # In the order of the files, so that a spinning disk does not have to seek.
-    read_pieces(sorted(pieces, key=lambda p: (str(p.source.path), p.start)), on_bytes)
+    read_chunks(sorted(chunks, key=lambda p: (str(p.source.path), p.start)), on_bytes)
 
 
 def _set(module: nn.Module, name: str, target: torch.Tensor) -> None:

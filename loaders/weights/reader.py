@@ -17,9 +17,9 @@ import torch
 
 from ...utils.errors import LoadError
 from ..checkpoint.safetensors_header import ITEM_BYTES
-from .chunks import PIECE_BYTES, TORCH_DTYPES, Piece, Scales, dequantize
+from .chunks import CHUNK_BYTES, STORED_DTYPES, Chunk, Scales, dequantize
 
-# More do not help a disk; each costs a piece of pinned memory.
+# More do not help a disk; each costs a chunk of pinned memory.
 THREADS = min(6, max(2, os.cpu_count() or 2))
 # How often a waiting load looks for an interrupt.
 LOOK_SECONDS = 0.2
@@ -28,18 +28,18 @@ LOOK_SECONDS = 0.2
 OnBytes = Callable[[int, int], None]
 
 
-def read_pieces(pieces: Sequence[Piece], on_bytes: OnBytes = lambda _done, _total: None) -> None:
-    """Fill every piece's target. When this returns, the weights are on their devices.
+def read_chunks(chunks: Sequence[Chunk], on_bytes: OnBytes = lambda _done, _total: None) -> None:
+    """Fill every chunk's target. When this returns, the weights are on their devices.
 
     Raises:
         LoadError: a file ended early or could not be read.
         torch.OutOfMemoryError: unchanged.
     """
-    total = sum(piece.size_bytes for piece in pieces)
-    devices = {piece.target.device for piece in pieces}
+    total = sum(chunk.size_bytes for chunk in chunks)
+    devices = {chunk.target.device for chunk in chunks}
     with _synchronized(devices), ThreadPoolExecutor(THREADS, "qwen3vl-read") as pool:
         reader = _Reader()
-        futures = {pool.submit(reader.read, piece): piece for piece in pieces}
+        futures = {pool.submit(reader.read, chunk): chunk for chunk in chunks}
         try:
             _collect(futures, total, on_bytes)
         except BaseException:
@@ -53,7 +53,7 @@ def read_pieces(pieces: Sequence[Piece], on_bytes: OnBytes = lambda _done, _tota
             reader.close()
 
 
-def _collect(futures: dict[Future[None], Piece], total: int, on_bytes: OnBytes) -> None:
+def _collect(futures: dict[Future[None], Chunk], total: int, on_bytes: OnBytes) -> None:
     waiting: set[Future[None]] = set(futures)
     done_bytes = 0
     while waiting:
@@ -78,7 +78,7 @@ def _synchronized(devices: Iterable[torch.device]) -> Iterator[None]:
 
 
 class _Reader:
-    """Reads pieces from several threads, each with its own handles, staging and stream."""
+    """Reads chunks from several threads, each with its own handles, staging and stream."""
 
     def __init__(self) -> None:
         self.stop = False
@@ -87,57 +87,57 @@ class _Reader:
         self._lock = threading.Lock()
         self._one_at_a_time = threading.Lock()
 
-    def read(self, piece: Piece) -> None:
-        """Fill one piece's target."""
+    def read(self, chunk: Chunk) -> None:
+        """Fill one chunk's target."""
         if self.stop:
             return
-        target = piece.target
+        target = chunk.target
         with torch.no_grad():
-            if self._is_direct(piece):
+            if self._is_direct(chunk):
                 # Straight into the weights: no staging, no copy.
-                self._fill(piece.source.path, piece.start, target.view(-1).view(torch.uint8))
+                self._fill(chunk.source.path, chunk.start, target.view(-1).view(torch.uint8))
                 return
-            staged = self._staging(piece.size_bytes, target.device.type == "cuda")
-            self._fill(piece.source.path, piece.start, staged)
-            self._copy(piece, staged)
+            staged = self._staging(chunk.size_bytes, target.device.type == "cuda")
+            self._fill(chunk.source.path, chunk.start, staged)
+            self._copy(chunk, staged)
 
     @staticmethod
-    def _is_direct(piece: Piece) -> bool:
-        same = piece.target.dtype == TORCH_DTYPES.get(piece.source.dtype)
-        on_cpu = piece.target.device.type == "cpu"
-        return on_cpu and same and piece.scales is None and piece.target.is_contiguous()
+    def _is_direct(chunk: Chunk) -> bool:
+        same = chunk.target.dtype == STORED_DTYPES.get(chunk.source.dtype)
+        on_cpu = chunk.target.device.type == "cpu"
+        return on_cpu and same and chunk.scales is None and chunk.target.is_contiguous()
 
-    def _copy(self, piece: Piece, staged: torch.Tensor) -> None:
-        target, on_cuda = piece.target, piece.target.device.type == "cuda"
-        values = staged.view(TORCH_DTYPES[piece.source.dtype]).view(piece.shape)
+    def _copy(self, chunk: Chunk, staged: torch.Tensor) -> None:
+        target, on_cuda = chunk.target, chunk.target.device.type == "cuda"
+        values = staged.view(STORED_DTYPES[chunk.source.dtype]).view(chunk.shape)
         if not on_cuda:
-            values = self._converted(piece, values)
+            values = self._converted(chunk, values)
         if target.device.type not in ("cpu", "cuda"):
             values = values.to(target.dtype)  # Apple's GPUs have neither FP8 nor fp64
         with self._turn(target.device):
             if on_cuda:
-                values = self._converted(piece, values.to(target.device, non_blocking=True))
+                values = self._converted(chunk, values.to(target.device, non_blocking=True))
             # Elsewhere a copy that does not block may read staging memory that is used again.
             target.copy_(values, non_blocking=on_cuda)
-            if target.dtype == torch.float16 and piece.source.dtype != "F16":
-                _refuse_overflow(piece)
+            if target.dtype == torch.float16 and chunk.source.dtype != "F16":
+                _refuse_overflow(chunk)
             if on_cuda:
-                # The staging memory is used again for the next piece.
+                # The staging memory is used again for the next chunk.
                 torch.cuda.current_stream(target.device).synchronize()
 
-    def _converted(self, piece: Piece, values: torch.Tensor) -> torch.Tensor:
+    def _converted(self, chunk: Chunk, values: torch.Tensor) -> torch.Tensor:
         """The stored numbers times their scales, where they have some."""
-        if piece.scales is None:
+        if chunk.scales is None:
             return values
-        scales = self._scales(piece.scales).to(values.device)
-        return dequantize(values, scales, piece.scales.block, piece.target.dtype)
+        scales = self._scales(chunk.scales).to(values.device)
+        return dequantize(values, scales, chunk.scales.block, chunk.target.dtype)
 
     def _scales(self, scales: Scales) -> torch.Tensor:
         item = ITEM_BYTES[scales.source.dtype]
         raw = torch.empty(scales.rows * scales.columns * item, dtype=torch.uint8)
         start = scales.source.start + scales.first_row * scales.columns * item
         self._fill(scales.source.path, start, raw)
-        return raw.view(TORCH_DTYPES[scales.source.dtype]).view(scales.rows, scales.columns)
+        return raw.view(STORED_DTYPES[scales.source.dtype]).view(scales.rows, scales.columns)
 
     def _fill(self, path: Any, start: int, buffer: torch.Tensor) -> None:
         view = memoryview(buffer.numpy().data)
@@ -166,7 +166,7 @@ class _Reader:
         held: torch.Tensor | None = getattr(self._own, "staging", None)
         if held is not None and held.numel() >= size_bytes:
             return held[:size_bytes]
-        room = torch.empty(max(size_bytes, PIECE_BYTES), dtype=torch.uint8, pin_memory=pinned)
+        room = torch.empty(max(size_bytes, CHUNK_BYTES), dtype=torch.uint8, pin_memory=pinned)
         self._own.staging = room
         return room[:size_bytes]
 
@@ -188,10 +188,10 @@ class _Reader:
             file.close()
 
 
-def _refuse_overflow(piece: Piece) -> None:
+def _refuse_overflow(chunk: Chunk) -> None:
     """bf16 reaches much further than fp16; a weight beyond it would be infinite, and silent."""
-    if not torch.isfinite(piece.target).all():
+    if not torch.isfinite(chunk.target).all():
         raise LoadError(
-            f"{piece.source.path} holds weights beyond 65,504, the largest number of fp16.",
+            f"{chunk.source.path} holds weights beyond 65,504, the largest number of fp16.",
             "Choose dtype bf16 or fp32.",
         )

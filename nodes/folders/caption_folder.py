@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from comfy_api.latest import io
 
-from ...loaders.host import comfyui
+from ...loaders.host.port import host
 from ...loaders.local_model import LocalModel
 from ...utils.captions.journal import JOURNAL_NAME, Journal
 from ...utils.captions.json_lines import JSON_LINES_NAME
@@ -248,7 +248,7 @@ class FolderPlan:
         names = list_pictures(self.source.path, self.choice, unlisted)
         if not names and not files.ledger.total:
             raise no_pictures(self.source)
-        return files.decide(names, comfyui.check_interrupt)
+        return files.decide(names, host().check_interrupt)
 
 
 def speed(ledger: Ledger, tokens: int, seconds: float) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from comfy_api.latest import io
 
-from ...loaders.host import comfyui
+from ...loaders.host.port import host
 from ...utils.captions.view import CaptionView
 from ...utils.chat.messages import Picture
 from ...utils.drawing.contact_sheet import Card, contact_sheet, tile
@@ -124,7 +124,7 @@ def cards_of(view: CaptionView, first: int, count: int) -> list[Card]:
     cards = []
     with closing(read_ahead(view.names[first : first + count], read)) as found:
         for number, (name, outcome) in enumerate(found, first):
-            comfyui.check_interrupt()
+            host().check_interrupt()
             broken = isinstance(outcome, InputError)
             problems = [str(outcome)] if broken else []
             try:

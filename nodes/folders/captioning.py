@@ -10,7 +10,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from ...loaders.engine.protocol import Outcome
-from ...loaders.host import comfyui
+from ...loaders.host.port import host
 from ...loaders.local_model import LocalModel
 from ...utils.captions.recipe import Slot
 from ...utils.chat.messages import Picture, Progress, Reply, Request
@@ -86,10 +86,10 @@ class FolderCaptioning:
 
     def try_out(self, jobs: Sequence[Job]) -> None:
         """A dry run: every picture is read, and nothing is asked or written."""
-        bar = comfyui.ProgressBar(len(jobs), self.node_id)
+        bar = host().progress_bar(len(jobs), self.node_id)
         with closing(read_ahead(jobs, self._read)) as pictures:
             for number, (job, read) in enumerate(pictures, 1):
-                comfyui.check_interrupt()
+                host().check_interrupt()
                 bar.show(number)
                 if isinstance(read, InputError):
                     self.files.fail(job.picture, job.wanted, read)
@@ -107,7 +107,7 @@ class FolderCaptioning:
         # Closed at once: an exception keeps this frame, and with it what has been read.
         with closing(read_ahead(jobs, self._read)) as pictures:
             for job, read in pictures:
-                comfyui.check_interrupt()  # a thousand known pictures in a row ask nothing
+                host().check_interrupt()  # a thousand known pictures in a row ask nothing
                 if isinstance(read, InputError) or self.files.hopeless:
                     error = read if isinstance(read, InputError) else _hopeless()
                     self.files.fail(job.picture, job.wanted, error)

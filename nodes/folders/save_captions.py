@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from comfy_api.latest import io
 
-from ...loaders.host import comfyui
+from ...loaders.host.port import host
 from ...utils.captions.recipe import Recipe, clashing
 from ...utils.captions.sidecars import MAX_CAPTION_BYTES
 from ...utils.captions.wording import Wording, parse_replacements
@@ -149,7 +149,7 @@ class Saving:
         twins, known = clashing(listed, [""]), set(listed)
         times = Counter(map(str, names))
         for name, given in zip(names, captions, strict=True):
-            comfyui.check_interrupt()
+            host().check_interrupt()
             try:
                 if not isinstance(name, str) or name not in known:
                     problem = f"{self.files.source.name} has no picture of this name."

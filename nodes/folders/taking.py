@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from ...loaders.host import comfyui
+from ...loaders.host.port import host
 from ...utils.captions.ledger import Ledger
 from ...utils.captions.recipe import clashing
 from ...utils.captions.view import CaptionView
@@ -100,8 +100,8 @@ class Piece:
         taken = Taken(self)
         for name, error in self.view.unlisted:
             taken.notes.add(name, "failed", f"{name} {error}")
-        bar = comfyui.ProgressBar(self.count or len(self.view.names) - self.start, node_id)
-        found = read_ahead(self.candidates(comfyui.check_interrupt), read)
+        bar = host().progress_bar(self.count or len(self.view.names) - self.start, node_id)
+        found = read_ahead(self.candidates(host().check_interrupt), read)
         with closing(found):
             for (number, name, _), picture in found:
                 taken.last = number

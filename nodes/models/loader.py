@@ -6,6 +6,7 @@ from comfy_api.latest import io
 
 from ...loaders.host.port import host
 from ...loaders.hub import catalog
+from ...loaders.hub.official import DEMO_NAME
 from ...loaders.local_model import LocalModel
 from ...loaders.model_cache import MODEL_CACHE
 from ...loaders.plan.capability import table
@@ -48,7 +49,7 @@ class Qwen3VLLoader(io.ComfyNode):
                 io.Combo.Input(
                     "model",
                     options=catalog.choices(),
-                    default=catalog.DEMO_NAME,
+                    default=DEMO_NAME,
                     tooltip="The built-in demo knows colored shapes, words and simple pages. "
                     "Official checkpoints and your own folders are looked for in models/LLM, "
                     "models/text_encoders, models/prompt_generator and the hubs' own caches.",

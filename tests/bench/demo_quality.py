@@ -49,13 +49,13 @@ class ThroughEngine:
         from qwen3vl_pack import load_pack
 
         load_pack()
-        from qwen3vl_nodes.loaders.hub import catalog
+        from qwen3vl_nodes.loaders.hub.official import DEMO_NAME
         from qwen3vl_nodes.loaders.local_model import LocalModel
         from qwen3vl_nodes.loaders.settings import LoadSettings
         from qwen3vl_nodes.utils.chat.messages import GenerationOptions
 
         self.options = GenerationOptions(**options)
-        self.model = LocalModel(LoadSettings(model=catalog.DEMO_NAME, device=device))
+        self.model = LocalModel(LoadSettings(model=DEMO_NAME, device=device))
 
     def request(self, question: Question, seed: int):
         from qwen3vl_nodes.utils.chat import messages as chat

@@ -1,9 +1,11 @@
 """One tiny checkpoint of each kind, built once; tests that damage one get a copy."""
 
 import shutil
+from types import SimpleNamespace
 
 import pytest
 from checkpoint_kinds import write_kind
+from qwen3vl_nodes.loaders.hub import catalog
 
 _built = {}
 
@@ -28,3 +30,18 @@ def copy_of(kind, tmp_path):
         return shutil.copytree(kind(name), tmp_path / name)
 
     return folder
+
+
+@pytest.fixture
+def lying_in(monkeypatch):
+    """`lying_in(models=[…], adapters=[…], download=…)`: the host's folders, for the catalog."""
+
+    def folders(models=(), adapters=(), download=None):
+        host = SimpleNamespace(
+            model_roots=lambda: list(models),
+            adapter_roots=lambda: list(adapters),
+            download_folder=lambda: download,
+        )
+        monkeypatch.setattr(catalog, "host", lambda: host)
+
+    return folders

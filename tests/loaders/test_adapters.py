@@ -9,15 +9,17 @@ from checkpoint_kinds import edit_json, logits, write_adapter
 from engine_requests import ask
 from qwen3vl_nodes.loaders import local_model
 from qwen3vl_nodes.loaders.checkpoint.inspection import inspect
+from qwen3vl_nodes.loaders.checkpoint.lora_files import inspect_adapter
 from qwen3vl_nodes.loaders.host import torch_only
 from qwen3vl_nodes.loaders.hub import catalog
+from qwen3vl_nodes.loaders.hub.discovery import adapter_folders
 from qwen3vl_nodes.loaders.local_model import LocalModel
 from qwen3vl_nodes.loaders.plan import prepare as preparing
 from qwen3vl_nodes.loaders.plan.decision import PLAIN, Plan
 from qwen3vl_nodes.loaders.plan.hardware import this_machine
 from qwen3vl_nodes.loaders.settings import NATIVE, Adapter, LoadSettings
 from qwen3vl_nodes.loaders.weights.build import build
-from qwen3vl_nodes.loaders.weights.lora import apply, inspect_adapter, merge
+from qwen3vl_nodes.loaders.weights.lora import apply, merge
 from qwen3vl_nodes.utils.errors import LoadError
 
 HAS_PEFT = importlib.util.find_spec("peft") is not None
@@ -56,11 +58,11 @@ def test_merged_by_hand(kind, adapter):
 
 @pytest.mark.skipif(not HAS_PEFT, reason="peft is not installed")
 @pytest.mark.filterwarnings("ignore")  # of peft
-def test_attached_reaches_the_answers(kind, adapter, monkeypatch):
+def test_attached_reaches_the_answers(kind, adapter, monkeypatch, lying_in):
     """The fast engine would read the weights inside of peft's layers, and leave the adapter out."""
     monkeypatch.setattr(local_model, "host", lambda: torch_only)
     monkeypatch.setattr(catalog, "folder_of", kind)
-    monkeypatch.setattr(catalog.comfyui, "adapter_roots", lambda: [adapter.parent])
+    lying_in(adapters=[adapter.parent])
     plain = LocalModel(LoadSettings("dense", device="cpu", dtype="fp32"))
     found = []
     for handle in (plain, *(plain.with_adapter(Adapter("style", 3.0, m)) for m in (True, False))):
@@ -87,10 +89,10 @@ def test_attached_is_merged(kind, adapter, tmp_path, strength):
     assert not torch.allclose(found[True], logits(module_of(kind)), atol=1e-2)
 
 
-def test_attached_without_peft(kind, adapter, monkeypatch):
+def test_attached_without_peft(kind, adapter, monkeypatch, lying_in):
     """Known before weights load; merging does not need it."""
     monkeypatch.setattr(catalog, "folder_of", kind)
-    monkeypatch.setattr(catalog.comfyui, "adapter_roots", lambda: [adapter.parent])
+    lying_in(adapters=[adapter.parent])
     machine = dataclasses.replace(this_machine(), packages={"transformers": "5.0.0"})
     monkeypatch.setattr(preparing, "this_machine", lambda: machine)
     plain = LocalModel(LoadSettings("dense", device="cpu", dtype="fp32"))
@@ -163,16 +165,16 @@ def test_made_for_another_size(kind, adapter):
         files_of(kind, adapter, "fp8")
 
 
-def test_from_the_menu_to_the_weights(kind, adapter, monkeypatch):
+def test_from_the_menu_to_the_weights(kind, adapter, monkeypatch, lying_in):
     monkeypatch.setattr(local_model, "host", lambda: torch_only)
     monkeypatch.setattr(catalog, "folder_of", kind)
-    monkeypatch.setattr(catalog.comfyui, "adapter_roots", lambda: [adapter.parent])
+    lying_in(adapters=[adapter.parent])
     plain = LocalModel(LoadSettings("dense", device="cpu", dtype="fp32"))
     styled = plain.with_adapter(Adapter("style"))
     assert (
         styled.settings != plain.settings and "LoRA style, strength 1, merged" in styled.describe()
     )
-    assert list(catalog.adapter_folders([adapter.parent])) == ["style"]
+    assert list(adapter_folders([adapter.parent])) == ["style"]
     with styled.open() as engine, torch.inference_mode():
         after = logits(engine._module)
     styled.unload()

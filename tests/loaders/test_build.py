@@ -4,6 +4,7 @@ import dataclasses
 import json
 import threading
 import time
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from qwen3vl_nodes.loaders.plan.prepare import prepare
 from qwen3vl_nodes.loaders.settings import NATIVE, YARN, LoadSettings
 from qwen3vl_nodes.loaders.weights import build as building
 from qwen3vl_nodes.loaders.weights import chunks, reader
+from qwen3vl_nodes.loaders.weights import processor as reading
 from qwen3vl_nodes.loaders.weights.build import build
 from qwen3vl_nodes.loaders.weights.chunks import dequantize
 from qwen3vl_nodes.utils.errors import LoadError
@@ -74,7 +76,7 @@ def test_tied_weights_are_one_tensor(kind):
 
 def test_small_pieces_make_the_same_whole(kind, monkeypatch):
     expected = built(kind("moe")).state_dict()
-    monkeypatch.setattr(chunks, "PIECE_BYTES", 1000)
+    monkeypatch.setattr(chunks, "CHUNK_BYTES", 1000)
     found = built(kind("moe"), torch.float32).state_dict()
     assert all(torch.equal(found[name], expected[name]) for name in expected)
 
@@ -108,7 +110,7 @@ def test_fp8_becomes_plain(kind, name, small, monkeypatch):
     from safetensors.torch import load_file
 
     if small:  # cut between blocks, not inside one
-        monkeypatch.setattr(chunks, "PIECE_BYTES", 130 * 192)
+        monkeypatch.setattr(chunks, "CHUNK_BYTES", 130 * 192)
     stored = load_file(kind(name) / "model.safetensors")
     module = built(kind(name), torch.bfloat16)
     checked = 0
@@ -268,7 +270,7 @@ def test_unreadable_companions_are_named_before_weights_load(copy_of, name, monk
 
 
 def test_a_tokenizer_without_an_end_is_named_before_weights_load(kind, monkeypatch):
-    monkeypatch.setattr(building, "edition_of", lambda p: setattr(p.tokenizer, "eos_token", None))
+    monkeypatch.setattr(reading, "edition_of", lambda p: setattr(p.tokenizer, "eos_token", None))
     monkeypatch.setattr(building, "fill", None)
     with pytest.raises(LoadError, match="no token that ends an answer"):
         built(kind("dense"))
@@ -311,6 +313,16 @@ def test_spread_over_places(kind, monkeypatch):
     monkeypatch.setattr(building, "_max_memory", lambda _plan: {"cpu": 1 << 30})
     module = build(checkpoint, plan, NATIVE).module
     assert torch.equal(logits(module), logits(built(kind("dense"))))
+
+
+def test_what_is_free_is_the_hosts_to_say(monkeypatch):
+    """ComfyUI may hold memory back; the placement once counted on all that the system has."""
+    asked = []
+    host = SimpleNamespace(free_bytes=lambda device: asked.append(str(device)) or 1000)
+    monkeypatch.setattr(building, "host", lambda: host)
+    plan = Plan(torch.device("cuda:1"), torch.float32, "sdpa", "none", placement="GPU and RAM")
+    assert building._max_memory(plan) == {1: 850, "cpu": 850}
+    assert asked == ["cuda:1", "cpu"]
 
 
 @pytest.mark.parametrize(
@@ -364,7 +376,7 @@ class AppleTensor:
 
 @pytest.mark.parametrize("name", ["BF16", "F64", "F8_E4M3"])
 def test_apples_gpu_gets_finished_numbers_one_thread_at_a_time(tmp_path, name):
-    stored_dtype = chunks.TORCH_DTYPES[name]
+    stored_dtype = chunks.STORED_DTYPES[name]
     values = torch.randn(8, 64, 32).to(stored_dtype)
     path = tmp_path / "x"
     path.write_bytes(values.view(torch.uint8).numpy().tobytes())
@@ -373,8 +385,8 @@ def test_apples_gpu_gets_finished_numbers_one_thread_at_a_time(tmp_path, name):
     for number in range(8):
         stored = StoredTensor(path, name, (64, 32), number * size, size)
         target: Any = AppleTensor((64, 32), torch.bfloat16)
-        made.append(chunks.Piece(stored, stored.start, (64, 32), target))
-    reader.read_pieces(made)
+        made.append(chunks.Chunk(stored, stored.start, (64, 32), target))
+    reader.read_chunks(made)
     for piece, expected in zip(made, values, strict=True):
         got: Any = piece.target
         assert torch.equal(got.got, expected.to(torch.bfloat16))

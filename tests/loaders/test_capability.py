@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from qwen3vl_nodes.loaders.checkpoint.inspection import inspect
-from qwen3vl_nodes.loaders.checkpoint.single_file import FILE_FP8
+from qwen3vl_nodes.loaders.checkpoint.quantization import Quantization
 from qwen3vl_nodes.loaders.plan import hardware as machine_module
 from qwen3vl_nodes.loaders.plan.capability import table, why_not_fp8
 from qwen3vl_nodes.loaders.plan.decision import FP8, FROM_FP8, PACKED, PLAIN, QUANTIZED, plan
@@ -37,7 +37,9 @@ def box(*gpus, packages=NEW, **more):
 def planned(folder, machine, free=10 * GIB, **choices):
     checkpoint = inspect(folder)
     if "stored" in choices:
-        checkpoint = dataclasses.replace(checkpoint, quantization=choices.pop("stored"))
+        checkpoint = dataclasses.replace(
+            checkpoint, quantization=Quantization(choices.pop("stored"))
+        )
     default = torch.device("cuda:0" if machine.gpus else "mps" if machine.mps else "cpu")
     settings = LoadSettings("x", **choices)
     return plan(settings, checkpoint, machine, default, lambda _device: free)
@@ -97,7 +99,7 @@ def test_where_weights_could_stay_fp8(kind):
     assert planned(kind("fp8"), eight).could_stay_fp8
     assert not planned(kind("fp8"), eight, dtype="fp8").could_stay_fp8  # they do
     assert not planned(kind("dense"), eight).could_stay_fp8
-    assert not planned(kind("fp8"), eight, stored=FILE_FP8).could_stay_fp8
+    assert not planned(kind("fp8"), eight, stored="fp8").could_stay_fp8
     assert not planned(kind("fp8"), eight, device="GPU and RAM").could_stay_fp8
     assert not planned(kind("fp8"), box(AMPERE, packages=NEW | EXTRAS)).could_stay_fp8
 
@@ -115,7 +117,7 @@ REFUSED = {
     "fp8 of experts, transformers 4": (
         box(H100, packages=OLD), "moe-fp8", {"dtype": "fp8"}, "for experts", "bf16"),
     "fp8 of a single file": (
-        box(H100, packages=OLD), "fp8", {"dtype": "fp8", "stored": FILE_FP8}, "block scales",
+        box(H100, packages=OLD), "fp8", {"dtype": "fp8", "stored": "fp8"}, "block scales",
         "bf16"),
     "fp8 on a CPU": (CPU, "fp8", {"dtype": "fp8"}, "do not run on cpu", "bf16"),
     "flash without a package": (

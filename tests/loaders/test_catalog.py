@@ -5,8 +5,10 @@ import time
 from pathlib import Path
 
 import pytest
+from qwen3vl_nodes.loaders.host import comfyui
 from qwen3vl_nodes.loaders.hub import catalog
-from qwen3vl_nodes.loaders.hub.catalog import MODELS, adapter_folders, local_folders
+from qwen3vl_nodes.loaders.hub.discovery import adapter_folders, local_folders
+from qwen3vl_nodes.loaders.hub.official import DEMO_NAME, MODELS, spec_of
 from qwen3vl_nodes.utils.errors import LoadError
 
 
@@ -22,9 +24,9 @@ def test_all_official_checkpoints():
     assert names[0] == "Qwen3-VL-2B-Instruct"
     for name in ("Qwen3-VL-235B-A22B-Thinking", "Qwen3-VL-30B-A3B-Instruct-FP8"):
         assert name in names
-        assert catalog.spec_of(name).repository == f"Qwen/{name}"
-    assert catalog.spec_of("Qwen3-VL-8B-Instruct-FP8").weights_gb < 11
-    assert catalog.spec_of("Qwen3-VL-9B") is None
+        assert spec_of(name).repository == f"Qwen/{name}"
+    assert spec_of("Qwen3-VL-8B-Instruct-FP8").weights_gb < 11
+    assert spec_of("Qwen3-VL-9B") is None
 
 
 def test_names_by_place(tmp_path):
@@ -66,10 +68,8 @@ def test_adapters(tmp_path):
 
 
 @pytest.fixture
-def roots(tmp_path, monkeypatch):
-    monkeypatch.setattr(catalog.comfyui, "model_roots", lambda: [tmp_path / "LLM"])
-    monkeypatch.setattr(catalog.comfyui, "adapter_roots", lambda: [tmp_path / "loras"])
-    monkeypatch.setattr(catalog.comfyui, "download_folder", lambda: tmp_path / "LLM/Qwen-VL")
+def roots(tmp_path, monkeypatch, lying_in):
+    lying_in([tmp_path / "LLM"], [tmp_path / "loras"], tmp_path / "LLM/Qwen-VL")
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setenv("MODELSCOPE_CACHE", str(tmp_path / "scope"))
     monkeypatch.setattr(catalog, "_memory", catalog._Found(float("-inf"), (), ()))
@@ -80,7 +80,7 @@ def test_the_menu(roots, monkeypatch):
     put(roots / "LLM" / "mine")
     put(roots / "scope" / "models" / "Qwen" / "Qwen3-VL-2B-Thinking")
     menu = catalog.choices()
-    assert menu[:3] == [catalog.DEMO_NAME, "Qwen3-VL-2B-Thinking", "mine"]
+    assert menu[:3] == [DEMO_NAME, "Qwen3-VL-2B-Thinking", "mine"]
     assert sorted(set(menu)) == sorted(menu) and len(menu) == 26
     # ComfyUI asks many times in a row; the disk is read once, and again a little later.
     put(roots / "LLM" / "new")
@@ -124,8 +124,8 @@ def test_a_folder_that_may_not_be_looked_into_is_left_out(tmp_path, monkeypatch)
 
 def test_a_drive_that_is_locked_is_left_out_of_the_menu(tmp_path, monkeypatch):
     locked = OSError(22, "This drive is locked by BitLocker Drive Encryption", "E:")
-    monkeypatch.setattr(catalog.comfyui, "_folders", lambda _kinds: [tmp_path])
-    assert catalog.comfyui.model_roots() == catalog.comfyui.adapter_roots() == [tmp_path]
+    monkeypatch.setattr(comfyui, "_folders", lambda _kinds: [tmp_path])
+    assert comfyui.model_roots() == comfyui.adapter_roots() == [tmp_path]
 
     is_dir_before = Path.is_dir
 
@@ -135,4 +135,4 @@ def test_a_drive_that_is_locked_is_left_out_of_the_menu(tmp_path, monkeypatch):
         return is_dir_before(path)
 
     monkeypatch.setattr(Path, "is_dir", is_dir)
-    assert catalog.comfyui.model_roots() == catalog.comfyui.adapter_roots() == []
+    assert comfyui.model_roots() == comfyui.adapter_roots() == []

@@ -265,10 +265,10 @@ def test_an_unknown_repository(hub):
 
 
 @pytest.fixture
-def models(tmp_path, monkeypatch):
+def models(tmp_path, monkeypatch, lying_in):
     monkeypatch.setattr(preparing, "host", lambda: torch_only)
-    monkeypatch.setattr(catalog, "_model_roots", lambda: [tmp_path])
-    monkeypatch.setattr(catalog.comfyui, "download_folder", lambda: tmp_path / "Qwen-VL")
+    lying_in(models=[tmp_path], download=tmp_path / "Qwen-VL")
+    monkeypatch.setattr(catalog, "hub_caches", list)
     return tmp_path
 
 

@@ -9,28 +9,27 @@ import torch
 from checkpoint_kinds import edit_weights, write_adapter
 from engine_requests import ask
 from qwen3vl_nodes.loaders import local_model
-from qwen3vl_nodes.loaders.checkpoint import inspection
-from qwen3vl_nodes.loaders.checkpoint.stamp import stamp
+from qwen3vl_nodes.loaders.checkpoint import inspection, lora_files
+from qwen3vl_nodes.loaders.checkpoint.config import files_version
 from qwen3vl_nodes.loaders.host import torch_only
 from qwen3vl_nodes.loaders.hub import catalog
 from qwen3vl_nodes.loaders.local_model import LocalModel
 from qwen3vl_nodes.loaders.model_cache import MODEL_CACHE
 from qwen3vl_nodes.loaders.plan import prepare as preparing
 from qwen3vl_nodes.loaders.settings import PARK, UNTIL_WANTED, Adapter, LoadSettings
-from qwen3vl_nodes.loaders.weights import lora
 from qwen3vl_nodes.loaders.weights.build import size_bytes
 from qwen3vl_nodes.utils.errors import LoadError
 from safetensors.torch import load_file, save_file
 
 
 @pytest.fixture
-def place(copy_of, monkeypatch):
+def place(copy_of, monkeypatch, lying_in):
     """A checkpoint's folder that every name means, and modules as they are built."""
     folder = copy_of("dense")
     for module in (local_model, preparing):
         monkeypatch.setattr(module, "host", lambda: torch_only)
     monkeypatch.setattr(catalog, "folder_of", lambda _name: folder)
-    monkeypatch.setattr(catalog.comfyui, "adapter_roots", lambda: [folder.parent])
+    lying_in(adapters=[folder.parent])
     MODEL_CACHE.clear()
     yield folder
     MODEL_CACHE.clear()
@@ -80,14 +79,14 @@ def test_overwritten_while_it_answers(place):
     assert size_bytes(old) == 0 and use(handle())[0] is new
 
 
-READERS = [(local_model, "build"), (inspection, "_inspect"), (lora, "read_header")]
+READERS = [(local_model, "build"), (inspection, "_inspect"), (lora_files, "read_header")]
 
 
 @pytest.mark.parametrize(("module", "reader"), READERS)
 def test_overwritten_while_it_is_read(place, monkeypatch, module, reader):
     """What was read may be half of each: the stamp is from before, so the next run reads again."""
     folder = write_adapter(place.parent / "style", use(handle())[0])
-    files = {lora: folder / "adapter_model.safetensors"}
+    files = {lora_files: folder / "adapter_model.safetensors"}
     original = getattr(module, reader)
 
     def read(*args):
@@ -155,10 +154,10 @@ CHANGES = {
 @pytest.mark.parametrize("name", CHANGES)
 def test_what_counts_as_overwritten(place, name):
     (place / "vocab.json").write_text("{}")
-    before = stamp(place)
+    before = files_version(place)
     change, counts = CHANGES[name]
     change(place)
-    assert (stamp(place) != before) == counts
+    assert (files_version(place) != before) == counts
 
 
 def test_a_stamp_of_a_single_file_and_through_links(place, tmp_path):
@@ -167,10 +166,10 @@ def test_a_stamp_of_a_single_file_and_through_links(place, tmp_path):
     link = tmp_path / "link.safetensors"
     link.symlink_to(single)
     (tmp_path / "broken.json").symlink_to(tmp_path / "nowhere")
-    befores = [stamp(single), stamp(link), stamp(tmp_path)]
+    befores = [files_version(single), files_version(link), files_version(tmp_path)]
     assert "" not in befores
     later(single)
-    assert not {stamp(single), stamp(link), stamp(tmp_path)} & set(befores)
+    assert not {files_version(single), files_version(link), files_version(tmp_path)} & set(befores)
 
 
 def test_comfyui_runs_the_loader_again(kind, tmp_path, monkeypatch):

@@ -69,12 +69,12 @@ def test_what_is_quantized_and_what_is_not(quantized, choice, name):
 @needs_bitsandbytes
 @pytest.mark.skipif(importlib.util.find_spec("peft") is None, reason="peft is not installed")
 @pytest.mark.filterwarnings("ignore")
-def test_a_lora_is_attached_to_quantized_weights_and_not_merged(quantized, tmp_path, monkeypatch):
+def test_a_lora_is_attached_to_quantized_weights_and_not_merged(quantized, tmp_path, lying_in):
     handle = quantized("4-bit", dtype="fp32")
     with handle.open() as engine:
         folder = write_adapter(tmp_path / "loras" / "style", engine._module)
         plain = logits(engine._module)
-    monkeypatch.setattr(catalog.comfyui, "adapter_roots", lambda: [folder.parent])
+    lying_in(adapters=[folder.parent])
     with handle.with_adapter(Adapter("style", 1.0, False)).open() as engine:
         assert not torch.allclose(logits(engine._module), plain, atol=1e-2)
     with pytest.raises(LoadError, match="cannot be merged"):

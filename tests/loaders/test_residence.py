@@ -20,6 +20,7 @@ from qwen3vl_nodes.loaders.plan.prepare import prepare
 from qwen3vl_nodes.loaders.settings import PARK, UNLOAD, UNTIL_WANTED, LoadSettings
 from qwen3vl_nodes.loaders.weights import build as building
 from qwen3vl_nodes.loaders.weights.build import size_bytes
+from qwen3vl_nodes.loaders.weights.processor import read_processor
 from qwen3vl_nodes.utils.errors import LoadError
 
 
@@ -172,7 +173,7 @@ def test_memory_wanted_in_the_middle_of_an_answer(memory, keep, engine):
 def test_fifty_cycles_leave_nothing(memory, kind, monkeypatch):
     import psutil
 
-    processor = building.read_processor(inspect(kind("dense")))  # its files take longest by far
+    processor = read_processor(inspect(kind("dense")))  # its files take longest by far
     monkeypatch.setattr(building, "read_processor", lambda _checkpoint: processor)
     handle = model("dense", keep=UNLOAD)
     answer(handle)

@@ -7,12 +7,14 @@ import pytest
 import torch
 from qwen3vl_nodes.loaders.checkpoint.architecture import TEXT, read_architecture
 from qwen3vl_nodes.loaders.checkpoint.inspection import inspect
-from qwen3vl_nodes.loaders.hub.catalog import local_folders
+from qwen3vl_nodes.loaders.hub.discovery import local_folders
+from qwen3vl_nodes.loaders.hub.official import DEMO_FOLDER
 from qwen3vl_nodes.loaders.plan.decision import FROM_FP8, PLAIN, plan
 from qwen3vl_nodes.loaders.plan.hardware import Gpu, Machine
 from qwen3vl_nodes.loaders.settings import NATIVE, LoadSettings
 from qwen3vl_nodes.loaders.weights import build as building
 from qwen3vl_nodes.loaders.weights.build import build
+from qwen3vl_nodes.loaders.weights.processor import TEMPLATE
 from qwen3vl_nodes.utils.errors import LoadError
 
 CPU = torch.device("cpu")
@@ -174,6 +176,11 @@ def test_not_quantized_again_and_not_native(tmp_path):
     assert any("no block scales" in note for note in notes)
     with pytest.raises(LoadError, match="cannot be quantized while loading"):
         planned(dataclasses.replace(checkpoint), ada, quantization="4-bit", device="cuda:0")
+
+
+def test_its_chat_template_is_the_official_one():
+    """The demo checkpoint carries the same; a file from ComfyUI's folders carries none."""
+    assert TEMPLATE.read_bytes() == (DEMO_FOLDER / "chat_template.jinja").read_bytes()
 
 
 def test_in_the_menu_by_name(tmp_path):

@@ -1,9 +1,11 @@
-"""Short digests: what tells one picture, text or recipe from another."""
+"""What tells one picture, text, recipe or file from another: digests, and stamps of files."""
 
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping
+from pathlib import Path
 
 DIGEST_BYTES = 16
 
@@ -42,3 +44,27 @@ def published(
     added = {name: value for name, (value, default) in (later or {}).items() if value != default}
     said = ", ".join(f"{name}={value!r}" for name, value in {**first, **added}.items())
     return f"{kind}({said})"
+
+
+def stamp(place: Path, endings: tuple[str, ...] = ("",)) -> str:
+    """Names, sizes and times of a folder's files, or of a single one; "" where there is nothing.
+
+    Two stamps of a place differ when a file was written in between. One `stat` a file, no
+    hash: it is taken again for every run.
+
+    Args:
+        place: a file, or a folder, whose inner folders do not count.
+        endings: of the names that count in a folder; all do by default.
+    """
+    try:
+        if place.is_file():
+            return repr([_facts(place.name, place.stat())])
+        with os.scandir(place) as entries:
+            files = [entry for entry in entries if entry.name.endswith(endings) and entry.is_file()]
+        return repr(sorted(_facts(file.name, file.stat()) for file in files))
+    except OSError:  # gone, or being replaced just now: not what was there before
+        return ""
+
+
+def _facts(name: str, facts: os.stat_result) -> tuple[str, int, int]:
+    return name, facts.st_size, facts.st_mtime_ns

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import nn
 
-# These never change their frequencies with the length, so a cached key keeps its rotation.
-STATIC_ROPE = ("default", "linear", "yarn", "llama3")
+from ...plan.capability import why_not_fast
+
 _FLOATS = (torch.float32, torch.bfloat16, torch.float16)
 
 
@@ -52,14 +52,7 @@ def supports(module: Any) -> str | None:
     if any(m.bias is not None for layer in text.layers for m in _attention_linears(layer)):
         return "its attention has biases"
     rope = getattr(text.rotary_emb, "rope_type", "default")
-    return supports_config(getattr(text.config, "hidden_act", "silu"), rope)
-
-
-def supports_config(activation: str, rope: str) -> str | None:
-    """The part of `supports` that a config tells before there is a module."""
-    if activation != "silu":
-        return f"its activation is {activation}, not silu"
-    return None if rope in STATIC_ROPE else f"its rotary embedding is of the kind {rope!r}"
+    return why_not_fast(getattr(text.config, "hidden_act", "silu"), rope)
 
 
 def has_experts(module: Any) -> bool:

@@ -13,6 +13,7 @@ from ....utils.chat.sampling import Edition
 from ....utils.errors import ContextFullError
 from ....utils.images.tensors import DEFAULT_MAX_PIXELS, fit_size_wh, resize_clip, resize_picture
 from ....utils.text.thinking import NOTHING_THOUGHT, THINK_START
+from ...weights.processor import edition_of
 from ..model.attention import as_tensor
 from .thinking_budget import ThinkingBudget
 
@@ -77,13 +78,6 @@ class PromptEncoder:
         return self.tokenizer.decode(
             token_ids, skip_special_tokens=True, clean_up_tokenization_spaces=False
         )
-
-
-def edition_of(processor: Any) -> Edition:
-    """Thinking editions are known by a chat template that opens the thinking block itself."""
-    probe = [{"role": "user", "content": [{"type": "text", "text": "?"}]}]
-    rendered = processor.apply_chat_template(probe, tokenize=False, add_generation_prompt=True)
-    return "thinking" if _opens_thinking(rendered) else "instruct"
 
 
 def _opens_thinking(rendered: str) -> bool:
