@@ -2,7 +2,10 @@
 
 from comfy_api.latest import ComfyExtension, io
 
+from .agents.gui_action import Qwen3VLGuiAction
+from .agents.zoom import Qwen3VLZoom
 from .asking.ask import Qwen3VLAsk, Qwen3VLCaption
+from .detection.camera import Qwen3VLCamera
 from .detection.choose import (
     Qwen3VLFilterBoxes,
     Qwen3VLMergeBoxes,
@@ -42,6 +45,7 @@ NODES: list[type[io.ComfyNode]] = [
     Qwen3VLDetect,
     Qwen3VLPoint,
     Qwen3VLDetect3D,
+    Qwen3VLCamera,
     Qwen3VLParseDetections,
     Qwen3VLDrawDetections,
     Qwen3VLSelectBoxes,
@@ -56,6 +60,8 @@ NODES: list[type[io.ComfyNode]] = [
     Qwen3VLBoxesToText,
     Qwen3VLPointsToCoordinates,
     Qwen3VLCoordinatesToPoints,
+    Qwen3VLGuiAction,
+    Qwen3VLZoom,
 ]
 
 

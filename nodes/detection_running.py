@@ -17,7 +17,9 @@ from ..utils.detection.socket_values import from_box_value
 from ..utils.drawing.annotate import draw_detections
 from ..utils.errors import InputError, ParseError
 from ..utils.parsing.detections import parse_detections
+from ..utils.parsing.names import CHINESE, ENGLISH, language_of
 from ..utils.parsing.shapes import Units, to_number
+from . import sockets
 from .running import report
 
 log = logging.getLogger(__name__)
@@ -25,6 +27,9 @@ log = logging.getLogger(__name__)
 # What to do with an answer that cannot be read. Stored in workflows: append only.
 STOP, LEAVE_EMPTY = "stop with an error", "leave the image empty"
 NOTES_SHOWN = 5
+# The languages of labels. Stored in workflows: append only.
+AS_ASKED = "the language of find"
+NAMES_IN = {AS_ASKED: "", "English": ENGLISH, "\u4e2d\u6587": CHINESE}
 KIND_NAMES: dict[type[Shape], str] = {Box: "boxes", Point: "points", Box3D: "3D boxes"}
 
 
@@ -45,6 +50,7 @@ def read_all(
     unreadable: str = STOP,
     units: Units = "qwen",
     order: AngleOrder = "pitch_yaw_roll",
+    language: str = ENGLISH,
 ) -> list[Detections]:
     """One `Detections` for each text, about a picture of the size at its place.
 
@@ -54,7 +60,7 @@ def read_all(
     found = []
     for number, (text, (width, height)) in enumerate(zip(texts, sizes_wh, strict=True), 1):
         try:
-            found.append(parse_detections(text, width, height, units, order))
+            found.append(parse_detections(text, width, height, units, order, language))
         except ParseError as error:
             if unreadable == STOP:
                 problem = f"Image {number} of {len(texts)}: {error.problem}"
@@ -69,13 +75,15 @@ def read_replies(
     kind: type[Shape],
     unreadable: str = STOP,
     order: AngleOrder = "pitch_yaw_roll",
+    language: str = ENGLISH,
 ) -> list[Detections]:
     """What each reply found in its picture; truncated too where a reply was cut off.
 
     Shapes of another kind than was asked for have no socket to leave on: a note counts them.
     """
     sizes_wh = [picture.size_wh for picture in pictures]
-    found = read_all([reply.text for reply in replies], sizes_wh, unreadable, order=order)
+    texts = [reply.text for reply in replies]
+    found = read_all(texts, sizes_wh, unreadable, order=order, language=language)
     return [
         replace(_only(kind, detections), truncated=detections.truncated or reply.truncated)
         for detections, reply in zip(found, replies, strict=True)
@@ -110,12 +118,46 @@ def camera_inputs() -> list[io.Input]:
     ]
 
 
-def camera_of(field_of_view: float, intrinsics: str, width: int, height: int) -> Camera:
-    """The camera of a picture of `width` x `height` pixels.
+def camera_socket() -> io.Input:
+    """The socket for a camera from a node, appended to forms that had the widgets alone."""
+    return sockets.Camera.Input(
+        "camera",
+        optional=True,
+        tooltip="From Qwen3-VL Camera; counts more than field_of_view and intrinsics.",
+    )
+
+
+def names_input() -> io.Input:
+    """The widget for the language of labels, where a model gives several names."""
+    return io.Combo.Input(
+        "names_in",
+        options=list(NAMES_IN),
+        default=AS_ASKED,
+        optional=True,
+        tooltip="Which name is the label, where the answer names things in several languages. "
+        "The other names stay attributes.",
+    )
+
+
+def language_in(choice: str, words: str) -> str:
+    """The language of labels: the chosen one, or that of the user's words."""
+    return NAMES_IN.get(choice) or language_of(words)
+
+
+def camera_of(
+    field_of_view: float,
+    intrinsics: str,
+    width: int,
+    height: int,
+    camera: Camera | None = None,
+) -> Camera:
+    """The camera of a picture of `width` x `height` pixels; a connected one counts most.
 
     Raises:
         InputError: intrinsics that are not four usable numbers, or an impossible angle.
     """
+    if camera is not None:
+        return camera
     words = intrinsics.replace(",", " ").split()
     if not words:
         return Camera.from_field_of_view(width, height, field_of_view)
@@ -136,8 +178,12 @@ def overlay(
 ) -> torch.Tensor:
     """Copies of the pictures with everything drawn: an IMAGE, float [B, H, W, 3], 0..1."""
     pairs = zip(pictures, found, strict=True)
-    drawn = [draw_detections(picture, d, camera, labels).pixels for picture, d in pairs]
-    return torch.from_numpy(np.stack(drawn)).float() / 255.0
+    return image_of([draw_detections(picture, d, camera, labels) for picture, d in pairs])
+
+
+def image_of(pictures: Sequence[Picture]) -> torch.Tensor:
+    """Pictures of one size as an IMAGE: float [B, H, W, 3], 0..1."""
+    return torch.from_numpy(np.stack([picture.pixels for picture in pictures])).float() / 255.0
 
 
 def sizes_of(image: torch.Tensor) -> list[tuple[int, int]]:

@@ -10,6 +10,7 @@ Chat = io.Custom("QWEN3VL_CHAT")
 Box = io.Custom("BOX,BOUNDING_BOX")
 Point = io.Custom("POINT")
 Box3D = io.Custom("BOX3D")
+Camera = io.Custom("QWEN3VL_CAMERA")
 # Of other packs: xyxy lists of the SAM2 nodes, segments of the Impact Pack.
 Sam2Boxes = io.Custom("BBOX")
 Segs = io.Custom("SEGS")

@@ -11,7 +11,7 @@ from comfy_api.latest import io
 
 from ...loaders.local_model import LocalModel
 from ...utils.chat.messages import GenerationOptions
-from ...utils.chat.tasks import Task, task
+from ...utils.chat.tasks import Task, task, tasks_in
 from ...utils.detection.boxes import Box, Detections, Point
 from ...utils.detection.socket_values import to_box_value, to_coordinates, to_point_value
 from ...utils.detection.tiling import cut_out, put_together, tiles_of
@@ -19,7 +19,16 @@ from ...utils.errors import InputError
 from ...utils.images.tensors import pictures_from_tensor
 from .. import sockets
 from ..asking.ask import seed_input
-from ..detection_running import found_report, overlay, read_replies, shown, unreadable_input
+from ..detection_running import (
+    AS_ASKED,
+    found_report,
+    language_in,
+    names_input,
+    overlay,
+    read_replies,
+    shown,
+    unreadable_input,
+)
 from ..request_building import requests_for
 from ..running import answer_all, node_id_of
 
@@ -28,13 +37,26 @@ CATEGORIES, DESCRIPTION = "categories, comma between", "a description"
 TILES = {"off": 0, "2 x 2 tiles": 2, "3 x 3 tiles": 3, "4 x 4 tiles": 4}
 
 
+def find_choices() -> list[str]:
+    """The menu of ways to say what to find."""
+    return [CATEGORIES, DESCRIPTION, *(task.title for task in tasks_in("recognize"))]
+
+
 def detect_prompt(find: str, find_by: str, attributes: str) -> tuple[Task, str]:
     """The task and the words that ask for boxes.
 
     Raises:
-        InputError: nothing to find, or attributes of a description.
+        InputError: nothing to find, or attributes of a description or of names.
     """
+    named = next((t for t in tasks_in("recognize") if t.title == find_by), None)
+    if named is not None and attributes.strip(" ,"):
+        raise InputError("Attributes cannot be asked together with names.", "Empty attributes.")
+    if named is not None and not named.fields:
+        only = f" Only: {find.strip()}." if find.strip(" ,\n") else ""
+        return named, named.fill() + only
     check_find(find)
+    if named is not None:
+        return named, named.fill(things=find)
     names = [name.strip() for name in attributes.split(",") if name.strip()]
     if not names:
         chosen = task("ground_phrase" if find_by == DESCRIPTION else "ground_boxes")
@@ -86,7 +108,13 @@ class Qwen3VLDetect(io.ComfyNode):
                     dynamic_prompts=True,
                     tooltip="Categories with commas between, or one description.",
                 ),
-                io.Combo.Input("find_by", options=[CATEGORIES, DESCRIPTION], default=CATEGORIES),
+                io.Combo.Input(
+                    "find_by",
+                    options=find_choices(),
+                    default=CATEGORIES,
+                    tooltip="Categories or one description; or names in two languages, where "
+                    "find may narrow down what is named.",
+                ),
                 io.String.Input(
                     "attributes",
                     default="",
@@ -109,6 +137,7 @@ class Qwen3VLDetect(io.ComfyNode):
                 seed_input(),
                 unreadable_input(),
                 sockets.Options.Input("options", optional=True),
+                names_input(),
             ],
             outputs=[
                 io.String.Output("answer", display_name="answer", is_output_list=True),
@@ -134,6 +163,7 @@ class Qwen3VLDetect(io.ComfyNode):
         seed: int,
         unreadable: str,
         options: GenerationOptions | None = None,
+        names_in: str = AS_ASKED,
     ) -> io.NodeOutput:
         """Whole pictures first, then their tiles, all in one run."""
         chosen, words = detect_prompt(find, find_by, attributes)
@@ -142,7 +172,8 @@ class Qwen3VLDetect(io.ComfyNode):
         asked = [*pictures, *(cut_out(p, tile) for p in pictures for tile in tiles)]
         requests = requests_for(asked, words, options=options, task=chosen, seed=seed)
         replies = answer_all(model, requests, node_id_of(cls))
-        read = read_replies(replies, asked, Box, unreadable)
+        language = language_in(names_in, find)
+        read = read_replies(replies, asked, Box, unreadable, language=language)
         parts = iter(read[len(pictures) :])
         found = [
             _first(put_together(whole, tiles, list(islice(parts, len(tiles)))), max_count)
@@ -158,6 +189,20 @@ class Qwen3VLDetect(io.ComfyNode):
             how,
             ui=shown(answers, how, drawn, cls),
         )
+
+
+def point_tasks() -> tuple[Task, ...]:
+    """The menu of what points are asked for."""
+    return (*tasks_in("ground_points"), *tasks_in("spatial_points"))
+
+
+def _point_task(title: str | None) -> Task:
+    if title is None:
+        return point_tasks()[0]
+    chosen = next((t for t in point_tasks() if t.title == title), None)
+    if chosen is None:
+        raise InputError(f"Points of {title!r} cannot be asked for.", "Choose from the menu.")
+    return chosen
 
 
 class Qwen3VLPoint(io.ComfyNode):
@@ -186,6 +231,14 @@ class Qwen3VLPoint(io.ComfyNode):
                 seed_input(),
                 unreadable_input(),
                 sockets.Options.Input("options", optional=True),
+                io.Combo.Input(
+                    "ask_for",
+                    options=[task.title for task in point_tasks()],
+                    default=point_tasks()[0].title,
+                    optional=True,
+                    tooltip="Points on what is named; or points with reasons about where things "
+                    "are in space, told from what is named.",
+                ),
             ],
             outputs=[
                 io.String.Output("answer", display_name="answer", is_output_list=True),
@@ -207,10 +260,11 @@ class Qwen3VLPoint(io.ComfyNode):
         seed: int,
         unreadable: str,
         options: GenerationOptions | None = None,
+        ask_for: str | None = None,
     ) -> io.NodeOutput:
         """One list of points for each image."""
         check_find(find)
-        chosen = task("ground_by_points")
+        chosen = _point_task(ask_for)
         pictures = pictures_from_tensor(image)
         words = chosen.fill(things=find)
         requests = requests_for(pictures, words, options=options, task=chosen, seed=seed)

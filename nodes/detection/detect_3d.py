@@ -7,16 +7,20 @@ from comfy_api.latest import io
 
 from ...loaders.local_model import LocalModel
 from ...utils.chat.messages import GenerationOptions
-from ...utils.chat.tasks import task
-from ...utils.detection.boxes3d import ANGLE_ORDERS, AngleOrder, Box3D
-from ...utils.detection.socket_values import to_box_3d_value
+from ...utils.chat.tasks import Task, task
+from ...utils.detection.boxes3d import ANGLE_ORDERS, AngleOrder, Box3D, Camera
+from ...utils.detection.distances import as_flat_boxes, depth_order
+from ...utils.detection.socket_values import to_box_3d_value, to_box_value
+from ...utils.drawing.birds_eye import birds_eye
 from ...utils.images.tensors import pictures_from_tensor
 from .. import sockets
 from ..asking.ask import seed_input
 from ..detection_running import (
     camera_inputs,
     camera_of,
+    camera_socket,
     found_report,
+    image_of,
     overlay,
     read_replies,
     shown,
@@ -25,6 +29,26 @@ from ..detection_running import (
 from ..request_building import requests_for
 from ..running import answer_all, node_id_of
 from .detect import check_find
+
+# Stored in workflows: append only.
+CATEGORIES, DESCRIPTION = "categories, comma between", "a description"
+
+
+def prompt_3d(find: str, find_by: str) -> tuple[Task, str]:
+    """The task and the words that ask for 3D boxes: of a category, of several, or of one thing.
+
+    Raises:
+        InputError: nothing to find.
+    """
+    check_find(find)
+    names = [name.strip() for name in find.replace("\uff0c", ",").split(",") if name.strip()]
+    if find_by == DESCRIPTION:
+        chosen, things = task("ground_3d_phrase"), find
+    elif len(names) > 1:
+        chosen, things = task("ground_3d_several"), ", ".join(names)
+    else:
+        chosen, things = task("ground_3d"), find
+    return chosen, chosen.fill(things=things)
 
 
 class Qwen3VLDetect3D(io.ComfyNode):
@@ -55,12 +79,23 @@ class Qwen3VLDetect3D(io.ComfyNode):
                 seed_input(),
                 unreadable_input(),
                 sockets.Options.Input("options", optional=True),
+                io.Combo.Input(
+                    "find_by",
+                    options=[CATEGORIES, DESCRIPTION],
+                    default=CATEGORIES,
+                    optional=True,
+                    tooltip="Several categories at once, or one thing by what it looks like.",
+                ),
+                camera_socket(),
             ],
             outputs=[
                 io.String.Output("answer", display_name="answer", is_output_list=True),
                 sockets.Box3D.Output("boxes_3d", display_name="boxes_3d"),
                 io.Image.Output("overlay", display_name="overlay"),
                 io.String.Output("report", display_name="report"),
+                io.Image.Output("birds_eye", display_name="bird's-eye"),
+                sockets.Box.Output("boxes", display_name="boxes"),
+                io.String.Output("distances", display_name="distances", is_output_list=True),
             ],
             hidden=[io.Hidden.unique_id],
             is_output_node=True,
@@ -78,13 +113,13 @@ class Qwen3VLDetect3D(io.ComfyNode):
         seed: int,
         unreadable: str,
         options: GenerationOptions | None = None,
+        find_by: str = CATEGORIES,
+        camera: Camera | None = None,
     ) -> io.NodeOutput:
         """One list of 3D boxes for each image."""
-        check_find(find)
         pictures = pictures_from_tensor(image)
-        camera = camera_of(field_of_view, intrinsics, *pictures[0].size_wh)
-        chosen = task("ground_3d")
-        words = chosen.fill(things=find)
+        camera = camera_of(field_of_view, intrinsics, *pictures[0].size_wh, camera)
+        chosen, words = prompt_3d(find, find_by)
         requests = requests_for(pictures, words, options=options, task=chosen, seed=seed)
         replies = answer_all(model, requests, node_id_of(cls))
         answers = [reply.text for reply in replies]
@@ -95,5 +130,8 @@ class Qwen3VLDetect3D(io.ComfyNode):
             [to_box_3d_value(detections) for detections in found],
             drawn,
             how,
+            image_of([birds_eye(detections, camera) for detections in found]),
+            [to_box_value(as_flat_boxes(detections, camera)) for detections in found],
+            [depth_order(detections) for detections in found],
             ui=shown(answers, how, drawn, cls),
         )

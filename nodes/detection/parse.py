@@ -8,7 +8,7 @@ import torch
 from comfy_api.latest import io
 
 from ...utils.detection.boxes import Detections
-from ...utils.detection.boxes3d import ANGLE_ORDERS
+from ...utils.detection.boxes3d import ANGLE_ORDERS, Camera
 from ...utils.detection.socket_values import (
     from_box_3d_value,
     from_point_value,
@@ -25,6 +25,7 @@ from .. import sockets
 from ..detection_running import (
     camera_inputs,
     camera_of,
+    camera_socket,
     found_report,
     overlay,
     read_all,
@@ -124,6 +125,7 @@ class Qwen3VLDrawDetections(io.ComfyNode):
                 sockets.Box3D.Input("boxes_3d", optional=True),
                 io.Boolean.Input("labels", default=True, tooltip="Whether to write labels."),
                 *camera_inputs(),
+                camera_socket(),
             ],
             outputs=[io.Image.Output("image_out", display_name="image")],
         )
@@ -138,6 +140,7 @@ class Qwen3VLDrawDetections(io.ComfyNode):
         boxes: object = None,
         points: object = None,
         boxes_3d: object = None,
+        camera: Camera | None = None,
     ) -> io.NodeOutput:
         """Everything connected, drawn on one copy."""
         pictures = pictures_from_tensor(image)
@@ -151,7 +154,7 @@ class Qwen3VLDrawDetections(io.ComfyNode):
             if value is not None:
                 more = read(value, sizes_wh)
                 found = [a.with_items(a.items + b.items) for a, b in zip(found, more, strict=True)]
-        camera = camera_of(field_of_view, intrinsics, *sizes_wh[0])
+        camera = camera_of(field_of_view, intrinsics, *sizes_wh[0], camera)
         return io.NodeOutput(overlay(pictures, found, camera, labels))
 
 

@@ -12,6 +12,8 @@ from qwen3vl_nodes.nodes.detection.detect import (
     DESCRIPTION,
     Qwen3VLDetect,
     Qwen3VLPoint,
+    find_choices,
+    point_tasks,
 )
 from qwen3vl_nodes.nodes.detection.detect_3d import Qwen3VLDetect3D
 from qwen3vl_nodes.nodes.detection_running import LEAVE_EMPTY, STOP
@@ -224,7 +226,10 @@ CHAIR = '[{"bbox_3d": [0, 0, 4, 2, 2, 2, 0.25, 0, 0.5], "label": "chair"}]'
 def test_3d_boxes_are_drawn_and_given_in_the_official_order(images):
     model = ScriptedModel(CHAIR)
     output = run_node(Qwen3VLDetect3D, model=model, image=images(1, 100, 200), **DETECT_3D)
-    answers, boxes, overlay, report = output.args
+    answers, boxes, overlay, report, birds_eye, flat, distances = output.args
+    assert birds_eye.shape == (1, 640, 640, 3)
+    assert flat[0][0]["label"] == "chair" and flat[0][0]["distance"] == 4.0
+    assert distances == ["1. chair: 4.00 m away, 0.00 m to the right"]
     assert boxes == [[{"bbox_3d": [0, 0, 4, 2, 2, 2, 0.25, 0, 0.5], "label": "chair"}]]
     assert answers == [CHAIR] and report.startswith("1: 1 found")
     assert not torch.equal(overlay, images(1, 100, 200))
@@ -235,6 +240,87 @@ def test_the_other_angle_order_is_turned_into_the_official_one(images):
     inputs = DETECT_3D | {"angle_order": "roll_pitch_yaw"}
     output = run_node(Qwen3VLDetect3D, model=ScriptedModel(CHAIR), image=images(1), **inputs)
     assert output[1] == [[{"bbox_3d": [0, 0, 4, 2, 2, 2, 0, 0.5, 0.25], "label": "chair"}]]
+
+
+def test_3d_boxes_of_several_kinds_or_by_a_description(images):
+    model = ScriptedModel(CHAIR)
+    for inputs, words in (
+        ({"find": "chair, table"}, "objects of these categories in this image: chair, table."),
+        ({"find": "\u6905\u5b50\uff0c\u684c\u5b50"}, "in this image: \u6905\u5b50, \u684c\u5b50."),
+        (
+            {"find": "the black chair", "find_by": DESCRIPTION},
+            "Locate the black chair in the image",
+        ),
+    ):
+        run_node(Qwen3VLDetect3D, model=model, image=images(1), **(DETECT_3D | inputs))
+        assert words in model.prompt_of(-1)
+
+
+def test_a_connected_camera_counts_most(images):
+    from qwen3vl_nodes.utils.detection.boxes3d import Camera
+
+    def flat(**inputs):
+        model = ScriptedModel(CHAIR)
+        output = run_node(
+            Qwen3VLDetect3D, model=model, image=images(1, 100, 200), **(DETECT_3D | inputs)
+        )
+        return output.args[5][0][0]
+
+    guessed = flat(intrinsics="50, 50, 100, 50")
+    assert flat(intrinsics="50, 50, 100, 50", camera=Camera(20, 20, 100, 50)) != guessed
+    assert flat(intrinsics="9, 9, 9, 9", camera=Camera(50, 50, 100, 50)) == guessed
+
+
+RICE = '[{"bbox_2d": [100, 200, 300, 400], "name_zh": "\u7c73\u996d", "name_en": "Rice"}]'
+
+
+@pytest.mark.parametrize(
+    ("find", "names_in", "label"),
+    [
+        ("", "the language of find", "Rice"),
+        ("\u98df\u7269", "the language of find", "\u7c73\u996d"),
+        ("food", "\u4e2d\u6587", "\u7c73\u996d"),
+        ("\u98df\u7269", "English", "Rice"),
+    ],
+)
+def test_names_in_two_languages(images, find, names_in, label):
+    model = ScriptedModel(RICE)
+    products = find_choices()[3]
+    output = detect(model, images(1), find=find, find_by=products, names_in=names_in)
+    (box,) = output[1][0]
+    assert box["label"] == label
+    assert (box["name_en"], box["name_zh"]) == ("Rice", "\u7c73\u996d")
+    prompt = model.prompt_of(0)
+    assert prompt.startswith("Identify the products and brands in the image")
+    assert prompt.endswith(f" Only: {find}.") == bool(find)
+
+
+def test_names_of_what_is_written_need_it(images):
+    named = find_choices()[2]
+    model = ScriptedModel(RICE)
+    with pytest.raises(InputError, match="nothing to find"):
+        detect(model, images(1), find=" ", find_by=named)
+    with pytest.raises(InputError, match="together with names"):
+        detect(model, images(1), find="food", find_by=named, attributes="color")
+    detect(model, images(1), find="food", find_by=named)
+    assert model.prompt_of(0).startswith("Identify food in the image and return")
+
+
+def test_points_with_reasons(images):
+    text = '[{"point_2d": [500, 500], "label": "free space", "reason": "nothing stands there"}]'
+    model = ScriptedModel(text)
+    titles = [task.title for task in point_tasks()]
+    assert titles == [
+        "Points", "Where it can be put", "Where it can be held or used", "Nearest first",
+        "Answer to a question about space",
+    ]  # fmt: skip
+    output = run_node(
+        Qwen3VLPoint, model=model, image=images(1), **(POINT | {"ask_for": titles[1]})
+    )
+    assert output[1][0][0]["reason"] == "nothing stands there"
+    assert "free space where cat can be put" in model.prompt_of(0)
+    with pytest.raises(InputError, match="cannot be asked for"):
+        run_node(Qwen3VLPoint, model=model, image=images(1), **(POINT | {"ask_for": "Lines"}))
 
 
 @pytest.mark.parametrize("intrinsics", ["1, 2, 3", "a b c d", "0, 500, 10, 10", "1 2 3 nan"])
@@ -286,4 +372,6 @@ def test_socket_strings_are_published():
     }
     assert types[Qwen3VLDetect] == ["STRING", "BOX,BOUNDING_BOX", "IMAGE", "INT", "STRING"]
     assert types[Qwen3VLPoint] == ["STRING", "POINT", "STRING", "IMAGE", "STRING"]
-    assert types[Qwen3VLDetect3D] == ["STRING", "BOX3D", "IMAGE", "STRING"]
+    assert types[Qwen3VLDetect3D] == [
+        "STRING", "BOX3D", "IMAGE", "STRING", "IMAGE", "BOX,BOUNDING_BOX", "STRING",
+    ]  # fmt: skip

@@ -17,8 +17,12 @@ from ..detection.boxes3d import AngleOrder
 from ..errors import ParseError
 from ..text.json_find import JsonFound, UnfinishedDict, UnfinishedList, find_json
 from ..text.thinking import THINK_END, split_thinking
+from .names import ENGLISH, name_in
 from .shapes import COUNTS, FOREIGN_KEYS, ShapeReader, Units, to_number
+from .tool_calls import ToolAnswer, parse_tool_calls
 
+# Arguments of calls that are a place: of the official tools, and of what people call theirs.
+PLACE_ARGUMENTS = ("coordinate", "coordinate2", "start_coordinate", "end_coordinate")
 # The first of these that an item has is its label.
 LABEL_KEYS = ("label", "text_content", "name", "category", "class")
 _PLACE_KEYS = (*COUNTS, *FOREIGN_KEYS)
@@ -36,15 +40,18 @@ def parse_detections(
     height: int,
     units: Units = "qwen",
     order: AngleOrder = "pitch_yaw_roll",
+    language: str = ENGLISH,
 ) -> Detections:
     """Every box, point and 3D box in an answer about a picture of `width` x `height` pixels.
 
-    An answer that names nothing gives no items. What was changed or left out is in `notes`.
+    An answer that names nothing gives no items. What was changed or left out is in `notes`. A
+    call of a tool is read as the places that it names.
 
     Args:
         text: the whole answer; thinking, sentences and fences around the JSON do not matter.
         units: what the coordinates count: thousandths, pixels of the picture, or fractions.
         order: which angles the last three numbers of `bbox_3d` are.
+        language: which of several names is the label, where an item has no label of its own.
 
     Raises:
         ParseError: the answer names places, but none of them can be read.
@@ -56,13 +63,17 @@ def parse_detections(
     repaired = False
     for one in found:
         before = reader.seen
-        items.extend(_items(one.value, reader))
+        items.extend(_items(one.value, reader, language))
         repaired |= one.repaired and reader.seen > before
-    if not reader.seen:
+    called = parse_tool_calls(answer) if not reader.seen else ToolAnswer()
+    if called.calls or called.problems:
+        items = list(_called_items(called, reader))
+        repaired |= called.repaired
+    elif not reader.seen:
         items = list(_bare_items(found, reader))
         repaired |= bool(items)
     cut_in_thinking = bool(thinking) and THINK_END not in text
-    truncated = cut_in_thinking or any(one.truncated for one in found)
+    truncated = cut_in_thinking or any(one.truncated for one in found) or called.truncated
     unreadable = reader.unreadable if reader.seen else _NAMED_SHAPE.search(answer)
     if unreadable and not items and not truncated:
         raise _unreadable(answer, reader)
@@ -87,24 +98,24 @@ def to_qwen_text(items: Iterable[Detection], order: AngleOrder = "pitch_yaw_roll
     return "[\n" + ",\n".join(lines) + "\n]" if lines else "[]"
 
 
-def _items(value: Any, reader: ShapeReader) -> Iterator[Detection]:
+def _items(value: Any, reader: ShapeReader, language: str) -> Iterator[Detection]:
     """The items in a JSON value, in order; what is cut off is passed over."""
     if isinstance(value, list):
         for part in value:
-            yield from _items(part, reader)
+            yield from _items(part, reader, language)
     elif isinstance(value, dict):
         if isinstance(value, UnfinishedDict) or not any(key in _PLACE_KEYS for key in value):
             for part in value.values():
                 if isinstance(part, (list, dict)):
-                    yield from _items(part, reader)
+                    yield from _items(part, reader, language)
         else:
-            yield from _item(value, reader)
+            yield from _item(value, reader, language)
 
 
-def _item(value: dict[str, Any], reader: ShapeReader) -> Iterator[Detection]:
+def _item(value: dict[str, Any], reader: ShapeReader, language: str) -> Iterator[Detection]:
     """One object that names a place; one detection for each place it names."""
-    label_key = next((key for key in LABEL_KEYS if value.get(key) is not None), None)
-    label = _label(value[label_key]) if label_key else ""
+    label_key = next((key for key in LABEL_KEYS if _is_label(value.get(key))), None)
+    label = _label(value[label_key]) if label_key else clean_text(name_in(value, language))
     what = f'item "{label[:40]}"' if label else "an item without a label"
     attributes = {}
     for key, part in value.items():
@@ -118,6 +129,27 @@ def _item(value: dict[str, Any], reader: ShapeReader) -> Iterator[Detection]:
         if value.get(key) not in (None, [], ""):
             for shape in reader.read(key, value[key], what):
                 yield Detection(label, shape, attributes)
+
+
+def _is_label(value: Any) -> bool:
+    """Whether a value is a label by itself: names in several languages are not."""
+    return value is not None and not (isinstance(value, dict) and name_in({"names": value}))
+
+
+def _called_items(called: ToolAnswer, reader: ShapeReader) -> Iterator[Detection]:
+    """The places that calls of tools name, each labelled with what is done there."""
+    for call in called.calls:
+        action = call.arguments.get("action")
+        what = clean_text(str(action if isinstance(action, str) else call.name))[:80]
+        places = [key for key in PLACE_ARGUMENTS if call.arguments.get(key) not in (None, "", [])]
+        for key in places:
+            for shape in reader.read("point_2d", call.arguments[key], f'call "{what[:40]}"'):
+                yield Detection(what, shape)
+        tool = f"a call of {clean_text(call.name)[:60]}" if call.name else "a call of a tool"
+        done = "read as the place that it names" if places else f"names no place: {what[:40]}"
+        reader.note(f"{tool} {done}")
+    for problem in called.problems:
+        reader.note(clean_text(problem))
 
 
 def _bare_items(found: list[JsonFound], reader: ShapeReader) -> Iterator[Detection]:
