@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from itertools import islice
 
@@ -11,14 +10,20 @@ from comfy_api.latest import io
 
 from ...loaders.local_model import LocalModel
 from ...utils.chat.messages import GenerationOptions
-from ...utils.chat.tasks import Task, task, tasks_in
 from ...utils.detection.boxes import Box, Detections, Point
 from ...utils.detection.socket_values import to_box_value, to_coordinates, to_point_value
 from ...utils.detection.tiling import cut_out, put_together, tiles_of
-from ...utils.errors import InputError
 from ...utils.images.tensors import pictures_from_tensor
 from .. import sockets
 from ..asking.ask import seed_input
+from ..detection_prompts import (
+    CATEGORIES,
+    check_find,
+    detect_prompt,
+    find_choices,
+    point_task,
+    point_tasks,
+)
 from ..detection_running import (
     AS_ASKED,
     found_report,
@@ -33,48 +38,7 @@ from ..request_building import requests_for
 from ..running import answer_all, node_id_of
 
 # Stored in workflows: append only.
-CATEGORIES, DESCRIPTION = "categories, comma between", "a description"
 TILES = {"off": 0, "2 x 2 tiles": 2, "3 x 3 tiles": 3, "4 x 4 tiles": 4}
-
-
-def find_choices() -> list[str]:
-    """The menu of ways to say what to find."""
-    return [CATEGORIES, DESCRIPTION, *(task.title for task in tasks_in("recognize"))]
-
-
-def detect_prompt(find: str, find_by: str, attributes: str) -> tuple[Task, str]:
-    """The task and the words that ask for boxes.
-
-    Raises:
-        InputError: nothing to find, or attributes of a description or of names.
-    """
-    named = next((t for t in tasks_in("recognize") if t.title == find_by), None)
-    if named is not None and attributes.strip(" ,"):
-        raise InputError("Attributes cannot be asked together with names.", "Empty attributes.")
-    if named is not None and not named.fields:
-        only = f" Only: {find.strip()}." if find.strip(" ,\n") else ""
-        return named, named.fill() + only
-    check_find(find)
-    if named is not None:
-        return named, named.fill(things=find)
-    names = [name.strip() for name in attributes.split(",") if name.strip()]
-    if not names:
-        chosen = task("ground_phrase" if find_by == DESCRIPTION else "ground_boxes")
-        return chosen, chosen.fill(things=find)
-    if find_by == DESCRIPTION:
-        raise InputError(
-            "Attributes can be asked of categories only.", "Empty attributes, or name categories."
-        )
-    chosen = task("ground_attributes")
-    example = {"bbox_2d": "PLACE", "label": find.strip()} | dict.fromkeys(names, "...")
-    shape = json.dumps(example, ensure_ascii=False).replace('"PLACE"', "[x1, y1, x2, y2]", 1)
-    return chosen, chosen.fill(things=find, attributes=" and ".join(names), example=shape)
-
-
-def check_find(find: str) -> None:
-    """Raise InputError if there is nothing to find: commas alone name nothing."""
-    if not find.replace(",", "").strip():
-        raise InputError("There is nothing to find.", "Write what to look for, e.g. cat, dog.")
 
 
 def _first(found: Detections, most: int) -> Detections:
@@ -191,20 +155,6 @@ class Qwen3VLDetect(io.ComfyNode):
         )
 
 
-def point_tasks() -> tuple[Task, ...]:
-    """The menu of what points are asked for."""
-    return (*tasks_in("ground_points"), *tasks_in("spatial_points"))
-
-
-def _point_task(title: str | None) -> Task:
-    if title is None:
-        return point_tasks()[0]
-    chosen = next((t for t in point_tasks() if t.title == title), None)
-    if chosen is None:
-        raise InputError(f"Points of {title!r} cannot be asked for.", "Choose from the menu.")
-    return chosen
-
-
 class Qwen3VLPoint(io.ComfyNode):
     """Points on what words name."""
 
@@ -264,7 +214,7 @@ class Qwen3VLPoint(io.ComfyNode):
     ) -> io.NodeOutput:
         """One list of points for each image."""
         check_find(find)
-        chosen = _point_task(ask_for)
+        chosen = point_task(ask_for)
         pictures = pictures_from_tensor(image)
         words = chosen.fill(things=find)
         requests = requests_for(pictures, words, options=options, task=chosen, seed=seed)

@@ -7,7 +7,6 @@ from comfy_api.latest import io
 
 from ...loaders.local_model import LocalModel
 from ...utils.chat.messages import GenerationOptions
-from ...utils.chat.tasks import Task, task
 from ...utils.detection.boxes3d import ANGLE_ORDERS, AngleOrder, Box3D, Camera
 from ...utils.detection.distances import as_flat_boxes, depth_order
 from ...utils.detection.socket_values import to_box_3d_value, to_box_value
@@ -15,6 +14,7 @@ from ...utils.drawing.birds_eye import birds_eye
 from ...utils.images.tensors import pictures_from_tensor
 from .. import sockets
 from ..asking.ask import seed_input
+from ..detection_prompts import CATEGORIES, DESCRIPTION, prompt_3d
 from ..detection_running import (
     camera_inputs,
     camera_of,
@@ -28,27 +28,6 @@ from ..detection_running import (
 )
 from ..request_building import requests_for
 from ..running import answer_all, node_id_of
-from .detect import check_find
-
-# Stored in workflows: append only.
-CATEGORIES, DESCRIPTION = "categories, comma between", "a description"
-
-
-def prompt_3d(find: str, find_by: str) -> tuple[Task, str]:
-    """The task and the words that ask for 3D boxes: of a category, of several, or of one thing.
-
-    Raises:
-        InputError: nothing to find.
-    """
-    check_find(find)
-    names = [name.strip() for name in find.replace("\uff0c", ",").split(",") if name.strip()]
-    if find_by == DESCRIPTION:
-        chosen, things = task("ground_3d_phrase"), find
-    elif len(names) > 1:
-        chosen, things = task("ground_3d_several"), ", ".join(names)
-    else:
-        chosen, things = task("ground_3d"), find
-    return chosen, chosen.fill(things=things)
 
 
 class Qwen3VLDetect3D(io.ComfyNode):

@@ -131,7 +131,7 @@ class ThroughNodes(ThroughEngine):
                 detect.Qwen3VLDetect,
                 **shared,
                 find=question.find,
-                find_by=detect.CATEGORIES,
+                find_by="categories, comma between",
                 attributes="",
                 max_count=0,
                 look_again="off",

@@ -43,13 +43,13 @@ def checked_arguments(tool: Tool, arguments: Mapping[str, Any]) -> tuple[dict[st
 @functools.cache
 def _validator() -> Any:
     """JSON Schema without regular expressions: a workflow's pattern could run for ever."""
-    import jsonschema
+    from jsonschema import Draft202012Validator, validators
 
     def unchecked(*_: Any) -> tuple[()]:
         return ()
 
-    return jsonschema.validators.extend(
-        jsonschema.Draft202012Validator,
+    return validators.extend(
+        Draft202012Validator,
         {"pattern": unchecked, "patternProperties": unchecked},
     )
 
