@@ -30,6 +30,8 @@ from .folders.folder_images import Qwen3VLFolderImages
 from .folders.save_captions import Qwen3VLSaveCaptions
 from .models.loader import Qwen3VLLoader, Qwen3VLLora, Qwen3VLUnload
 from .models.options import Qwen3VLOptions
+from .video.event_list import Qwen3VLEvents
+from .video.video import Qwen3VLVideo
 
 NODES: list[type[io.ComfyNode]] = [
     Qwen3VLLoader,
@@ -62,6 +64,8 @@ NODES: list[type[io.ComfyNode]] = [
     Qwen3VLCoordinatesToPoints,
     Qwen3VLGuiAction,
     Qwen3VLZoom,
+    Qwen3VLVideo,
+    Qwen3VLEvents,
 ]
 
 

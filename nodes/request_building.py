@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..utils.chat.messages import GenerationOptions, Message, Picture, Request
+from ..utils.chat.messages import Clip, GenerationOptions, Message, Picture, Request
 from ..utils.chat.tasks import Task
 
 # The two ways to treat a batch. Stored in workflows: append only.
@@ -42,7 +42,7 @@ def requests_for(
 
 
 def messages_for(
-    pictures: Sequence[Picture], prompt: str, system_prompt: str = ""
+    pictures: Sequence[Picture | Clip], prompt: str, system_prompt: str = ""
 ) -> tuple[Message, ...]:
     """The system message, if any, and the user's: pictures first, then the words."""
     user = Message("user", (*pictures, prompt))

@@ -27,12 +27,21 @@ _LOOK_SECONDS, _MOST_LOOKS = 0.2, 3000
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Footage:
-    """A clip of a film of so many `seconds`, what reading it cost, and what there is to say."""
+    """A clip of a film of so many `seconds`, what reading it cost, and what there is to say.
+
+    On the clock of the clip's times the film begins at second `begins`.
+    """
 
     clip: Clip
     seconds: float
     cost: Decoding
     notes: tuple[str, ...] = ()
+    begins: float = 0.0
+
+    @property
+    def ends(self) -> float:
+        """The second at which the film ends, on the clock of the clip's times."""
+        return self.begins + self.seconds
 
 
 def film_footage(
@@ -67,7 +76,7 @@ def film_footage(
         seconds=tuple(second + later for second in seconds),
         keep_size=budget.chosen,
     )
-    return Footage(clip, film.seconds, cost, notes)
+    return Footage(clip, film.seconds, cost, notes, later)
 
 
 def batch_footage(

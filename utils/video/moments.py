@@ -110,29 +110,36 @@ def every_nth(choice: FrameChoice, times: list[float], fps: float) -> Moments:
     return Moments(tuple(t + min(0.001, 0.25 / fps) for t in chosen))
 
 
+# How far apart the two frames of a pair are, where there is room, and the pairs of a scene.
+_PAIR_SECONDS, _SCENE_STEP_SECONDS = 0.5, 4.0
+
+
 def scene_moments(
     choice: FrameChoice, cuts: list[tuple[float, float]], seconds: float, fps: float
 ) -> Moments:
-    """Two moments near each other for each scene, as the model reads frames in pairs.
+    """Two moments near each other at the beginning of each scene, and again as it goes on.
+
+    The model reads frames in pairs: a pair never reaches over a cut.
 
     Args:
         cuts: (second, strength) of each change; the weakest are left out beyond `max_frames`.
     """
     start, end = choice.window(seconds)
-    most = max(1, choice.max_frames // 2) - 1
+    most = max(1, choice.max_frames // 2)
     inside = [c for c in cuts if start + 1 / fps < c[0] < end - 1 / fps]
-    strongest = sorted(sorted(inside, key=lambda cut: -cut[1])[:most])
+    strongest = sorted(sorted(inside, key=lambda cut: -cut[1])[: most - 1])
     edges = [start, *(second for second, _ in strongest), end]
+    spare = most - (len(edges) - 1)
+    step = max(_SCENE_STEP_SECONDS, (end - start) / spare) if spare else math.inf
     half = 0.5 / fps
     moments: list[float] = []
     for begin, stop in zip(edges, edges[1:], strict=False):
         last = max(begin, stop - 1 / fps)
-        moments += [begin + half, min(begin + _PAIR_SECONDS, (begin + last) / 2) + half]
+        pairs = 1 + max(0, math.ceil((stop - begin) / step) - 1)
+        for number in range(pairs):
+            first = begin + number * (stop - begin) / pairs
+            moments += [first + half, min(first + _PAIR_SECONDS, (first + last) / 2) + half]
     return Moments(tuple(moments))
-
-
-# How far apart the two frames of a scene are, where it is long enough.
-_PAIR_SECONDS = 0.5
 
 
 def thinned(values: list[float], most: int) -> list[float]:

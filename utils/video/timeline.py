@@ -136,3 +136,29 @@ def _reach(times: Sequence[float], pair: int) -> float:
     """Half the way to the farther neighbour, and what rounding to a tenth takes."""
     gaps = [abs(times[k] - times[pair]) for k in (pair - 1, pair + 1) if 0 <= k < len(times)]
     return max(gaps, default=1.0) / 2 + 0.06
+
+
+def seen_spans(found: Sightings, frame_seconds: Sequence[float], film_seconds: float) -> Events:
+    """From when to when each thing was seen, by its label, in the order of their starts.
+
+    Pairs of frames that follow each other make one span; it lasts from the first frame of the
+    first pair to the frame after the last, or to the end of the film.
+    """
+    times = pair_seconds(frame_seconds)
+    pairs: dict[str, set[int]] = {}
+    for sighting in found.items:
+        pair = _nearest(times, sighting.seconds)
+        if abs(times[pair] - sighting.seconds) <= _reach(times, pair):
+            pairs.setdefault(sighting.thing.label, set()).add(pair)
+    spans: list[Event] = []
+    for label, seen in pairs.items():
+        for first in sorted(pair for pair in seen if pair - 1 not in seen):
+            last = first
+            while last + 1 in seen:
+                last += 1
+            after = (last + 1) * FRAMES_OF_A_TIME
+            end = frame_seconds[after] if after < len(frame_seconds) else film_seconds
+            start = frame_seconds[first * FRAMES_OF_A_TIME]
+            spans.append(Event(start, max(start, end), label))
+    spans.sort(key=lambda event: (event.start, event.end))
+    return Events(tuple(spans), found.truncated, found.repaired, found.notes)

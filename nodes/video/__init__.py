@@ -1,0 +1,1 @@
+"""Nodes that look at films: words about them, events, and things over time."""
