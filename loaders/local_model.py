@@ -112,7 +112,11 @@ class LoadedModel:
             host().make_room, self._working_bytes, chosen.device, keep=self._residence
         )
         free_bytes = functools.partial(host().free_bytes, chosen.device)
-        self.engine = _engine(settings.engine, built, make_room, free_bytes)
+        try:
+            self.engine = _engine(settings.engine, built, make_room, free_bytes)
+        except BaseException:
+            self._residence.leave()  # or the weights would stay, with nobody to unload them
+            raise
         seconds = time.perf_counter() - started
         self.report = loaded_text(
             settings.model, chosen, built.size_bytes, prepared.checkpoint.weight_bytes, seconds

@@ -26,6 +26,10 @@ class LoadError(Qwen3VLError):
     """A checkpoint, package or device that cannot be used."""
 
 
+class IncompleteError(LoadError):
+    """A checkpoint whose files are not all there, or not whole: fetching them mends it."""
+
+
 class GenerationError(Qwen3VLError):
     """A request that the model could not answer."""
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ...utils.errors import LoadError
+from ...utils.errors import IncompleteError
 from .config import read_json
 
 # What downloaders leave beside a file that they have not finished.
@@ -48,10 +48,10 @@ def _check_tokenizer(folder: Path, config: Mapping[str, Any]) -> None:
     tokenizer = read_json(path)
     added = tokenizer.get("added_tokens")
     if "model" not in tokenizer or not isinstance(added, list):
-        raise LoadError(f"{path} is not a tokenizer.", "Download the file again.")
+        raise IncompleteError(f"{path} is not a tokenizer.", "Download the file again.")
     ids = {t.get("content"): t.get("id") for t in added if isinstance(t, dict)}
     if ids.get(PICTURES) != config.get("image_token_id"):
-        raise LoadError(
+        raise IncompleteError(
             f"{path} is of another model: its {PICTURES} is token {ids.get(PICTURES)}, but "
             f"config.json says {config.get('image_token_id')}.",
             "Download the tokenizer files of this checkpoint again.",
@@ -68,7 +68,7 @@ def refuse_half_download(folder: Path, needed: list[Path]) -> None:
     """
     for path in needed:
         if path.with_name(path.name + ".aria2").exists():
-            raise LoadError(
+            raise IncompleteError(
                 f"{path} is still being downloaded ({path.name}.aria2 lies beside it).",
                 "Let the download finish, or remove both files and start again.",
             )
@@ -88,7 +88,7 @@ def half_downloads(folder: Path) -> list[str]:
     return found
 
 
-def _lacks(folder: Path, name: str) -> LoadError:
-    return LoadError(
+def _lacks(folder: Path, name: str) -> IncompleteError:
+    return IncompleteError(
         f"{folder} has no {name}.", "Download the missing file from the checkpoint's page."
     )

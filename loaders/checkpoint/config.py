@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ...utils.errors import LoadError
+from ...utils.errors import IncompleteError, LoadError
 from ...utils.files.fingerprint import stamp
 
 # Each can make some version of transformers import code from the checkpoint or from a hub.
@@ -42,14 +42,14 @@ def read_json(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise LoadError(f"{path} cannot be read ({error.strerror}).", "Check the file.") from None
     if size > MAX_JSON_BYTES:
-        raise LoadError(f"{path} has {size:,} bytes, too many for a config.", _AGAIN)
+        raise IncompleteError(f"{path} has {size:,} bytes, too many for a config.", _AGAIN)
     refuse_impostor(path, data[:512], size)
     try:
         value = json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise LoadError(f"{path} is not readable JSON ({error}).", _AGAIN) from None
+        raise IncompleteError(f"{path} is not readable JSON ({error}).", _AGAIN) from None
     if not isinstance(value, dict):
-        raise LoadError(f"{path} is not a JSON object.", _AGAIN)
+        raise IncompleteError(f"{path} is not a JSON object.", _AGAIN)
     return value
 
 
@@ -65,21 +65,21 @@ def refuse_impostor(path: Path, start: bytes, size: int) -> None:
         LoadError: an empty file, a Git-LFS pointer, a web page, or nothing but zeros.
     """
     if not size:
-        raise LoadError(f"{path} is empty.", _AGAIN)
+        raise IncompleteError(f"{path} is empty.", _AGAIN)
     if start.startswith(b"version https://git-lfs"):
-        raise LoadError(
+        raise IncompleteError(
             f"{path} is a Git-LFS pointer, not the file itself.",
             f"Run `git lfs pull` in {path.parent}, or download the file from its page.",
         )
     head = start.lstrip(b"\xef\xbb\xbf \r\n\t").lower()
     if head.startswith(_PAGES):
-        raise LoadError(
+        raise IncompleteError(
             f"{path} is a web page, not the file itself.",
             "The download ended at a login or error page: open the link in a browser, then "
             "download the file again.",
         )
     if not start.strip(b"\0"):
-        raise LoadError(
+        raise IncompleteError(
             f"{path} begins with zeros: its place was reserved, but its content never came.",
             "Let the download finish, or start it again.",
         )
@@ -142,5 +142,5 @@ def positive(config: Mapping[str, Any], key: str, where: str, most: int = 1 << 2
     value = config.get(key)
     if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= most:
         found = "lacks it" if value is None else f"has {str(value)[:40]!r}"
-        raise LoadError(f"{where} needs the number {key!r}, but {found}.", _AGAIN)
+        raise IncompleteError(f"{where} needs the number {key!r}, but {found}.", _AGAIN)
     return value

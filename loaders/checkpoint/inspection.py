@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ...utils.errors import LoadError
+from ...utils.errors import IncompleteError, LoadError
 from .architecture import MODEL_TYPES, Architecture, read_architecture
 from .companions import check_companions, half_downloads, refuse_half_download
 from .config import files_version, read_configs
@@ -73,7 +73,7 @@ def inspect(folder: Path) -> Checkpoint:
             raise
         problem = f"{error.problem} A download did not finish here: {', '.join(unfinished[:3])}."
         remedy = "Resume the download: choose a source in the loader, or repeat your command."
-        raise LoadError(problem, remedy) from None
+        raise IncompleteError(problem, remedy) from None
 
 
 def _inspect(folder: Path) -> Checkpoint:
@@ -110,7 +110,7 @@ def _model_config(folder: Path, configs: dict[str, dict[str, Any]]) -> dict[str,
                 f"{folder} is a LoRA adapter, not a whole checkpoint.",
                 "Choose its base model here, and the adapter in the Qwen3-VL LoRA node.",
             )
-        raise LoadError(f"{folder} has no config.json.", "Download the checkpoint again.")
+        raise IncompleteError(f"{folder} has no config.json.", "Download the checkpoint again.")
     config = configs["config.json"]
     if config.get("model_type") not in MODEL_TYPES:
         raise LoadError(
@@ -133,7 +133,7 @@ def _read_tensors(files: list[Path]) -> dict[str, StoredTensor]:
     for path in files:
         for name, tensor in read_header(path).items():
             if name in tensors:
-                raise LoadError(
+                raise IncompleteError(
                     f"{name} is in {tensors[name].path} and again in {path}.",
                     "Download the checkpoint again: its files are not of one version.",
                 )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...utils.errors import LoadError
+from ...utils.errors import IncompleteError, LoadError
 from .config import read_json, refuse_impostor
 
 SINGLE_NAME = "model.safetensors"
@@ -47,19 +47,19 @@ def read_header(path: Path) -> dict[str, StoredTensor]:
         if name != "__metadata__"
     }
     if not tensors:
-        raise LoadError(f"{path} holds no tensors.", _AGAIN)
+        raise IncompleteError(f"{path} holds no tensors.", _AGAIN)
     end = data_start
     for tensor in sorted(tensors.values(), key=lambda t: (t.start, t.size_bytes)):
         if tensor.start != end:
-            raise LoadError(f"The header of {path} leaves gaps or overlaps.", _AGAIN)
+            raise IncompleteError(f"The header of {path} leaves gaps or overlaps.", _AGAIN)
         end += tensor.size_bytes
     if size < end:
-        raise LoadError(
+        raise IncompleteError(
             f"{path} is cut off: {size:,} of {end:,} bytes are there.",
             "Resume or repeat the download of this file.",
         )
     if size > end:
-        raise LoadError(f"{path} has {size - end:,} bytes more than its header says.", _AGAIN)
+        raise IncompleteError(f"{path} has {size - end:,} bytes more than its header says.", _AGAIN)
     return tensors
 
 
@@ -73,9 +73,9 @@ def _read_header_json(path: Path) -> tuple[dict[str, Any], int, int]:
             _refuse_other_formats(path, start)
             data_start = 8 + length
             if size < 8 or length > MAX_HEADER_BYTES:
-                raise LoadError(f"{path} is not a safetensors file.", _AGAIN)
+                raise IncompleteError(f"{path} is not a safetensors file.", _AGAIN)
             if size < data_start:
-                raise LoadError(
+                raise IncompleteError(
                     f"{path} is cut off in its header, at {size:,} bytes.",
                     "Resume or repeat the download of this file.",
                 )
@@ -84,9 +84,9 @@ def _read_header_json(path: Path) -> tuple[dict[str, Any], int, int]:
     except OSError as error:
         raise LoadError(f"{path} cannot be read ({error.strerror}).", "Check the disk.") from None
     except (ValueError, RecursionError) as error:
-        raise LoadError(f"The header of {path} is damaged ({error}).", _AGAIN) from None
+        raise IncompleteError(f"The header of {path} is damaged ({error}).", _AGAIN) from None
     if not isinstance(header, dict):
-        raise LoadError(f"The header of {path} is damaged.", _AGAIN)
+        raise IncompleteError(f"The header of {path} is damaged.", _AGAIN)
     return header, data_start, size
 
 
@@ -101,11 +101,11 @@ def _refuse_other_formats(path: Path, start: bytes) -> None:
     # A header's length comes first in a real file; text here is a server's answer.
     if start.startswith((b'{"', b"Entry not found", b"Access ", b"Invalid ", b"Not Found")):
         text = start[:80].decode("utf-8", "replace")
-        raise LoadError(f"{path} holds a server's message, not weights: {text!r}.", _AGAIN)
+        raise IncompleteError(f"{path} holds a server's message, not weights: {text!r}.", _AGAIN)
 
 
 def _tensor(path: Path, name: str, entry: Any, data_start: int) -> StoredTensor:
-    wrong = LoadError(f"The header of {path} describes {name[:120]!r} wrongly.", _AGAIN)
+    wrong = IncompleteError(f"The header of {path} describes {name[:120]!r} wrongly.", _AGAIN)
     try:
         dtype, shape = entry["dtype"], entry["shape"]
         begin, end = entry["data_offsets"]
@@ -129,12 +129,12 @@ def weight_files(folder: Path) -> list[Path]:
     if index.is_file():
         names = sorted(set(read_index(index).values()))
         if single.is_file() and names != [SINGLE_NAME]:
-            raise LoadError(
+            raise IncompleteError(
                 f"{folder} has both {SINGLE_NAME} and {INDEX_NAME}, which name different weights.",
                 "Remove the one that does not belong there.",
             )
         if missing := [name for name in names if not (folder / name).is_file()]:
-            raise LoadError(
+            raise IncompleteError(
                 f"{folder} lacks {len(missing)} of {len(names)} weight files: "
                 f"{', '.join(missing[:3])}{' …' if len(missing) > 3 else ''}.",
                 "Resume the download; the files that are there will not be fetched again.",
@@ -153,10 +153,10 @@ def read_index(path: Path) -> dict[str, str]:
     """
     weight_map = read_json(path).get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
-        raise LoadError(f"{path} has no weight_map.", _AGAIN)
+        raise IncompleteError(f"{path} has no weight_map.", _AGAIN)
     for name in set(map(str, weight_map.values())):
         if Path(name).name != name or "\\" in name or not name.endswith(".safetensors"):
-            raise LoadError(
+            raise IncompleteError(
                 f"{path} names {name[:120]!r}, which is no safetensors file of its folder.", _AGAIN
             )
     return {str(tensor): str(file) for tensor, file in weight_map.items()}
@@ -174,12 +174,12 @@ def check_index(folder: Path, tensors: dict[str, StoredTensor]) -> None:
     weight_map = read_index(index)
     for name, file in weight_map.items():
         if name not in tensors or tensors[name].path.name != file:
-            raise LoadError(
+            raise IncompleteError(
                 f"{index} says that {name} is in {file}, but it is not there.",
                 f"Download {file} and the index again: they are not of one version.",
             )
     if extra := sorted(set(tensors) - set(weight_map)):
-        raise LoadError(
+        raise IncompleteError(
             f"{tensors[extra[0]].path} holds {extra[0]}, which {INDEX_NAME} does not know.",
             "Download the index and this file again: they are not of one version.",
         )
@@ -189,11 +189,11 @@ def _no_weights(folder: Path) -> LoadError:
     found = sorted(path.name for path in folder.iterdir() if path.is_file())
     shards = [name for name in found if name.endswith(".safetensors")]
     if len(shards) == 1 and "-of-" not in shards[0]:
-        return LoadError(
+        return IncompleteError(
             f"{folder} has {shards[0]}, but no {SINGLE_NAME}.", f"Rename it to {SINGLE_NAME}."
         )
     if shards:
-        return LoadError(
+        return IncompleteError(
             f"{folder} has {len(shards)} weight files, but no {INDEX_NAME}.",
             f"Download {INDEX_NAME} from the checkpoint's page.",
         )
@@ -203,7 +203,7 @@ def _no_weights(folder: Path) -> LoadError:
                 f"{folder} has weights as {ending} files only.",
                 "Download the checkpoint in safetensors form; pickled files can run code.",
             )
-    return LoadError(
+    return IncompleteError(
         f"{folder} has no {SINGLE_NAME} and no {INDEX_NAME}.",
         "Download the weights; the folder has only small files.",
     )

@@ -6,10 +6,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...utils.errors import LoadError
+from ...utils.errors import IncompleteError, LoadError
 from ..checkpoint.config import files_version
 from ..host.port import host
-from .discovery import adapter_folders, hub_caches, local_folders
+from .discovery import adapter_folders, hub_caches, local_copies
 from .official import DEMO_FOLDER, DEMO_NAME, MODELS, spec_of
 
 # ComfyUI asks for the list many times in a row while it builds its menu.
@@ -33,8 +33,8 @@ def version_of(name: str) -> str:
 
     Taken for every prompt, so the folder is looked up in what the menu has just found.
     """
-    place = DEMO_FOLDER if name == DEMO_NAME else _remembered().models.get(name)
-    return files_version(place) if place else ""
+    places = (DEMO_FOLDER,) if name == DEMO_NAME else _remembered().models.get(name, ())
+    return " ".join(map(files_version, places))
 
 
 def adapter_version_of(name: str) -> str:
@@ -49,28 +49,33 @@ def place_of(name: str) -> Path:
 
 
 def folder_of(name: str) -> Path:
-    """The folder of a model from the menu.
+    """The folder of a model from the menu, or its file; the first of its copies.
 
     Raises:
-        LoadError: it is not on this machine; says where it belongs.
+        LoadError: there is none of this name.
+        IncompleteError: it is an official one and not on this machine; says where it belongs.
     """
     if name == DEMO_NAME:
         return DEMO_FOLDER
-    folder = local_folders(_model_roots()).get(name)
-    if folder is not None:
-        return folder
+    if copies := local_copies(_model_roots()).get(name):
+        return copies[0]
     spec, place = spec_of(name), place_of(name)
     if spec is None:
         raise LoadError(
             f"No Qwen3-VL checkpoint called {name!r} is in ComfyUI's model folders.",
             f"Put its folder at {place}, or choose another model in the loader.",
         )
-    raise LoadError(
+    raise IncompleteError(
         f"{name} is not on this machine.",
         f"Choose a download source in the loader, or fetch {spec.repository} "
         f"({spec.weights_gb:g} GB) into {place} yourself, for example with "
         f'`hf download {spec.repository} --local-dir "{place}"`.',
     )
+
+
+def other_copies(name: str, known: Path) -> tuple[Path, ...]:
+    """The places of a model from the menu but for the one that is known."""
+    return tuple(c for c in local_copies(_model_roots()).get(name, ()) if c != known)
 
 
 def adapter_folder(name: str) -> Path:
@@ -96,7 +101,7 @@ def _model_roots() -> list[Path]:
 @dataclass(frozen=True, slots=True)
 class _Found:
     at: float
-    models: dict[str, Path]
+    models: dict[str, tuple[Path, ...]]
     adapters: dict[str, Path]
 
 
@@ -106,7 +111,7 @@ _memory = _Found(float("-inf"), {}, {})
 def _remembered() -> _Found:
     global _memory  # noqa: PLW0603 - two seconds of memory, no state to speak of
     if time.monotonic() - _memory.at > REMEMBER_SECONDS:
-        models = local_folders(_model_roots())
+        models = local_copies(_model_roots())
         adapters = adapter_folders(host().adapter_roots())
         _memory = _Found(time.monotonic(), models, adapters)
     return _memory

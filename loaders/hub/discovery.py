@@ -21,47 +21,71 @@ _CACHED = re.compile(r"^models--(?P<owner>[^/]+?)--(?P<name>[^/]+)/snapshots/[^/
 _SINGLE = re.compile(r"qwen[\W_]*3[\W_]*vl", re.IGNORECASE)
 
 
-def local_folders(roots: Sequence[Path]) -> dict[str, Path]:
-    """Every folder under the roots whose config says Qwen3-VL, by name.
+def local_copies(roots: Sequence[Path]) -> dict[str, tuple[Path, ...]]:
+    """Every folder under the roots whose config says Qwen3-VL, by name; the best of a name first.
 
     An official checkpoint goes by its official name, wherever it lies; one in a hub's cache by
-    its repository's name; anything else, single files too, by its path below the root. The
-    first of two with one name wins, as in ComfyUI's own lists.
+    its repository's name; anything else, single files too, by its path below the root. Of
+    several with one name the first is meant, as in ComfyUI's own lists; of a cache's snapshots
+    the one that its `refs/main` names. The others are for when that one is not whole.
     """
     found = _search(roots, "config.json", lambda folder: _model_type(folder) in MODEL_TYPES)
     for root in roots:
         for path in [*root.glob("*.safetensors"), *root.glob("*/*.safetensors")]:
             # By name alone: a header of each file would be too much for a menu.
             if _SINGLE.search(path.name) and not (path.parent / "config.json").is_file():
-                found.setdefault(path.relative_to(root).as_posix(), path)
-    return found
+                found.setdefault(path.relative_to(root).as_posix(), [path])
+    return {name: tuple(sorted(copies, key=_is_outdated)) for name, copies in found.items()}
 
 
 def adapter_folders(roots: Sequence[Path]) -> dict[str, Path]:
-    """Every folder under the roots with a LoRA adapter, by name."""
-    return _search(roots, "adapter_config.json", lambda _folder: True)
+    """Every folder under the roots with a LoRA adapter, by name; the first of two wins."""
+    found = _search(roots, "adapter_config.json", lambda _folder: True)
+    return {name: copies[0] for name, copies in found.items()}
 
 
 def hub_caches() -> list[Path]:
-    """Where the hub libraries keep what other programs downloaded; nothing is written there."""
-    home = Path.home() / ".cache"
-    hugging_face = Path(os.environ.get("HF_HOME") or home / "huggingface")
-    modelscope = Path(os.environ.get("MODELSCOPE_CACHE") or home / "modelscope" / "hub")
+    """Where the hub libraries keep what other programs downloaded; nothing is written there.
+
+    Hugging Face's as `huggingface_hub.constants` reads it, which is too slow to import for a menu.
+    """
+    home = os.path.expanduser("~/.cache")  # noqa: PTH111 - as the library does
+    xdg = os.environ.get("XDG_CACHE_HOME", home)
+    hugging_face = _expanded(os.environ.get("HF_HOME", str(Path(xdg, "huggingface"))))
+    older = os.environ.get("HUGGINGFACE_HUB_CACHE", str(Path(hugging_face, "hub")))
+    modelscope = os.environ.get("MODELSCOPE_CACHE") or str(Path(home, "modelscope", "hub"))
     return [
-        Path(os.environ.get("HF_HUB_CACHE") or hugging_face / "hub"),
-        modelscope / "models" / "Qwen",
+        Path(_expanded(os.environ.get("HF_HUB_CACHE", older))),
+        Path(_expanded(modelscope), "models", "Qwen"),
     ]
+
+
+def _expanded(path: str) -> str:
+    return os.path.expandvars(os.path.expanduser(path))  # noqa: PTH111 - leaves an unknown ~x
 
 
 def _search(
     roots: Sequence[Path], marker: str, is_wanted: Callable[[Path], bool]
-) -> dict[str, Path]:
-    found: dict[str, Path] = {}
+) -> dict[str, list[Path]]:
+    found: dict[str, list[Path]] = {}
     for root in roots:
         for folder in _candidates(root, marker, SEARCH_DEPTH):
             if is_wanted(folder):
-                found.setdefault(_name(folder, root), folder)
+                copies = found.setdefault(_name(folder, root), [])
+                if folder not in copies:
+                    copies.append(folder)
     return dict(sorted(found.items()))
+
+
+def _is_outdated(folder: Path) -> bool:
+    """Whether it is a snapshot in Hugging Face's cache, but not of the newest commit fetched."""
+    if folder.parent.name != "snapshots":
+        return False
+    try:
+        with (folder.parent.parent / "refs" / "main").open("rb") as file:
+            return file.read(64).strip() != os.fsencode(folder.name)
+    except OSError:  # fetched by its commit, so that there is no such file
+        return True
 
 
 def _name(folder: Path, root: Path) -> str:

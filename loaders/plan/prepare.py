@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ...utils.errors import LoadError
-from ...utils.text.amounts import amount
-from ..checkpoint.inspection import Checkpoint, inspect
-from ..checkpoint.lora_files import LoraFiles, inspect_adapter
+from ..checkpoint.inspection import Checkpoint
+from ..checkpoint.lora_files import LoraFiles
 from ..checkpoint.rope import check_context, stretched_by
 from ..host.port import host
-from ..hub import catalog
-from ..settings import NEVER, Adapter, LoadSettings
+from ..settings import Adapter, LoadSettings
 from .capability import why_not_attached, why_not_fast
 from .decision import FP8, FROM_FP8, ONE_DEVICE, PLAIN, QUANTIZED, Plan, plan
 from .hardware import this_machine
 from .memory_estimate import Estimate, check_room, estimate
+from .whole_copy import adapter_files, whole_copy
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,38 +40,17 @@ def prepare(settings: LoadSettings) -> Preparation:
     Raises:
         LoadError: naming the file or the choice, and what to do.
     """
-    checkpoint = _checkpoint(settings)
+    checkpoint, origin = whole_copy(settings)
     machine, memory = this_machine(), host()
     text = checkpoint.architecture.text
     check_context(text.rope, text.context, settings.context)
     chosen = plan(settings, checkpoint, machine, memory.default_device(), memory.free_bytes)
+    if origin:
+        chosen = replace(chosen, notes=(origin, *chosen.notes))
     _check_engine(settings, checkpoint, chosen)
     needed = estimate(checkpoint, chosen)
     check_room(needed, chosen, machine)
     return Preparation(checkpoint, chosen, needed, _loras(settings, checkpoint, chosen))
-
-
-def _checkpoint(settings: LoadSettings) -> Checkpoint:
-    """The checkpoint's folder, checked; fetched first where it is wanted and not whole."""
-    spec = catalog.spec_of(settings.model)
-    try:
-        return inspect(catalog.folder_of(settings.model))
-    except LoadError:
-        if settings.download == NEVER or spec is None:
-            raise
-    from ..hub.download import fetch
-    from ..hub.remote import list_files
-
-    place = catalog.place_of(spec.name)
-    bar = host().progress_bar(100)
-
-    def on_bytes(done: int, total: int) -> None:
-        host().check_interrupt()
-        text = f"Downloading {spec.name}: {amount(done)} of {amount(total)} into {place}"
-        bar.show(100 * done / max(1, total), text)
-
-    fetch(list_files(settings.download, spec.repository), place, on_bytes)
-    return inspect(place)
 
 
 def _check_engine(settings: LoadSettings, checkpoint: Checkpoint, chosen: Plan) -> None:
@@ -123,6 +101,6 @@ def _loras(
             "Install it into ComfyUI's Python, or choose merged in the LoRA node.",
         )
     return tuple(
-        (adapter, inspect_adapter(catalog.adapter_folder(adapter.name), checkpoint.architecture))
+        (adapter, adapter_files(adapter.name, checkpoint.architecture))
         for adapter in settings.adapters
     )

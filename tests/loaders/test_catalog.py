@@ -1,5 +1,6 @@
 """Every place where checkpoints lie is found under the right name, cheaply, and kept fresh."""
 
+import importlib.util
 import json
 import time
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 from qwen3vl_nodes.loaders.host import comfyui
 from qwen3vl_nodes.loaders.hub import catalog
-from qwen3vl_nodes.loaders.hub.discovery import adapter_folders, local_folders
+from qwen3vl_nodes.loaders.hub.discovery import adapter_folders, hub_caches, local_copies
 from qwen3vl_nodes.loaders.hub.official import DEMO_NAME, MODELS, spec_of
 from qwen3vl_nodes.utils.errors import LoadError
 
@@ -38,18 +39,60 @@ def test_names_by_place(tmp_path):
     put(llm / ".hidden")
     cached = put(cache / "models--Qwen--Qwen3-VL-8B-Instruct" / "snapshots" / "abc")
     foreign = put(cache / "models--someone--Tuned-VL" / "snapshots" / "def")
-    assert local_folders([llm, cache, tmp_path / "nothing"]) == {
-        "Qwen3-VL-4B-Instruct": official,
-        "Qwen3-VL-8B-Instruct": cached,
-        "mine/tuned": tuned,
-        "someone/Tuned-VL": foreign,
+    assert local_copies([llm, cache, tmp_path / "nothing"]) == {
+        "Qwen3-VL-4B-Instruct": (official,),
+        "Qwen3-VL-8B-Instruct": (cached,),
+        "mine/tuned": (tuned,),
+        "someone/Tuned-VL": (foreign,),
     }
 
 
 def test_the_first_of_two_wins(tmp_path):
     first = put(tmp_path / "a" / "Qwen3-VL-2B-Instruct")
-    put(tmp_path / "b" / "Qwen3-VL-2B-Instruct")
-    assert local_folders([tmp_path / "a", tmp_path / "b"]) == {first.name: first}
+    second = put(tmp_path / "b" / "Qwen3-VL-2B-Instruct")
+    roots = [tmp_path / "a", tmp_path / "b", tmp_path / "a"]
+    assert local_copies(roots) == {first.name: (first, second)}
+
+
+@pytest.mark.parametrize("main", ["b" * 40, "a" * 40, None])
+def test_of_two_snapshots_the_one_that_main_names_comes_first(tmp_path, main):
+    repository = tmp_path / "models--Qwen--Qwen3-VL-2B-Instruct"
+    places = {commit: put(repository / "snapshots" / (commit * 40)) for commit in "ab"}
+    if main:
+        (repository / "refs").mkdir()
+        (repository / "refs" / "main").write_text(main)
+    order = "ba" if main == "b" * 40 else "ab"
+    expected = tuple(places[commit] for commit in order)
+    assert local_copies([tmp_path]) == {"Qwen3-VL-2B-Instruct": expected}
+
+
+CACHES = {
+    "nothing set": {},
+    "HF_HUB_CACHE": {"HF_HUB_CACHE": "/a/b"},
+    "HF_HUB_CACHE in the home": {"HF_HUB_CACHE": "~/x/$PLACE", "PLACE": "y"},
+    "the older name": {"HUGGINGFACE_HUB_CACHE": "/older"},
+    "both names": {"HUGGINGFACE_HUB_CACHE": "/older", "HF_HUB_CACHE": "/newer"},
+    "HF_HOME": {"HF_HOME": "~/models/hf"},
+    "HF_HOME with a variable": {"HF_HOME": "$PLACE/hf", "PLACE": "/p"},
+    "XDG_CACHE_HOME": {"XDG_CACHE_HOME": "/xdg"},
+    "XDG and HF_HOME": {"XDG_CACHE_HOME": "/xdg", "HF_HOME": "/hf"},
+}
+
+
+@pytest.mark.parametrize("name", CACHES)
+def test_the_cache_is_where_huggingface_hub_looks(monkeypatch, name):
+    from huggingface_hub import constants
+
+    for key in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(key, raising=False)
+    for key, value in CACHES[name].items():
+        monkeypatch.setenv(key, value)
+    found = importlib.util.spec_from_file_location("fresh", constants.__file__)
+    assert found and found.loader
+    fresh = importlib.util.module_from_spec(found)
+    monkeypatch.setattr(fresh, "__package__", "huggingface_hub")
+    found.loader.exec_module(fresh)
+    assert hub_caches()[0] == Path(fresh.HF_HUB_CACHE)
 
 
 @pytest.mark.parametrize(
@@ -58,7 +101,7 @@ def test_the_first_of_two_wins(tmp_path):
 def test_an_unreadable_config_is_no_checkpoint(tmp_path, config):
     (tmp_path / "x").mkdir()
     (tmp_path / "x" / "config.json").write_bytes(config)
-    assert local_folders([tmp_path]) == {}
+    assert local_copies([tmp_path]) == {}
 
 
 def test_adapters(tmp_path):
@@ -119,7 +162,7 @@ def test_a_folder_that_may_not_be_looked_into_is_left_out(tmp_path, monkeypatch)
         return is_file(path)
 
     monkeypatch.setattr(Path, "is_file", guarded)
-    assert local_folders([tmp_path]) == {"good": good}
+    assert local_copies([tmp_path]) == {"good": (good,)}
 
 
 def test_a_drive_that_is_locked_is_left_out_of_the_menu(tmp_path, monkeypatch):

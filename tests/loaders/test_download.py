@@ -10,13 +10,15 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from checkpoint_kinds import edit_json
 from qwen3vl_nodes.loaders.checkpoint.inspection import inspect
 from qwen3vl_nodes.loaders.host import torch_only
 from qwen3vl_nodes.loaders.hub import catalog, download, remote
+from qwen3vl_nodes.loaders.hub.discovery import local_copies
 from qwen3vl_nodes.loaders.hub.remote import RemoteFile, list_files
 from qwen3vl_nodes.loaders.plan import prepare as preparing
 from qwen3vl_nodes.loaders.plan.prepare import prepare
-from qwen3vl_nodes.loaders.settings import HUGGING_FACE, MODELSCOPE, LoadSettings
+from qwen3vl_nodes.loaders.settings import HUGGING_FACE, MODELSCOPE, NEVER, LoadSettings
 from qwen3vl_nodes.utils.errors import LoadError
 
 NAME = "Qwen3-VL-2B-Instruct"
@@ -170,13 +172,13 @@ def test_interrupted_at_twenty_random_bytes(hub, kind, tmp_path):
             download.fetch(files, tmp_path / NAME, look)
         except Interrupt:
             stops += 1
-        assert not catalog.local_folders([tmp_path]) or not list(tmp_path.rglob("*.incomplete"))
+        assert not local_copies([tmp_path]) or not list(tmp_path.rglob("*.incomplete"))
     assert stops == 20
     download.fetch(files, tmp_path / NAME, ignore)
     for file in files:
         assert (tmp_path / NAME / file.name).read_bytes() == hub.data(file.name)
     assert not list(tmp_path.rglob("*.incomplete"))
-    assert list(catalog.local_folders([tmp_path])) == [NAME]
+    assert list(local_copies([tmp_path])) == [NAME]
 
 
 def test_a_server_that_cannot_go_on_starts_again(hub, tmp_path):
@@ -295,6 +297,59 @@ def test_a_half_download_is_resumed_or_named(hub, models):
     hub.requests.clear()
     prepare(LoadSettings(NAME, device="cpu", download=MODELSCOPE))
     assert [wanted for path, wanted, _ in hub.requests if "resolve" in path] == ["bytes=1000-"]
+
+
+def flip(path):
+    """Another byte in the middle, as a disk or an editor leaves it; the size is the same."""
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+def test_a_file_is_there_when_its_hash_is_right(hub, tmp_path):
+    files = list_files(MODELSCOPE, REPOSITORY)
+    download.fetch(files, tmp_path, ignore)
+    shard = max(files, key=lambda f: f.size_bytes)
+    assert shard.sha256
+    flip(tmp_path / shard.name)
+    hub.requests.clear()
+    download.fetch(files, tmp_path, ignore)
+    assert [path.rpartition("/")[2] for path, *_ in hub.requests] == [shard.name]
+    assert (tmp_path / shard.name).read_bytes() == hub.data(shard.name)
+
+
+def test_why_something_is_downloaded_is_told(hub, models):
+    prepare(LoadSettings(NAME, device="cpu", download=MODELSCOPE))
+    shard = sorted((models / "Qwen-VL" / NAME).glob("*.safetensors"))[0]
+    shard.write_bytes(shard.read_bytes()[:-9])
+    notes = prepare(LoadSettings(NAME, device="cpu", download=MODELSCOPE)).plan.notes
+    assert notes[0].startswith("Downloaded into") and f"{shard.name} is cut off" in notes[0]
+    shard.write_bytes(shard.read_bytes()[:-9])
+    hub.server.shutdown()
+    hub.server.server_close()
+    with pytest.raises(LoadError, match=r"is cut off.*The download failed: ModelScope does not"):
+        prepare(LoadSettings(NAME, device="cpu", download=MODELSCOPE))
+
+
+def test_what_a_download_does_not_mend_is_said_and_not_downloaded(hub, models, kind):
+    """A copy of one's own under an official name: 4 GB of another would not be the answer."""
+    folder = shutil.copytree(kind("dense"), models / NAME)
+    edit_json(folder / "config.json", auto_map={})
+    with pytest.raises(LoadError, match="auto_map"):
+        prepare(LoadSettings(NAME, device="cpu", download=MODELSCOPE))
+    assert not hub.requests
+
+
+@pytest.mark.parametrize("source", [NEVER, MODELSCOPE])
+def test_a_damaged_copy_does_not_hide_a_whole_one(hub, models, kind, source):
+    for place in ("a", "b"):
+        shutil.copytree(kind("dense"), models / place / NAME)
+    weights = models / "a" / NAME / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-9])
+    found = prepare(LoadSettings(NAME, device="cpu", download=source))
+    assert found.checkpoint.folder == models / "b" / NAME
+    assert "is cut off" in found.plan.notes[0] and str(models / "b" / NAME) in found.plan.notes[0]
+    assert not hub.requests
 
 
 def test_an_interrupt_leaves_no_file_open(hub, tmp_path, monkeypatch):

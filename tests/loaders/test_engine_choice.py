@@ -11,9 +11,11 @@ from qwen3vl_nodes.loaders.engine.model.layers import supports
 from qwen3vl_nodes.loaders.host import torch_only
 from qwen3vl_nodes.loaders.hub import catalog
 from qwen3vl_nodes.loaders.local_model import LocalModel
+from qwen3vl_nodes.loaders.model_cache import MODEL_CACHE
 from qwen3vl_nodes.loaders.plan import prepare as preparing
 from qwen3vl_nodes.loaders.plan.decision import FP8, OFFLOAD, PACKED, QUANTIZED
 from qwen3vl_nodes.loaders.settings import NATIVE, YARN, Adapter, LoadSettings
+from qwen3vl_nodes.loaders.weights.build import build, size_bytes
 from qwen3vl_nodes.loaders.weights.meta_module import empty_module, model_config
 from qwen3vl_nodes.utils.errors import LoadError
 from torch import float32, nn
@@ -113,3 +115,23 @@ def test_fast_is_not_refused_without_need(checkpoint_of, rope):
     LocalModel(settings).describe()
     if rope != "yarn":
         LocalModel(dataclasses.replace(settings, context=YARN)).describe()
+
+
+def test_an_engine_that_cannot_be_made_leaves_nothing_behind(checkpoint_of, monkeypatch):
+    """The weights had their place in memory management already, with nobody to unload them."""
+    settings = dataclasses.replace(checkpoint_of(), engine="auto")
+    monkeypatch.setattr(local_model, "build", build)
+
+    def fail(*_args):
+        raise LoadError("No engine.", "Choose another.")
+
+    monkeypatch.setattr(local_model, "_engine", fail)
+    places = []
+    residence = torch_only.residence
+    monkeypatch.setattr(
+        torch_only, "residence", lambda *args: places.append(residence(*args)) or places[-1]
+    )
+    with pytest.raises(LoadError, match="No engine"), LocalModel(settings).open():
+        pass
+    assert len(places) == 1 and size_bytes(places[0]._module) == 0
+    assert not MODEL_CACHE.settings()

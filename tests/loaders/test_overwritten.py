@@ -16,6 +16,7 @@ from qwen3vl_nodes.loaders.hub import catalog
 from qwen3vl_nodes.loaders.local_model import LocalModel
 from qwen3vl_nodes.loaders.model_cache import MODEL_CACHE
 from qwen3vl_nodes.loaders.plan import prepare as preparing
+from qwen3vl_nodes.loaders.plan import whole_copy
 from qwen3vl_nodes.loaders.settings import PARK, UNTIL_WANTED, Adapter, LoadSettings
 from qwen3vl_nodes.loaders.weights.build import size_bytes
 from qwen3vl_nodes.utils.errors import LoadError
@@ -96,6 +97,7 @@ def test_overwritten_while_it_is_read(place, monkeypatch, module, reader):
         return result
 
     styled = handle().with_adapter(Adapter("style", 2.0))
+    whole_copy._memory.clear()  # so that it is read
     monkeypatch.setattr(module, reader, read)
     old, _ = use(styled)
     new, _ = use(styled)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from qwen3vl_nodes.loaders.checkpoint.architecture import TEXT, read_architecture
 from qwen3vl_nodes.loaders.checkpoint.inspection import inspect
-from qwen3vl_nodes.loaders.hub.discovery import local_folders
+from qwen3vl_nodes.loaders.hub.discovery import local_copies
 from qwen3vl_nodes.loaders.hub.official import DEMO_FOLDER
 from qwen3vl_nodes.loaders.plan.decision import FROM_FP8, PLAIN, plan
 from qwen3vl_nodes.loaders.plan.hardware import Gpu, Machine
@@ -189,8 +189,8 @@ def test_in_the_menu_by_name(tmp_path):
     folder = tmp_path / "text_encoders" / "Qwen3-VL-whole"
     write(folder, {"x": torch.ones(1)}, "qwen3vl.safetensors")
     (folder / "config.json").write_text('{"model_type": "qwen3_vl"}')
-    found = local_folders([tmp_path / "text_encoders"])
-    assert found == {"Qwen3-VL-whole": folder, path.name: path}
+    found = local_copies([tmp_path / "text_encoders"])
+    assert found == {"Qwen3-VL-whole": (folder,), path.name: (path,)}
 
 
 def test_it_sees_and_answers(tmp_path):
