@@ -30,6 +30,11 @@ from .folders.folder_images import Qwen3VLFolderImages
 from .folders.save_captions import Qwen3VLSaveCaptions
 from .models.loader import Qwen3VLLoader, Qwen3VLLora, Qwen3VLUnload
 from .models.options import Qwen3VLOptions
+from .reading.code import Qwen3VLCode
+from .reading.document import Qwen3VLDocument
+from .reading.extract import Qwen3VLExtract, Qwen3VLPickField
+from .reading.pdf import Qwen3VLLoadPDF
+from .reading.read_text import Qwen3VLReadText
 from .video.event_list import Qwen3VLEvents
 from .video.video import Qwen3VLVideo
 
@@ -66,6 +71,12 @@ NODES: list[type[io.ComfyNode]] = [
     Qwen3VLZoom,
     Qwen3VLVideo,
     Qwen3VLEvents,
+    Qwen3VLReadText,
+    Qwen3VLDocument,
+    Qwen3VLLoadPDF,
+    Qwen3VLExtract,
+    Qwen3VLPickField,
+    Qwen3VLCode,
 ]
 
 

@@ -11,9 +11,12 @@ Box = io.Custom("BOX,BOUNDING_BOX")
 Point = io.Custom("POINT")
 Box3D = io.Custom("BOX3D")
 Camera = io.Custom("QWEN3VL_CAMERA")
+# Pages of a document that are read when they are wanted: utils.files.pdf_pages.PdfPages.
+Pages = io.Custom("QWEN3VL_PAGES")
 # Of other packs: xyxy lists of the SAM2 nodes, segments of the Impact Pack.
 Sam2Boxes = io.Custom("BBOX")
 Segs = io.Custom("SEGS")
 
 CATEGORY = "Qwen3-VL"
 BOXES_CATEGORY = "Qwen3-VL/boxes"
+READING_CATEGORY = "Qwen3-VL/reading"

@@ -198,6 +198,18 @@ def check_interrupt() -> None:
     model_management.throw_exception_if_processing_interrupted()
 
 
+def nothing() -> Any:
+    """In place of an output that a run does not have: what is linked to it does not run.
+
+    A host that does not know such outputs gets None.
+    """
+    try:
+        from comfy_execution.graph_utils import ExecutionBlocker
+    except ImportError:
+        return None
+    return ExecutionBlocker(None)
+
+
 def interrupts() -> type[BaseException]:
     """What `check_interrupt` raises."""
     from comfy import model_management

@@ -21,7 +21,7 @@ KEPT = (
     "control_after_generate", "forceInput", "advanced", "template",
 )  # fmt: skip
 # Menus that every machine fills itself: models, adapters, folders.
-OF_THE_MACHINE = ("model", "adapter", "folder")
+OF_THE_MACHINE = ("model", "adapter", "folder", "pdf_file")
 
 
 def plain(value):

@@ -93,7 +93,7 @@ def read_form(text: str) -> Form:
     value = parse_json_text(source, "The form")
     if isinstance(value, dict) and _is_schema(value):
         schema = check_schema(value)
-        return Form(schema, _empty(schema, schema, 0), plain=False)
+        return Form(schema, _empty(schema, schema, 0), plain=_is_flat(schema))
     if value in ({}, []):
         raise InputError("The example has no field.", 'Write e.g. {"company": "", "total": 0}.')
     return Form(check_schema(_schema_of(value)), value, plain=True)
@@ -204,6 +204,15 @@ def _is_schema(value: dict[str, Any]) -> bool:
                                   "properties", "enum"} != set())  # fmt: skip
 
 
+def _is_flat(schema: dict[str, Any]) -> bool:
+    """Whether an empty form says all that the schema says: names and types, and no more."""
+    keys = {"$schema", "title", "type", "properties", "required", "additionalProperties"}
+    properties = schema.get("properties")
+    return set(schema) <= keys and isinstance(properties, dict) and all(
+        isinstance(one, dict) and set(one) <= {"type", "title"} for one in properties.values()
+    )  # fmt: skip
+
+
 def _schema_of(value: Any) -> dict[str, Any]:
     """The schema that an example is an example of: all its fields are wanted."""
     if isinstance(value, dict):
@@ -267,10 +276,10 @@ def _placed_example(value: Any) -> Any:
 
 def _unplaced(value: Any, path: str, places: dict[str, list[Any]]) -> Any:
     if isinstance(value, dict):
-        key = next((key for key in _PLACE_KEYS if key in value), None)
-        if key is not None and "value" in value:
-            if isinstance(value[key], list) and value[key]:
-                places[path] = value[key]
+        if "value" in value and set(value) <= {"value", *_PLACE_KEYS}:
+            place = next((value[key] for key in _PLACE_KEYS if key in value), None)
+            if isinstance(place, list) and place:
+                places[path] = place
             return value["value"]
         return {k: _unplaced(v, f"{path}.{k}" if path else str(k), places)
                 for k, v in value.items()}  # fmt: skip

@@ -154,6 +154,21 @@ def test_forms(text: str, empty):
     assert json.loads(form.pattern()) == empty
 
 
+@pytest.mark.parametrize(
+    ("text", "plain"),
+    [
+        ("a, b", True),
+        ('{"a": ""}', True),
+        ('{"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}', True),
+        ('{"properties": {"a": {"type": "number", "minimum": 0}}}', False),
+        ('{"properties": {"a": {"description": "the total"}}}', False),
+        (SCHEMA, False),
+    ],
+)
+def test_the_schema_is_shown_only_where_the_empty_form_does_not_say_all(text: str, plain: bool):
+    assert read_form(text).plain == plain
+
+
 @pytest.mark.parametrize("text", REFUSED_FORMS, ids=lambda text: text[:30])
 def test_refused_forms(text: str):
     with pytest.raises((InputError, ParseError)) as caught:

@@ -1,0 +1,1 @@
+"""Nodes that read: printed text, documents and their files, forms, and pictures of code."""

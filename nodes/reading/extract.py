@@ -1,0 +1,313 @@
+"""Extract and Pick Field: the values of a form as checked JSON, and one of them."""
+
+from __future__ import annotations
+
+import csv
+import io as text_io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from comfy_api.latest import io
+
+from ...loaders.local_model import LocalModel
+from ...utils.chat.messages import GenerationOptions, Message, Picture, Reply, Request
+from ...utils.chat.tasks import Task, task
+from ...utils.detection.boxes import Box, Detection, Detections
+from ...utils.detection.socket_values import to_box_value
+from ...utils.errors import InputError, ParseError
+from ...utils.images.tensors import pictures_from_tensor
+from ...utils.parsing.fields import (
+    Filled,
+    Form,
+    pick,
+    read_answer,
+    read_form,
+    split_places,
+    with_places,
+)
+from ...utils.parsing.shapes import ShapeReader
+from .. import sockets
+from ..asking.ask import seed_input
+from ..detection_running import overlay, shown
+from ..reading_running import joined, notes_of
+from ..request_building import MAX_SEED, requests_for
+from ..running import answer_all, node_id_of, report
+from ..text_saving import name_input, save_inputs, saved
+
+# Stored in workflows: append only.
+STOP, GO_ON = "stop with an error", "go on, valid = False"
+MISSING_STOP, MISSING_EMPTY = "stop with an error", "empty text"
+KEEP_NOTHING, KEEP_CSV, KEEP_JSONL, KEEP_BOTH = "nothing", "CSV", "JSONL", "CSV and JSONL"
+
+
+class Qwen3VLExtract(io.ComfyNode):
+    """Fills in a form from pictures."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """The node's form."""
+        return io.Schema(
+            node_id="Qwen3VLExtract",
+            display_name="Qwen3-VL Extract",
+            category=sockets.CATEGORY,
+            description="Reads fields off every image of a batch as JSON that fits what you asked "
+            "for; an answer that does not is asked for once more.",
+            search_aliases=[
+                "ocr", "key information", "invoice", "receipt", "form", "json", "extract", "fields",
+                "structured", "schema", "信息抽取", "发票", "收据", "表单", "结构化",
+            ],
+            inputs=[
+                sockets.Model.Input("model"),
+                io.Image.Input("image"),
+                io.String.Input(
+                    "fields",
+                    multiline=True,
+                    default="company, date, total (number)",
+                    tooltip="Names with commas, an example in JSON, or a JSON Schema.",
+                ),
+                io.Boolean.Input(
+                    "with_boxes",
+                    default=False,
+                    tooltip="Asks for the place of each value too.",
+                ),
+                io.Combo.Input(
+                    "invalid",
+                    options=[STOP, GO_ON],
+                    default=STOP,
+                    tooltip="For an answer that does not fit even when asked for again.",
+                ),
+                seed_input(),
+                *save_inputs([KEEP_NOTHING, KEEP_CSV, KEEP_JSONL, KEEP_BOTH], "extracted"),
+                sockets.Options.Input("options", optional=True),
+                name_input(),
+            ],
+            outputs=[
+                io.String.Output("json", display_name="json", is_output_list=True),
+                io.Boolean.Output("valid", display_name="valid", is_output_list=True),
+                sockets.Box.Output("boxes", display_name="boxes"),
+                io.Image.Output("overlay", display_name="overlay"),
+                io.String.Output("csv", display_name="csv"),
+                io.String.Output("report", display_name="report"),
+            ],
+            hidden=[io.Hidden.unique_id],
+            is_output_node=True,
+        )  # fmt: skip
+
+    @classmethod
+    def execute(
+        cls,
+        model: LocalModel,
+        image: torch.Tensor,
+        fields: str,
+        with_boxes: bool,
+        invalid: str,
+        seed: int,
+        save: str = KEEP_NOTHING,
+        file_name: str = "extracted",
+        options: GenerationOptions | None = None,
+        names: str = "",
+    ) -> io.NodeOutput:
+        """One answer for each image; those that do not fit are asked for once more, together."""
+        asked = read_form(fields)
+        form = with_places(asked) if with_boxes else asked
+        pictures = pictures_from_tensor(image)
+        chosen, words = form_prompt(form)
+        # A server that can keep its answers to a schema does; the others ignore it.
+        wanted = (options or GenerationOptions()).filled_from(
+            GenerationOptions(json_schema=form.schema_text())
+        )
+        requests = requests_for(pictures, words, options=wanted, task=chosen, seed=seed)
+        replies = answer_all(model, requests, node_id_of(cls))
+        filled = [_read(reply, form) for reply in replies]
+        again = [number for number, one in enumerate(filled) if not one.valid]
+        if again:
+            more = [_again(requests[n], replies[n], filled[n]) for n in again]
+            for n, reply in zip(again, answer_all(model, more, node_id_of(cls)), strict=True):
+                replies[n], filled[n] = reply, _read(reply, form)
+        if invalid == STOP:
+            _refuse(filled)
+        rows = [_Row.of(one, p, with_boxes) for one, p in zip(filled, pictures, strict=True)]
+        drawn = overlay(pictures, [row.found for row in rows])
+        table = to_csv([row.value for row in rows], names)
+        lines = saved(save, file_name, {KEEP_CSV: table, KEEP_JSONL: to_jsonl(rows, names)})
+        how = joined([*_lines(filled, again), *lines, report(replies)])
+        texts = [json.dumps(row.value, ensure_ascii=False) for row in rows]
+        return io.NodeOutput(
+            texts,
+            [one.valid for one in filled],
+            [to_box_value(row.found) for row in rows],
+            drawn,
+            table,
+            how,
+            ui=shown(texts, how, drawn, cls) | {"valid": [one.valid for one in filled]},
+        )
+
+
+def form_prompt(form: Form) -> tuple[Task, str]:
+    """The task and the words that ask for a form."""
+    if form.plain:
+        chosen = task("read_fields")
+        return chosen, chosen.fill(form=form.pattern())
+    chosen = task("read_fields_by_schema")
+    return chosen, chosen.fill(form=form.pattern(), schema=form.schema_text())
+
+
+def _read(reply: Reply, form: Form) -> Filled:
+    """The values of a reply; one that no reader can take is a value of nothing with its fault."""
+    try:
+        filled = read_answer(reply.text, form)
+    except ParseError as error:
+        return Filled(None, (error.problem,))
+    if reply.truncated and filled.valid:
+        return replace(filled, notes=(*filled.notes, "the reply was cut off behind the values"))
+    return filled
+
+
+def _again(request: Request, reply: Reply, filled: Filled) -> Request:
+    """The request once more: the chat with the answer, and what is wrong with it."""
+    faults = "\n".join(f"- {fault}" for fault in filled.faults)
+    words = task("read_fields_again").fill(faults=faults)
+    messages = (
+        *request.messages,
+        Message("assistant", (reply.text or "(nothing)",)),
+        Message("user", (words,)),
+    )
+    return replace(request, messages=messages, seed=(request.seed + 1) & MAX_SEED)
+
+
+def _refuse(filled: Sequence[Filled]) -> None:
+    for number, one in enumerate(filled, 1):
+        if not one.valid:
+            raise ParseError(
+                f"Image {number} of {len(filled)}: the answer does not fit what was asked for, "
+                f"also when asked again: {'; '.join(one.faults)[:400]}",
+                "Ask for fewer fields, loosen the schema, or let the node go on.",
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """The values of one picture, with their places on it."""
+
+    value: Any
+    valid: bool
+    found: Detections
+
+    @classmethod
+    def of(cls, filled: Filled, picture: Picture, placed: bool) -> _Row:
+        value, places = split_places(filled.value) if placed else (filled.value, {})
+        reader = ShapeReader(*picture.size_wh)
+        items = []
+        for path, numbers in places.items():
+            for shape in reader.read("bbox_2d", numbers, path):
+                if isinstance(shape, Box):
+                    text = _word(pick(value, path))
+                    items.append(Detection(path, shape, {"text": text}))
+        found = Detections(*picture.size_wh, tuple(items), notes=reader.all_notes())
+        return cls(value, filled.valid, found)
+
+
+def to_csv(values: Sequence[Any], names: str = "") -> str:
+    """A row for each picture, or for each item where a picture gives a list; nested values as
+    JSON. With names, the first column is `file`.
+    """
+    files = names.split("\n") if names else []
+    rows = []
+    for number, value in enumerate(values):
+        for item in value if isinstance(value, list) else [value]:
+            row = item if isinstance(item, dict) else {"value": item}
+            first = {"file": files[number] if number < len(files) else ""} if files else {}
+            rows.append(first | {str(key): _word(part) for key, part in row.items()})
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    out = text_io.StringIO()
+    writer = csv.DictWriter(out, columns, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return out.getvalue()
+
+
+def to_jsonl(rows: Sequence[_Row], names: str = "") -> str:
+    """A line for each picture."""
+    files = names.split("\n") if names else []
+    lines = []
+    for number, row in enumerate(rows):
+        first = {"file": files[number]} if number < len(files) else {}
+        line = first | {"valid": row.valid, "value": row.value}
+        lines.append(json.dumps(line, ensure_ascii=False))
+    return "\n".join(lines) + "\n"
+
+
+def _word(value: Any) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _lines(filled: Sequence[Filled], again: Sequence[int]) -> list[str]:
+    lines = []
+    for number, one in enumerate(filled):
+        line = f"{number + 1}: {'valid' if one.valid else 'not valid'}"
+        line += ", asked twice" if number in again else ""
+        line += "; the answer was not valid JSON and was repaired" if one.repaired else ""
+        lines += [line, *(f"   {fault}" for fault in one.faults), *notes_of(one.notes)]
+    return lines
+
+
+class Qwen3VLPickField(io.ComfyNode):
+    """One value out of JSON."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """The node's form."""
+        return io.Schema(
+            node_id="Qwen3VLPickField",
+            display_name="Qwen3-VL Pick Field",
+            category=sockets.READING_CATEGORY,
+            description="Takes one value out of JSON, by a path such as seller.name or "
+            "items[0].price.",
+            search_aliases=["json", "json path", "get field", "pick value", "取字段", "JSON取值"],
+            inputs=[
+                io.String.Input("json", force_input=True),
+                io.String.Input("path", default="total", tooltip="Empty: the whole value."),
+                io.Combo.Input(
+                    "missing",
+                    options=[MISSING_STOP, MISSING_EMPTY],
+                    default=MISSING_STOP,
+                    tooltip="For a path that leads to nothing.",
+                ),
+            ],
+            outputs=[
+                io.String.Output("text", display_name="text"),
+                io.Float.Output("number", display_name="number"),
+                io.Boolean.Output("found", display_name="found"),
+            ],
+            is_output_node=True,
+        )
+
+    @classmethod
+    def execute(cls, json: str, path: str, missing: str) -> io.NodeOutput:
+        """The value as text, and as a number where it is one (0 where it is none)."""
+        try:
+            value, found = pick(_parsed(json), path.strip()), True
+        except InputError:
+            if missing == MISSING_STOP:
+                raise
+            value, found = None, False
+        text = _word(value)
+        try:
+            number = float(text)
+        except ValueError:
+            number = 0.0
+        number = number if number - number == 0 else 0.0
+        return io.NodeOutput(text, number, found, ui={"text": [text]})
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        problem = f"{text[:80]!r} is not JSON: {str(error)[:80]}."
+        raise ParseError(problem, "Connect the json output of Qwen3-VL Extract.") from None

@@ -1,0 +1,53 @@
+"""What the reading nodes share: the choice of a turn, pictures as IMAGE, reading with a report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import torch
+from comfy_api.latest import io
+
+from ..utils.chat.messages import Picture
+from ..utils.detection.turning import Turn
+
+# How a picture stands. Stored in workflows: append only.
+TURNS = {
+    "upright": 0, "turned right (90°)": 90, "upside down (180°)": 180, "turned left (90°)": 270,
+}  # fmt: skip
+NOTES_SHOWN = 5
+
+
+def turned_input() -> io.Input:
+    """The widget that says how the picture stands."""
+    return io.Combo.Input(
+        "turned",
+        options=list(TURNS),
+        default="upright",
+        optional=True,
+        advanced=True,
+        tooltip="How the picture stands. It is shown to the model upright; places are given on "
+        "the picture as it is.",
+    )
+
+
+def turn_of(name: str) -> Turn:
+    """The turn of a menu entry."""
+    return Turn(TURNS.get(name, 0))
+
+
+def image_of(picture: Picture) -> torch.Tensor:
+    """One picture as an IMAGE: float [1, H, W, 3], 0..1."""
+    return torch.from_numpy(np.ascontiguousarray(picture.pixels)).float()[None] / 255.0
+
+
+def notes_of(notes: Sequence[str]) -> list[str]:
+    """Notes as lines of a report, the first few of them."""
+    lines = [f"   {note}" for note in notes[:NOTES_SHOWN]]
+    more = len(notes) - NOTES_SHOWN
+    return [*lines, f"   and {more} more notes"] if more > 0 else lines
+
+
+def joined(lines: Iterable[str]) -> str:
+    """Lines of a report that say something."""
+    return "\n".join(line for line in lines if line)
