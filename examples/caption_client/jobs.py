@@ -11,7 +11,7 @@ from typing import Any
 from .errors import UsageError
 
 WORKFLOW = Path(__file__).parents[1] / "api" / "caption_folder.json"
-TASKS = Path(__file__).parents[2] / "utils" / "tasks.yaml"
+TASKS = Path(__file__).parents[2] / "utils" / "chat" / "tasks.yaml"
 NODE = "Qwen3VLCaptionFolder"
 # Entries of the node's menus.
 SKIP, OVERWRITE_OWN, OVERWRITE_ALL = "skip existing", "overwrite own", "overwrite all"

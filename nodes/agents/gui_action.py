@@ -10,7 +10,7 @@ from comfy_api.latest import io
 
 from ...loaders.local_model import LocalModel
 from ...utils.agents.actions import Action, read_actions
-from ...utils.agents.steps import progress, with_steps
+from ...utils.agents.steps import step_words, with_steps
 from ...utils.chat.messages import GenerationOptions, Message, Picture, Reply, Request
 from ...utils.chat.tasks import task
 from ...utils.chat.tool_sets import Tool, official_tools, read_tools, system_with_tools
@@ -47,21 +47,6 @@ def tools_of(choice: str, own: str) -> tuple[Tool, ...]:
     if not chosen:
         raise InputError(f"There is no tool {choice!r}.", "Choose one from the menu.")
     return tuple(chosen)
-
-
-def step_words(instruction: str, history: str) -> str:
-    """What the model is asked: the task, and what has been done for it.
-
-    Raises:
-        InputError: no task.
-    """
-    wanted = instruction.strip().rstrip(".\u3002")
-    if not wanted:
-        raise InputError("There is no instruction.", "Write what is to be done on the screen.")
-    done = progress(history)
-    if not done:
-        return task("agent_first_step").fill(instruction=wanted)
-    return task("agent_next_step").fill(instruction=wanted, steps=done)
 
 
 class Qwen3VLGuiAction(io.ComfyNode):

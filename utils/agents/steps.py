@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from ..chat.tasks import task
+from ..errors import InputError
+
 MAX_STEPS = 200
 MAX_STEP_CHARACTERS = 400
 _NUMBER = re.compile(r"^\s*(?:Step\s+)?\d{1,4}\s*[:.)]\s*", re.IGNORECASE)
@@ -30,3 +33,18 @@ def progress(history: str) -> str:
     # Quotation marks are taken out there too: the line stands within a sentence.
     steps = (step.replace('"', "").rstrip(".; ") for step in steps_in(history))
     return "; ".join(f"Step {n}: {step}" for n, step in enumerate(steps, 1))
+
+
+def step_words(instruction: str, history: str) -> str:
+    """What the model is asked: the task, and what has been done for it.
+
+    Raises:
+        InputError: no task.
+    """
+    wanted = instruction.strip().rstrip(".\u3002")
+    if not wanted:
+        raise InputError("There is no instruction.", "Write what is to be done on the screen.")
+    done = progress(history)
+    if not done:
+        return task("agent_first_step").fill(instruction=wanted)
+    return task("agent_next_step").fill(instruction=wanted, steps=done)

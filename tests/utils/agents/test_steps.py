@@ -1,6 +1,6 @@
 """The steps of a task as text."""
 
-from qwen3vl_nodes.utils.agents.steps import MAX_STEPS, progress, steps_in, with_steps
+from qwen3vl_nodes.utils.agents.steps import MAX_STEPS, progress, step_words, steps_in, with_steps
 
 
 def test_steps_are_numbered_and_read_back():
@@ -30,3 +30,11 @@ def test_a_long_history_keeps_its_end():
     assert steps_in(history)[-1] == f"did {MAX_STEPS + 49}"
     assert len(steps_in(history)) == MAX_STEPS
     assert len(steps_in("x" * 10_000)[0]) == 400
+
+
+def test_the_task_and_what_has_been_done():
+    assert step_words(" Save it. ", "") == "The user query: Save it.\n"
+    assert step_words("保存。", "1. Open") == (
+        "The user query: 保存.\nTask progress (You have done the following operation on the "
+        "current device): Step 1: Open.\n"
+    )
