@@ -206,7 +206,8 @@ class Reply:
     """What the model answered to one request.
 
     `seconds` is the time from the request's start to its last token, `first_token_seconds` to
-    its first one; `prompt_tokens` counts text and visual tokens.
+    its first one (0 where an answer came whole); `prompt_tokens` counts text and visual tokens.
+    `notes` say what was not done as it was wanted.
     """
 
     text: str
@@ -218,6 +219,7 @@ class Reply:
     first_token_seconds: float
     # The thinking was closed at the budget, not by the model.
     thinking_closed: bool = False
+    notes: tuple[str, ...] = ()
 
     @property
     def truncated(self) -> bool:

@@ -1,0 +1,1 @@
+"""How each server wants to be asked, a file each: pure, wire JSON in and out, no network."""

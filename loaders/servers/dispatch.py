@@ -1,0 +1,315 @@
+"""Keeps requests in flight: which is sent when and where, and what becomes of a failed try.
+
+Everything here runs in one event loop; `Exchange` is the door to it from other threads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+
+from ...utils.chat import Reply, Request
+from ...utils.errors import GenerationError, Qwen3VLError
+from .answers import BrokenAnswerError, Writing
+from .origins import FIRST_PAUSE_S, Origin, Origins
+from .payload import Payload, Terms, encode
+from .transport import Connection, FailedTryError, within
+from .verdicts import Trouble, broken, too_slow
+
+# Tries of what another try may help, other than waiting: a cut line, a 500, an answer that is none.
+TRIES = 4
+# So long all servers may be away before what is asked of them fails; a restart takes less.
+PATIENCE_S = 180.0
+# So many answers are streamed at a time, for the node's text; the others come whole, which costs
+# both sides less.
+STREAMS = 8
+# Pictures are made ready while others are on their way.
+AHEAD, ENCODERS = 4, 2
+# Pictures as they came and bodies, of all requests that are open.
+OPEN_BYTES = 1 << 30
+
+
+@dataclass(slots=True, eq=False)
+class Item:
+    """One request on its way to an outcome."""
+
+    index: int
+    request: Request
+    stream: bool
+    size_bytes: int
+    deadline: float
+    payload: Payload | None = None
+    tries: int = 0
+    not_before: float = 0.0
+    last: Trouble | None = None
+    last_origin: Origin | None = None
+    writing: Writing = field(default_factory=Writing)
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What holds for every request of a run; the pauses are shorter in tests."""
+
+    server: str
+    key: str
+    timeout_s: float
+    patience_s: float = PATIENCE_S
+    first_pause_s: float = FIRST_PAUSE_S
+
+
+class Dispatch:
+    """The requests of one run.
+
+    `done` is called in the loop with each outcome, `fault` with what must not happen.
+    """
+
+    def __init__(
+        self,
+        terms: Terms,
+        rules: Rules,
+        origins: Origins,
+        encoders: Executor,
+        done: Callable[[int, Reply | Qwen3VLError], None],
+        fault: Callable[[BaseException], None],
+    ):
+        self._terms, self._rules, self._origins = terms, rules, origins
+        self._done, self._fault = done, fault
+        self._encoders = encoders
+        self._loop = asyncio.get_running_loop()
+        self._waiting: deque[Item] = deque()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._idle: dict[Origin, list[Connection]] = {origin: [] for origin in origins.all}
+        self._tls: ssl.SSLContext | bool = _tls(origins)
+        self._timer: asyncio.TimerHandle | None = None
+        self._open: dict[Item, None] = {}
+        self._streams = 0
+        self.open_bytes = 0
+
+    @property
+    def wants_more(self) -> bool:
+        """Whether another request may be read; the first one always may."""
+        if not self._open:
+            return True
+        most = self._origins.in_flight_limit()
+        return len(self._open) < most + AHEAD + most // 8 and self.open_bytes < OPEN_BYTES
+
+    @property
+    def shown(self) -> str:
+        """The text of the oldest answer that comes in pieces."""
+        return next((item.writing.text for item in self._open if item.stream), "")
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of the answers that are being written."""
+        return sum(item.writing.written for item in self._open if item.stream)
+
+    def add(self, index: int, request: Request) -> None:
+        """Take a request; its time begins now."""
+        stream = self._streams < STREAMS
+        self._streams += stream
+        pixels = [getattr(p, "pixels", getattr(p, "frames", None)) for m in request.messages
+                  for p in m.parts]  # fmt: skip
+        size = sum(array.nbytes for array in pixels if array is not None)
+        deadline = self._loop.time() + self._rules.timeout_s
+        item = Item(index, request, stream, size, deadline)
+        self._open[item] = None
+        self.open_bytes += size
+        self._start(self._encode(item))
+
+    async def close(self) -> None:
+        """Stop everything; each request that is on its way is closed."""
+        if self._timer:
+            self._timer.cancel()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for connections in self._idle.values():
+            for connection in connections:
+                await connection.close()
+
+    def _start(self, work: object) -> None:
+        task = self._loop.create_task(work)  # type: ignore[arg-type]
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self._fault(error)
+
+    async def _encode(self, item: Item) -> None:
+        try:
+            item.payload = await self._loop.run_in_executor(
+                self._encoders, encode, item.request, self._terms, item.stream
+            )
+        except Qwen3VLError as error:
+            self._finish(item, error)
+            return
+        item.size_bytes += len(item.payload.body)
+        self.open_bytes += len(item.payload.body)
+        self._waiting.append(item)
+        self._pump()
+
+    def _pump(self) -> None:
+        """Send what can be sent now; come back when more can."""
+        now = self._loop.time()
+        self._give_up(now)
+        later: deque[Item] = deque()
+        while self._waiting:
+            item = self._waiting.popleft()
+            origin = None
+            if item.not_before <= now:
+                origin = self._origins.choose(now, item.last_origin)
+                if origin is None:
+                    later.append(item)
+                    break
+            if origin is None:
+                later.append(item)
+                continue
+            origin.in_flight += 1
+            self._start(self._try(item, origin))
+        later.extend(self._waiting)
+        self._waiting = later
+        self._come_back(now)
+
+    def _give_up(self, now: float) -> None:
+        """Fail what waits in vain: its deadline has passed, or no server is there any more."""
+        away = self._origins.all_down_since()
+        hopeless = away is not None and now - away >= self._rules.patience_s
+        for item in [i for i in self._waiting if hopeless or now >= i.deadline]:
+            self._waiting.remove(item)
+            if hopeless and item.last is not None:
+                self._finish(item, item.last.error)
+            elif hopeless:
+                self._finish(item, self._all_away())
+            else:
+                self._finish(item, self._late(item))
+
+    def _all_away(self) -> GenerationError:
+        return GenerationError(
+            f"The server {self._rules.server!r} has not answered for {self._rules.patience_s:g} s.",
+            "Start it again, and run again: what is done stays done.",
+        )
+
+    def _late(self, item: Item) -> GenerationError:
+        return too_slow(self._rules.server, self._rules.timeout_s, item.last)
+
+    def _come_back(self, now: float) -> None:
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+        if not self._waiting:
+            return
+        times = [item.deadline for item in self._waiting]
+        times += [t for item in self._waiting if (t := item.not_before) > now]
+        times += [t for origin in self._origins.all if (t := origin.try_at) > now]
+        away = self._origins.all_down_since()
+        if away is not None:
+            times.append(away + self._rules.patience_s)
+        self._timer = self._loop.call_later(max(0.001, min(times) - now), self._pump)
+
+    async def _try(self, item: Item, origin: Origin) -> None:
+        assert item.payload is not None  # noqa: S101 - it is encoded before it waits
+        item.writing = Writing(item.request.options.stop, self._terms.edition == "thinking")
+        item.tries += 1
+        started = time.perf_counter()
+        first: list[float] = []
+
+        def on_piece() -> None:
+            if not first and item.writing.text:
+                first.append(time.perf_counter() - started)
+
+        connection, outcome, trouble = self._connection(origin), None, None
+        sound = False
+        try:
+            ask = connection.ask(item.payload.body, item.writing, on_piece)
+            await within(item.deadline - self._loop.time(), ask)
+            seconds = time.perf_counter() - started
+            outcome = item.writing.reply(seconds, first[0] if first else 0.0, self._notes(item))
+            sound = not item.writing.ended_here
+        except FailedTryError as error:
+            trouble = error.trouble
+        except BrokenAnswerError as error:
+            trouble = broken(self._rules.server, str(error))
+        except TimeoutError:
+            outcome = self._late(item)
+        except Qwen3VLError as error:
+            outcome = error
+        finally:
+            origin.in_flight -= 1
+            if sound:
+                self._idle[origin].append(connection)
+            else:
+                await connection.close()
+        self._settle(item, origin, outcome, trouble)
+        self._pump()
+
+    def _settle(
+        self,
+        item: Item,
+        origin: Origin,
+        outcome: Reply | Qwen3VLError | None,
+        trouble: Trouble | None,
+    ) -> None:
+        now = self._loop.time()
+        if trouble is None:
+            self._origins.answered(origin)
+            if isinstance(outcome, Reply):
+                origin.pace.answered(now, outcome.tokens, origin.in_flight)
+            self._finish(item, outcome if outcome is not None else self._late(item))
+            return
+        if trouble.busy:
+            origin.pace.overloaded(now)
+        if trouble.waits:
+            self._origins.failed(origin, now, trouble.down, trouble.after_s)
+        else:
+            self._origins.answered(origin)
+        self._try_again(item, origin, trouble, now)
+
+    def _try_again(self, item: Item, origin: Origin, trouble: Trouble, now: float) -> None:
+        """Put it back to wait, unless that cannot help any more."""
+        item.last, item.last_origin = trouble, origin
+        wait = 0.0
+        if not trouble.waits:
+            wait = self._rules.first_pause_s * 2 ** (item.tries - 2) if item.tries > 1 else 0.0
+        elif trouble.after_s is not None:
+            wait = trouble.after_s
+        spent = not trouble.waits and item.tries >= TRIES
+        too_late = now + wait >= item.deadline
+        alone = len(self._origins.all) == 1
+        if not trouble.again or spent or (too_late and alone):
+            self._finish(item, trouble.error)
+            return
+        # Another server may answer at once what this one is too busy for.
+        item.not_before = now if trouble.waits else now + wait
+        self._waiting.appendleft(item)
+
+    def _finish(self, item: Item, outcome: Reply | Qwen3VLError) -> None:
+        del self._open[item]
+        self._streams -= item.stream
+        self.open_bytes -= item.size_bytes
+        self._done(item.index, outcome)
+
+    def _notes(self, item: Item) -> tuple[str, ...]:
+        assert item.payload is not None  # noqa: S101 - it was sent
+        title = self._terms.dialect.title
+        return tuple(f"without {name}, which {title} does not take" for name in item.payload.unmet)
+
+    def _connection(self, origin: Origin) -> Connection:
+        idle = self._idle[origin]
+        if idle:
+            return idle.pop()
+        return Connection(self._rules.server, origin.base, self._rules.key, self._tls)
+
+
+def _tls(origins: Origins) -> ssl.SSLContext | bool:
+    """One context for all connections, since making one takes long; none where none is needed."""
+    if any(origin.base.startswith("https:") for origin in origins.all):
+        return ssl.create_default_context()
+    return False

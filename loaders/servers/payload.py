@@ -1,0 +1,232 @@
+"""Turns a request into the body that is sent: sized pictures, wire messages, JSON as bytes."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from ...utils.chat import Clip, GenerationOptions, Picture, Request
+from ...utils.errors import GenerationError, InputError
+from ...utils.images import TOKEN_SIDE, fit_size_wh, resize_clip, resize_picture
+from ...utils.sampling import Edition, Sampling, resolve
+from .dialects.dialect import Dialect, Json, Wanted
+
+# A control token that a user typed must not become one: "<|im_end|>" is read as "<| im_end |>".
+_CONTROL = re.compile(r"<\|(\w+)\|>")
+# Tokens that a chat template adds around a message, and around a picture; both generously.
+MESSAGE_TOKENS, VISUAL_TOKENS = 16, 24
+# The official limits of all frames of a clip together.
+CLIP_PIXELS = (4096, 16_384 * TOKEN_SIDE * TOKEN_SIDE)
+JPEG_QUALITY = 95
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How a server is asked: what its profile and its own words settle for every request."""
+
+    dialect: Dialect
+    model: str
+    edition: Edition = "instruct"
+    context: int = 0
+    pictures: str = "png"
+    min_pixels: int = 256 * 256
+    max_pixels: int = 1280 * TOKEN_SIDE * TOKEN_SIDE
+    sees: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """A body ready to be sent, and what the server cannot do of what was wanted."""
+
+    body: bytes
+    unmet: tuple[str, ...]
+
+
+def encode(request: Request, terms: Terms, stream: bool) -> Payload:
+    """The body of one request; safe in any thread, and it takes most of its time outside Python.
+
+    Raises:
+        InputError: a picture whose shape no model takes, or a schema that is not JSON.
+        GenerationError: it cannot fit into the server's context.
+    """
+    check_sees(request, terms)
+    sized = sized_parts(request, terms)
+    messages = wire_messages(request, sized, terms)
+    wanted = wanted_of(request, sized, terms, stream or terms.dialect.always_streams)
+    fields = {"model": terms.model, "messages": messages, **terms.dialect.fields(wanted)}
+    body = json.dumps(fields, ensure_ascii=True, separators=(",", ":"))
+    return Payload(body.encode("ascii"), tuple(terms.dialect.unmet(wanted)))
+
+
+def wanted_of(
+    request: Request, sized: dict[int, Picture | Clip], terms: Terms, stream: bool
+) -> Wanted:
+    """The answer that is wanted, its length bounded by what the context leaves.
+
+    Raises:
+        InputError, GenerationError: see `encode`.
+    """
+    sampling = resolve(request.options, terms.edition, request.has_vision)
+    pixels = [p.size_wh[0] * p.size_wh[1] for p in sized.values() if isinstance(p, Picture)]
+    return Wanted(
+        model=terms.model,
+        sampling=_bounded(sampling, prompt_bound(request, sized), terms.context),
+        seed=request.seed,
+        stop=request.options.stop,
+        schema=_schema(request.options),
+        thinking=request.options.thinking,
+        thinking_budget=request.options.thinking_budget or 0,
+        stream=stream,
+        largest_pixels=max(pixels, default=0),
+    )
+
+
+def sized_parts(request: Request, terms: Terms) -> dict[int, Picture | Clip]:
+    """The request's pictures and clips by their identity, at the size the model sees.
+
+    Sides are multiples of 32, so that no server has to fit them to its grid in its own way.
+    """
+    wanted = request.options
+    # A smallest size that was asked for counts more than a largest one that nobody chose.
+    most = wanted.max_pixels or max(terms.max_pixels, wanted.min_pixels or 0)
+    least = min(wanted.min_pixels or terms.min_pixels, most)
+    sized: dict[int, Picture | Clip] = {}
+    for part in _parts(request):
+        if isinstance(part, Picture):
+            size_wh = wanted.exact_size_wh or fit_size_wh(*part.size_wh, least, most)
+            sized[id(part)] = resize_picture(part, size_wh)
+        elif isinstance(part, Clip):
+            sized[id(part)] = resize_clip(part, *CLIP_PIXELS)
+    return sized
+
+
+def wire_messages(request: Request, sized: dict[int, Picture | Clip], terms: Terms) -> list[Json]:
+    """The chat as OpenAI writes it; text alone stays text, which every template takes."""
+    messages = []
+    pictures = 0
+    for message in request.messages:
+        content: list[Json] = []
+        for part in message.parts:
+            if isinstance(part, Picture):
+                pictures += 1
+                if request.number_pictures:
+                    content.append(_text(f"Picture {pictures}: "))
+            content += _wire_part(part if isinstance(part, str) else sized[id(part)], terms)
+        only_text = all(piece["type"] == "text" for piece in content)
+        whole = "".join(piece["text"] for piece in content) if only_text else content
+        messages.append({"role": message.role, "content": whole})
+    return messages
+
+
+def prompt_bound(request: Request, sized: dict[int, Picture | Clip]) -> int:
+    """No fewer tokens than the prompt has: a byte of text is a token at most."""
+    bound = MESSAGE_TOKENS
+    for message in request.messages:
+        bound += MESSAGE_TOKENS
+        for part in message.parts:
+            if isinstance(part, str):
+                bound += len(part.encode("utf-8", "surrogatepass"))
+                continue
+            seen = sized[id(part)]
+            frames = len(seen.frames) if isinstance(seen, Clip) else 1
+            height, width = (seen.frames[0] if isinstance(seen, Clip) else seen.pixels).shape[:2]
+            bound += frames * (height * width // TOKEN_SIDE**2 + VISUAL_TOKENS)
+    return bound
+
+
+def _bounded(sampling: Sampling, bound: int, context: int) -> Sampling:
+    """The longest answer for which there is room; servers refuse a longer one outright.
+
+    The bound counts a text's bytes, so a long text may have more room than it says: such a
+    request is given a quarter of the context, and the server has the last word.
+    """
+    if not context:
+        return sampling
+    room = max(context - bound, context // 4)
+    return replace(sampling, max_new_tokens=min(sampling.max_new_tokens, room))
+
+
+def _schema(options: GenerationOptions) -> dict[str, Any] | None:
+    if not options.json_schema:
+        return None
+    try:
+        schema = json.loads(options.json_schema)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"The JSON schema is not JSON ({error}).", "Correct it.") from error
+    if not isinstance(schema, dict):
+        raise InputError("The JSON schema is no object.", 'Begin it with {"type": …}.')
+    return schema
+
+
+def _parts(request: Request) -> Iterator[str | Picture | Clip]:
+    return (part for message in request.messages for part in message.parts)
+
+
+def _wire_part(part: str | Picture | Clip, terms: Terms) -> list[Json]:
+    if isinstance(part, str):
+        return [_text(_CONTROL.sub(r"<| \1 |>", part))]
+    if isinstance(part, Picture):
+        return [_image(part.pixels, terms.pictures)]
+    if terms.dialect.clips == "jpeg_frames":
+        return [_video(part)]
+    return _frames(part, terms.pictures)
+
+
+def _text(text: str) -> Json:
+    # A lone half of a character pair is no text for any server, and would end the request.
+    return {"type": "text", "text": text.encode("utf-8", "replace").decode("utf-8")}
+
+
+def _image(pixels: np.ndarray, kind: str) -> Json:
+    return {"type": "image_url", "image_url": {"url": data_uri(pixels, kind)}}
+
+
+def _frames(clip: Clip, kind: str) -> list[Json]:
+    """Every frame as a picture after its second, as the model's own template writes clips."""
+    parts = []
+    for index, frame in zip(clip.indices, clip.frames, strict=True):
+        parts.append(_text(f"<{index / clip.source_fps:.1f} seconds>"))
+        parts.append(_image(frame, kind))
+    return parts
+
+
+def _video(clip: Clip) -> Json:
+    frames = ",".join(_base64(frame, "jpeg") for frame in clip.frames)
+    return {"type": "video_url", "video_url": {"url": f"data:video/jpeg;base64,{frames}"}}
+
+
+def data_uri(pixels: np.ndarray, kind: str) -> str:
+    """An RGB picture [H, W, 3] inside an address; png keeps every value, jpeg is smaller."""
+    return f"data:image/{kind};base64,{_base64(pixels, kind)}"
+
+
+def _base64(pixels: np.ndarray, kind: str) -> str:
+    from PIL import Image
+
+    file = io.BytesIO()
+    image = Image.fromarray(pixels)
+    if kind == "jpeg":
+        image.save(file, "JPEG", quality=JPEG_QUALITY, subsampling=0)
+    else:
+        image.save(file, "PNG", compress_level=1)
+    return base64.b64encode(file.getbuffer()).decode("ascii")
+
+
+def check_sees(request: Request, terms: Terms) -> None:
+    """Refuse pictures for a model that is known not to see.
+
+    Raises:
+        GenerationError: naming the model.
+    """
+    if terms.sees is False and request.has_vision:
+        raise GenerationError(
+            f"The model {terms.model!r} on this server sees no pictures.",
+            "Start the server with a vision model (llama.cpp: with its --mmproj file).",
+        )
