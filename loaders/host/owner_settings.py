@@ -1,4 +1,4 @@
-"""Reads qwen3vl.toml, in which the owner of the machine lists folders; no workflow can."""
+"""Reads qwen3vl.toml, in which the owner of the machine lists folders and servers."""
 
 from __future__ import annotations
 
@@ -19,12 +19,19 @@ from ...utils.files.safe_paths import OWNER_FILE, why_no_name
 OWNER_PATH = Path(__file__).resolve().parents[2] / OWNER_FILE
 EXAMPLE = f"{OWNER_FILE}.example shows how to write it."
 # Each table with the keys of its entries; a new table is a line here and one in `_read`.
-TABLES = {"folders": ("path", "access")}
+TABLES = {
+    "folders": ("path", "access"),
+    "servers": (
+        *("origin", "origins", "model", "key_variable", "dialect", "timeout_s", "in_flight"),
+        *("pictures", "edition", "context", "min_pixels", "max_pixels"),
+    ),
+}
 # What `access` can say, and whether that allows writing.
 ACCESS = {"read-only": False, "read-write": True}
 # No list of folders is longer; the file is read while ComfyUI builds its menu.
 MAX_BYTES = 1024 * 1024
 # Folders are named `root/name`, and captions in the output folder lie in one named like the root.
+MAX_SERVER_NAME = 60
 NOT_IN_NAMES = '/\\.:~*?"<>|'
 
 log = logging.getLogger(__name__)
@@ -32,9 +39,13 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class OwnerSettings:
-    """What the owner's file says; `problem` is why it says nothing."""
+    """What the owner's file says; `problem` is why it says nothing.
+
+    `servers` are entries by name, whose values are checked where they are used.
+    """
 
     folders: tuple[Root, ...] = ()
+    servers: tuple[tuple[str, Mapping[str, Any]], ...] = ()
     problem: InputError | None = None
 
 
@@ -83,7 +94,11 @@ def read_settings(path: Path) -> OwnerSettings:
     _check_keys(tables, TABLES, str(path))
     folders = _entries(tables, "folders", path)
     _check_names(folders, path)
-    return OwnerSettings(tuple(_root(name, entry, path) for name, entry in folders.items()))
+    servers = _entries(tables, "servers", path)
+    for name in servers:
+        _check_server_name(name, path)
+    roots = tuple(_root(name, entry, path) for name, entry in folders.items())
+    return OwnerSettings(roots, tuple(servers.items()))
 
 
 def _parse(path: Path) -> dict[str, Any]:
@@ -153,6 +168,15 @@ def _check_names(names: Iterable[str], path: Path) -> None:
                 "Use a short name of letters, digits, - and _, and each name once.",
             )
         taken[name.casefold()] = f"is the same as {name!r} but for capitals"
+
+
+def _check_server_name(name: str, path: Path) -> None:
+    """Refuse a name that would look odd, or like another one, in a menu."""
+    if not 0 < len(name) <= MAX_SERVER_NAME or not name.isprintable() or name != name.strip():
+        raise InputError(
+            f"{path}: the name in [servers.{name!r:.80}] cannot be used.",
+            f"Use at most {MAX_SERVER_NAME} letters, digits, spaces, - and _.",
+        )
 
 
 def _why_no_root(name: str) -> str:

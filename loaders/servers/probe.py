@@ -15,13 +15,13 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ...utils.errors import GenerationError, InputError
-from .answers import Writing
 from .dialects.dialect import Answers, Dialect, ModelFacts, ServerFacts
 from .dialects.known import DIALECTS, recognised_dialect
-from .payload import data_uri
 from .profiles import Profile
-from .transport import Connection, FailedTryError, base_url, root_url, within
-from .verdicts import too_slow
+from .wire.answers import Writing
+from .wire.payload import data_uri
+from .wire.transport import Connection, FailedTryError, base_url, root_url, within
+from .wire.verdicts import too_slow
 
 # One look at a server may take so long; a picture, since a model may be loaded for it, longer.
 LOOK_SECONDS, PICTURE_SECONDS = 10.0, 120.0
@@ -74,7 +74,7 @@ async def _gather(profile: Profile, origin: str, connection: Connection) -> Foun
         if answer is not None:
             answers[path] = answer
     dialect = dialect or recognised_dialect(answers)
-    if dialect is None or (not answers and not profile.model):
+    if dialect is None:
         raise GenerationError(
             f"What answers as the server {profile.name!r} lists no models.",
             "Correct its origin in qwen3vl.toml; behind a proxy, with its path.",
@@ -162,7 +162,11 @@ def run_interruptibly(work: Coroutine[Any, Any, T], check_interrupt: Callable[[]
 
     async def watched() -> T:
         loop, task = asyncio.get_running_loop(), asyncio.ensure_future(work)
-        stop.append(lambda: loop.call_soon_threadsafe(task.cancel))
+
+        def cancel() -> None:
+            loop.call_soon_threadsafe(task.cancel)
+
+        stop.append(cancel)
         return await task
 
     with ThreadPoolExecutor(1, thread_name_prefix="qwen3vl-probe") as pool:

@@ -10,7 +10,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ...utils.errors import InputError
-from ...utils.images import DEFAULT_MAX_PIXELS
+from ...utils.images.tensors import DEFAULT_MAX_PIXELS
+from ..host.owner_settings import OWNER_PATH, owner_settings
+from .dialects.known import DIALECTS
 
 # Whole seconds for one answer, waiting and tries included; a long one on a CPU takes minutes.
 DEFAULT_SECONDS = 600
@@ -24,19 +26,6 @@ RANGES = {
 }
 PICTURES = ("png", "jpeg")
 EDITIONS = ("instruct", "thinking")
-# The keys of an entry in qwen3vl.toml.
-KEYS = (
-    "origin",
-    "origins",
-    "model",
-    "key_variable",
-    "dialect",
-    "timeout_s",
-    "in_flight",
-    "pictures",
-    "edition",
-    *("context", "min_pixels", "max_pixels"),
-)
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _DASHSCOPE = "https://dashscope.aliyuncs.com/compatible-mode/v1"
 
@@ -108,8 +97,35 @@ BUILT_IN: tuple[Profile, ...] = (
 )
 
 
+def names() -> list[str]:
+    """The menu: servers of the owner, then those that are known without one."""
+    own = [name for name, _ in owner_settings().servers]
+    return [*own, *(p.name for p in BUILT_IN if p.name not in own)]
+
+
+def profile(name: str) -> Profile:
+    """A server by its name in the menu; the owner's word counts more than a built-in one.
+
+    Raises:
+        InputError: there is none of this name, or its entry is wrong.
+    """
+    owner = owner_settings()
+    for own, entry in owner.servers:
+        if own == name:
+            return profile_of(name, entry, f"{OWNER_PATH.name}: [servers.{name}]")
+    found = next((p for p in BUILT_IN if p.name == name), None)
+    if found is None and owner.problem is not None:
+        raise owner.problem
+    if found is None:
+        raise InputError(
+            f"There is no server {name!r} here.",
+            f"Choose one from the menu, or add [servers.{name}] to {OWNER_PATH.name}.",
+        )
+    return found
+
+
 def profile_of(
-    name: str, entry: Mapping[str, Any], where: str, dialects: tuple[str, ...]
+    name: str, entry: Mapping[str, Any], where: str
 ) -> Profile:
     """An entry of the owner's file, checked; `where` begins what is said about mistakes.
 
@@ -123,7 +139,7 @@ def profile_of(
             f"{where} needs an origin, or a list of origins.",
             "Write origin = 'http://127.0.0.1:8000', or origins = ['http://a:8000', …].",
         )
-    for key, choices in (("dialect", dialects), ("pictures", PICTURES), ("edition", EDITIONS)):
+    for key, choices in (("dialect", DIALECTS), ("pictures", PICTURES), ("edition", EDITIONS)):
         if key in entry and entry[key] not in choices:
             raise InputError(
                 f"{where} has {key} = {entry[key]!r:.80}.", f"It can be {', '.join(choices)}."

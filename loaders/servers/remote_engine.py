@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator
 
-from ...utils.chat import Progress, Request
+from ...utils.chat.messages import Progress, Request
 from ..engine.protocol import OnProgress, Outcome
-from .dispatch import Rules
-from .exchange import Exchange
-from .origins import Origins
-from .pace import MOST_IN_FLIGHT, Pace
-from .payload import Terms
+from .wire.dispatch import Rules
+from .wire.exchange import Exchange
+from .wire.origins import Origins
+from .wire.pace import MOST_IN_FLIGHT, Pace
+from .wire.payload import Terms
 
 # The caller gets a turn this often, however long a server thinks.
 TURN_SECONDS = 0.1

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from ...utils.errors import InputError, Qwen3VLError
-from ...utils.sampling import Edition
+from ...utils.chat.sampling import Edition
+from ...utils.errors import GenerationError, InputError, Qwen3VLError
 from ..engine.protocol import Engine
 from ..settings import Adapter
 from .dialects.dialect import Dialect, ModelFacts, ServerFacts
-from .dispatch import Rules
-from .payload import Terms
 from .probe import Found, chosen_model, look_at, sees_pictures
-from .profiles import Profile
+from .profiles import Profile, profile
 from .remote_engine import RemoteEngine
+from .wire.dispatch import Rules
+from .wire.payload import Terms
+
+# What a server may be able to do, as `Dialect.cannot` names it.
+ABILITIES = (
+    *("json_schema", "seed", "top_k", "presence_penalty", "repetition_penalty"),
+    *("thinking", "thinking_budget"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +31,7 @@ class RemoteModel:
     profile: Profile
     dialect: Dialect
     model: ModelFacts
+    facts: ServerFacts = ServerFacts()
 
     @property
     def name(self) -> str:
@@ -89,67 +96,77 @@ class RemoteModel:
         """Nothing to do: its memory is the server's."""
 
     def describe(self) -> str:
-        """What it is asked as, without asking it."""
-        return describe(self, ServerFacts(), ())
+        """Which server and model, and what it can do, as it said when it was found."""
+        dialect, context = self.dialect, self.profile.context or self.model.context
+        sees = {True: "sees pictures", False: "sees no pictures", None: "sight not known"}
+        several = len(self.profile.origins)
+        unsafe = any(origin.startswith("http://") for origin in self.profile.origins)
+        lines = [
+            f"{self.profile.name}: {dialect.title} {self.facts.version}".rstrip()
+            + (f", {several} addresses" if several > 1 else ""),
+            f"model {self.name}, {sees[self.model.sees_pictures]}, "
+            + (f"context {context:,} tokens" if context else "context not known"),
+            f"official sampling of the {self.edition} edition",
+            f"can: streaming, {', '.join(a for a in ABILITIES if a not in dialect.cannot)}",
+        ]
+        if dialect.cannot:
+            lines.append("cannot, and is not asked to: " + ", ".join(sorted(dialect.cannot)))
+        lines += [f"note: {remark}" for remark in dialect.remarks]
+        if self.profile.key_variable and unsafe:
+            lines.append("note: its key goes over a line that is not encrypted")
+        return "\n".join(lines)
 
 
 def find(
-    profile: Profile, model: str, check_interrupt: Callable[[], None]
-) -> tuple[RemoteModel, str]:
-    """The handle for a profile's model, and what the node says of it.
+    server: Profile, model: str, check_interrupt: Callable[[], None]
+) -> tuple[RemoteModel, list[str]]:
+    """The handle for a profile's model, and a line for each address that does not answer.
 
     Raises:
         InputError, GenerationError: no server of the profile answers, or it leaves a choice open.
     """
-    found, problems = _first_that_answers(profile, check_interrupt)
-    chosen = chosen_model(profile, model, found.facts)
+    found, problems = _first_that_answers(server, check_interrupt)
+    chosen = chosen_model(server, model, found.facts)
     if chosen.sees_pictures is None and found.dialect.tries_pictures:
-        sees = sees_pictures(profile, found.origin, chosen.name, check_interrupt)
-        chosen = ModelFacts(chosen.name, chosen.context, sees, chosen.loaded)
-    handle = RemoteModel(profile, found.dialect, chosen)
-    return handle, describe(handle, found.facts, tuple(problems))
+        sees = sees_pictures(server, found.origin, chosen.name, check_interrupt)
+        chosen = replace(chosen, sees_pictures=sees)
+    return RemoteModel(server, found.dialect, chosen, found.facts), problems
+
+
+def version_at(server: str, model: str) -> str:
+    """Differs once a server, its model or the way to it has changed; never raises."""
+    try:
+        named = profile(server)
+        found, _ = _first_that_answers(named, lambda: None)
+        chosen = chosen_model(named, model.strip(), found.facts)
+    except Qwen3VLError as error:
+        return str(error)
+    return f"{named} {found.dialect.id} {found.facts.version} {chosen}"
+
+
+def check_name(server: str | None) -> bool | str:
+    """For `validate_inputs`: True, or why there is no such server. None is linked: look later."""
+    try:
+        if server is not None:
+            profile(server)
+    except Qwen3VLError as error:
+        return str(error)
+    return True
 
 
 def _first_that_answers(
-    profile: Profile, check_interrupt: Callable[[], None]
+    server: Profile, check_interrupt: Callable[[], None]
 ) -> tuple[Found, list[str]]:
-    found, problems = None, []
-    for number, origin in enumerate(profile.origins, 1):
+    found: Found | None = None
+    problems = []
+    for number, origin in enumerate(server.origins, 1):
         try:
-            here = look_at(profile, origin, check_interrupt)
-        except Qwen3VLError as error:
-            if len(profile.origins) == 1 or isinstance(error, InputError):
+            here = look_at(server, origin, check_interrupt)
+        except GenerationError as error:
+            if number == len(server.origins) and found is None:
                 raise
             problems.append(f"address {number} is left out for now: {error.problem}")
-            if number == len(profile.origins) and found is None:
-                raise
             continue
         found = found or here
-    assert found is not None  # noqa: S101 - a profile has an origin, and none failed
+    assert found is not None  # noqa: S101 - a profile has an origin
     return found, problems
-
-
-def describe(handle: RemoteModel, facts: ServerFacts, problems: tuple[str, ...]) -> str:
-    """The node's own text."""
-    profile, dialect, model = handle.profile, handle.dialect, handle.model
-    context = profile.context or model.context
-    sees = {True: "sees pictures", False: "sees no pictures", None: "sight not known"}
-    several = f", {len(profile.origins)} addresses" if len(profile.origins) > 1 else ""
-    lines = [
-        f"{profile.name}: {dialect.title} {facts.version}".rstrip() + several,
-        f"model {model.name}, {sees[model.sees_pictures]}, "
-        + (f"context {context:,} tokens" if context else "context not known"),
-        f"sampling: official, {handle.edition} edition",
-        "can: streaming" + "".join(f", {name}" for name in _abilities(dialect)),
-    ]
-    if dialect.cannot:
-        lines.append("cannot, and is not asked to: " + ", ".join(sorted(dialect.cannot)))
-    lines += [f"note: {remark}" for remark in dialect.remarks]
-    if profile.key_variable and any(o.startswith("http://") for o in profile.origins):
-        lines.append("note: its key goes over an unencrypted line")
-    return "\n".join([*lines, *problems])
-
-
-def _abilities(dialect: Dialect) -> list[str]:
-    every = ("json_schema", "seed", "top_k", "presence_penalty", "repetition_penalty", "thinking")
-    return [name for name in every if name not in dialect.cannot]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from ....utils.sampling import Sampling
+from ....utils.chat.sampling import Sampling
 
 Json = dict[str, Any]
 

@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 from qwen3vl_nodes.loaders.servers.dialects.dialect import ModelFacts, Wanted, seed_of_bits
 from qwen3vl_nodes.loaders.servers.dialects.known import DIALECTS, recognised_dialect
-from qwen3vl_nodes.loaders.servers.payload import Terms, encode, prompt_bound, sized_parts
-from qwen3vl_nodes.utils.chat import Clip, GenerationOptions, Message, Picture, Request
+from qwen3vl_nodes.loaders.servers.wire.payload import Terms, encode, prompt_bound, sized_parts
+from qwen3vl_nodes.utils.chat.messages import Clip, GenerationOptions, Message, Picture, Request
+from qwen3vl_nodes.utils.chat.sampling import Sampling
 from qwen3vl_nodes.utils.errors import GenerationError, InputError
-from qwen3vl_nodes.utils.sampling import Sampling
 
 SCHEMA = {"type": "object"}
 FORM = {
@@ -82,7 +82,8 @@ def test_what_a_server_cannot_do_is_named_and_not_sent(name):
     assert set(unmet) == dialect.cannot
     sent = {
         "top_k": "top_k", "presence_penalty": "presence_penalty", "json_schema": "json_schema",
-        "repetition_penalty": "repe", "thinking": '_thinking":' if name != "ollama" else "reasoning_effort",
+        "repetition_penalty": "repe",
+        "thinking": "reasoning_effort" if name == "ollama" else '_thinking":',
         "thinking_budget": "budget",
     }  # fmt: skip
     for what, field in sent.items():

@@ -3,8 +3,8 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from qwen3vl_nodes.loaders.servers import event_stream
-from qwen3vl_nodes.loaders.servers.event_stream import EventStream, TooLongEventError
+from qwen3vl_nodes.loaders.servers.wire import event_stream
+from qwen3vl_nodes.loaders.servers.wire.event_stream import EventStream, TooLongEventError
 
 STREAM = (
     ": ping\n\ndata: one\n\nevent: x\nid: 3\ndata: two\ndata: lines\n\n"

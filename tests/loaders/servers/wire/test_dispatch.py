@@ -7,12 +7,12 @@ import time
 
 import numpy as np
 import pytest
-from qwen3vl_nodes.loaders.servers import dispatch, event_stream, transport
 from qwen3vl_nodes.loaders.servers.dialects.known import DIALECTS
-from qwen3vl_nodes.loaders.servers.dispatch import TRIES, Rules
-from qwen3vl_nodes.loaders.servers.payload import Terms
 from qwen3vl_nodes.loaders.servers.remote_engine import RemoteEngine
-from qwen3vl_nodes.utils.chat import GenerationOptions, Message, Picture, Reply, Request
+from qwen3vl_nodes.loaders.servers.wire import dispatch, event_stream, transport
+from qwen3vl_nodes.loaders.servers.wire.dispatch import TRIES, Rules
+from qwen3vl_nodes.loaders.servers.wire.payload import Terms
+from qwen3vl_nodes.utils.chat.messages import GenerationOptions, Message, Picture, Reply, Request
 from qwen3vl_nodes.utils.errors import Qwen3VLError
 from scripted_server import (
     LAST_CHUNK,

@@ -1,7 +1,7 @@
 """Which refusals are asked again and when, and in which words the others are told."""
 
 import pytest
-from qwen3vl_nodes.loaders.servers.verdicts import (
+from qwen3vl_nodes.loaders.servers.wire.verdicts import (
     MAX_RETRY_AFTER_S,
     broken,
     refused,

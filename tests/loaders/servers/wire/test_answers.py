@@ -6,7 +6,7 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from qwen3vl_nodes.loaders.servers.answers import (
+from qwen3vl_nodes.loaders.servers.wire.answers import (
     BrokenAnswerError,
     Writing,
     error_text,

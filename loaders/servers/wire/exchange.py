@@ -9,8 +9,8 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from ...utils.chat import Reply, Request
-from ...utils.errors import Qwen3VLError
+from ....utils.chat.messages import Reply, Request
+from ....utils.errors import Qwen3VLError
 from .dispatch import ENCODERS, Dispatch, Rules
 from .origins import Origins
 from .payload import Terms

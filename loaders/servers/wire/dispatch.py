@@ -13,8 +13,8 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 
-from ...utils.chat import Reply, Request
-from ...utils.errors import GenerationError, Qwen3VLError
+from ....utils.chat.messages import Reply, Request
+from ....utils.errors import GenerationError, Qwen3VLError
 from .answers import BrokenAnswerError, Writing
 from .origins import FIRST_PAUSE_S, Origin, Origins
 from .payload import Payload, Terms, encode
@@ -145,14 +145,15 @@ class Dispatch:
 
     async def _encode(self, item: Item) -> None:
         try:
-            item.payload = await self._loop.run_in_executor(
+            payload = await self._loop.run_in_executor(
                 self._encoders, encode, item.request, self._terms, item.stream
             )
         except Qwen3VLError as error:
             self._finish(item, error)
             return
-        item.size_bytes += len(item.payload.body)
-        self.open_bytes += len(item.payload.body)
+        item.payload = payload
+        item.size_bytes += len(payload.body)
+        self.open_bytes += len(payload.body)
         self._waiting.append(item)
         self._pump()
 

@@ -7,9 +7,9 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...utils.chat import Reply, StoppedBy
-from ...utils.errors import GenerationError
-from ...utils.parsing.thinking import split_thinking
+from ....utils.chat.messages import Reply, StoppedBy
+from ....utils.errors import GenerationError
+from ....utils.text.thinking import split_thinking
 
 # Where servers write thinking: vLLM and Ollama, the others.
 REASONING = ("reasoning", "reasoning_content")

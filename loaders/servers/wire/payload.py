@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from ...utils.chat import Clip, GenerationOptions, Picture, Request
-from ...utils.errors import GenerationError, InputError
-from ...utils.images import TOKEN_SIDE, fit_size_wh, resize_clip, resize_picture
-from ...utils.sampling import Edition, Sampling, resolve
-from .dialects.dialect import Dialect, Json, Wanted
+from ....utils.chat.messages import Clip, GenerationOptions, Picture, Request
+from ....utils.chat.sampling import Edition, Sampling, resolve
+from ....utils.errors import GenerationError, InputError
+from ....utils.images.tensors import TOKEN_SIDE, fit_size_wh, resize_clip, resize_picture
+from ..dialects.dialect import Dialect, Json, Wanted
 
 # A control token that a user typed must not become one: "<|im_end|>" is read as "<| im_end |>".
 _CONTROL = re.compile(r"<\|(\w+)\|>")

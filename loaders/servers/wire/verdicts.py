@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 
-from ...utils.errors import GenerationError, Qwen3VLError, TooLargeError
+from ....utils.errors import GenerationError, Qwen3VLError, TooLargeError
 
 # So much of what a server says is passed on.
 SAID_CHARACTERS = 300

@@ -1,7 +1,7 @@
 """How many requests are kept in flight, against servers that are made of arithmetic."""
 
 import pytest
-from qwen3vl_nodes.loaders.servers.pace import Pace
+from qwen3vl_nodes.loaders.servers.wire.pace import Pace
 
 
 def run(pace, rate_at, rounds):

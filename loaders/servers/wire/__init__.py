@@ -1,0 +1,1 @@
+"""Requests on their way and answers on theirs: bodies, bytes, tries, time; no server by name."""
