@@ -30,6 +30,7 @@ from .folders.folder_images import Qwen3VLFolderImages
 from .folders.save_captions import Qwen3VLSaveCaptions
 from .models.loader import Qwen3VLLoader, Qwen3VLLora, Qwen3VLUnload
 from .models.options import Qwen3VLOptions
+from .models.server import Qwen3VLServer
 from .reading.code import Qwen3VLCode
 from .reading.document import Qwen3VLDocument
 from .reading.extract import Qwen3VLExtract, Qwen3VLPickField
@@ -40,6 +41,7 @@ from .video.video import Qwen3VLVideo
 
 NODES: list[type[io.ComfyNode]] = [
     Qwen3VLLoader,
+    Qwen3VLServer,
     Qwen3VLLora,
     Qwen3VLUnload,
     Qwen3VLOptions,

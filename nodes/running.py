@@ -7,9 +7,8 @@ from contextlib import closing
 
 from comfy_api.latest import io
 
-from ..loaders.engine.protocol import Outcome
+from ..loaders.engine.protocol import Model, Outcome
 from ..loaders.host.port import host
-from ..loaders.local_model import LocalModel
 from ..utils.chat.messages import Progress, Reply, Request
 from ..utils.errors import GenerationError, Qwen3VLError
 from .streaming import Show, TextStream, Title
@@ -21,7 +20,7 @@ def node_id_of(node: type[io.ComfyNode]) -> str | None:
 
 
 def run(
-    model: LocalModel,
+    model: Model,
     requests: Iterable[Request],
     total: int,
     node_id: str | None,
@@ -59,7 +58,7 @@ def run(
 
 
 def answer_all(
-    model: LocalModel, requests: Sequence[Request], node_id: str | None, keep: bool = False
+    model: Model, requests: Sequence[Request], node_id: str | None, keep: bool = False
 ) -> list[Reply]:
     """Every reply, in the order of the requests; `keep` as in `run`, and a request that was not
     begun has an empty one then.
@@ -86,13 +85,13 @@ def report(replies: Sequence[Reply]) -> str:
 
 
 def _report_line(number: int, reply: Reply) -> str:
-    line = (
-        f"{number}: {reply.tokens} tokens in {reply.seconds:.2f} s"
-        f" ({reply.tokens_per_second:.0f} tokens/s, first after {reply.first_token_seconds:.2f} s,"
-        f" prompt {reply.prompt_tokens})"
-    )
+    parts = [f"prompt {reply.prompt_tokens}"]
+    if reply.first_token_seconds > 0:  # an answer that comes whole from a server has no first one
+        first = f"first after {reply.first_token_seconds:.2f} s"
+        parts = [f"{reply.tokens_per_second:.0f} tokens/s", first, *parts]
+    line = f"{number}: {reply.tokens} tokens in {reply.seconds:.2f} s ({', '.join(parts)})"
     closed = "; thinking closed at its budget" if reply.thinking_closed else ""
-    return line + closed + CUT_OFF.get(reply.stopped_by, "")
+    return "; ".join([line + closed + CUT_OFF.get(reply.stopped_by, ""), *reply.notes])
 
 
 NOT_BEGUN = Reply("", "", "interrupt", 0, 0, 0.0, 0.0)

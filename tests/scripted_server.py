@@ -117,8 +117,9 @@ def response(body: bytes | str | dict, status: int = 200, kind="application/json
         body = json.dumps(body)
     data = body.encode() if isinstance(body, str) else body
     lines = [f"HTTP/1.1 {status} Whatever", f"Content-Type: {kind}"]
-    named = {"Content-Length": str(len(data)), **headers}
-    lines += [f"{name.replace('_', '-')}: {value}" for name, value in named.items()]
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    named = {"Content-Length": str(len(data))} | named
+    lines += [f"{name}: {value}" for name, value in named.items()]
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + data
 
 

@@ -1,12 +1,16 @@
-"""What every engine, local or remote, offers to the nodes."""
+"""What every model and its engine, local or remote, offer to the nodes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Protocol
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Protocol
 
 from ...utils.chat.messages import Progress, Reply, Request
 from ...utils.errors import Qwen3VLError
+
+if TYPE_CHECKING:
+    from ..settings import Adapter
 
 # Called at every step of a generation, in the caller's thread. Whatever it raises ends the
 # run at once and passes through unchanged: that is how an interrupt gets in.
@@ -36,4 +40,46 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Give back every buffer; the engine must not be used afterwards."""
+        ...
+
+
+class Model(Protocol):
+    """What travels between nodes: a light handle, on whatever it runs."""
+
+    @property
+    def name(self) -> str:
+        """The model's name, as a menu or its server has it."""
+        ...
+
+    @property
+    def identity(self) -> str:
+        """What decides its answers, apart from rounding."""
+        ...
+
+    def open(self) -> AbstractContextManager[Engine]:
+        """An engine, ours for the length of the `with` block.
+
+        Raises:
+            Qwen3VLError: it cannot be used here; says why and what can.
+        """
+        ...
+
+    def with_adapter(self, adapter: Adapter) -> Model:
+        """The same model with one adapter more.
+
+        Raises:
+            InputError: it takes none.
+        """
+        ...
+
+    def unload(self) -> None:
+        """Give back the memory that it takes here."""
+        ...
+
+    def describe(self) -> str:
+        """What it is and how it will run.
+
+        Raises:
+            Qwen3VLError: it cannot.
+        """
         ...

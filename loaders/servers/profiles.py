@@ -124,9 +124,7 @@ def profile(name: str) -> Profile:
     return found
 
 
-def profile_of(
-    name: str, entry: Mapping[str, Any], where: str
-) -> Profile:
+def profile_of(name: str, entry: Mapping[str, Any], where: str) -> Profile:
     """An entry of the owner's file, checked; `where` begins what is said about mistakes.
 
     Raises:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from comfy_api.latest import io
 
-from ...loaders.local_model import LocalModel
+from ...loaders.engine.protocol import Model
 from ...utils.chat.messages import GenerationOptions, Reply
 from ...utils.chat.tasks import Task, tasks_in
 from ...utils.errors import InputError
@@ -117,7 +117,7 @@ class Qwen3VLCaption(io.ComfyNode):
     @classmethod
     def execute(
         cls,
-        model: LocalModel,
+        model: Model,
         image: torch.Tensor,
         preset: str,
         instructions: str,
@@ -173,7 +173,7 @@ class Qwen3VLAsk(io.ComfyNode):
     @classmethod
     def execute(
         cls,
-        model: LocalModel,
+        model: Model,
         question: str,
         system_prompt: str,
         seed: int,

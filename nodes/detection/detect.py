@@ -8,7 +8,7 @@ from itertools import islice
 import torch
 from comfy_api.latest import io
 
-from ...loaders.local_model import LocalModel
+from ...loaders.engine.protocol import Model
 from ...utils.chat.messages import GenerationOptions
 from ...utils.detection.boxes import Box, Detections, Point
 from ...utils.detection.socket_values import to_box_value, to_coordinates, to_point_value
@@ -117,7 +117,7 @@ class Qwen3VLDetect(io.ComfyNode):
     @classmethod
     def execute(
         cls,
-        model: LocalModel,
+        model: Model,
         image: torch.Tensor,
         find: str,
         find_by: str,
@@ -204,7 +204,7 @@ class Qwen3VLPoint(io.ComfyNode):
     @classmethod
     def execute(
         cls,
-        model: LocalModel,
+        model: Model,
         image: torch.Tensor,
         find: str,
         seed: int,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from comfy_api.latest import io
 
-from ...loaders.local_model import LocalModel
+from ...loaders.engine.protocol import Model
 from ...utils.chat.messages import GenerationOptions
 from ...utils.detection.boxes3d import ANGLE_ORDERS, AngleOrder, Box3D, Camera
 from ...utils.detection.distances import as_flat_boxes, depth_order
@@ -83,7 +83,7 @@ class Qwen3VLDetect3D(io.ComfyNode):
     @classmethod
     def execute(
         cls,
-        model: LocalModel,
+        model: Model,
         image: torch.Tensor,
         find: str,
         field_of_view: float,

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from comfy_api.latest import io
 
+from ...loaders.engine.protocol import Model
 from ...loaders.host.port import host
-from ...loaders.local_model import LocalModel
 from ...utils.captions.journal import JOURNAL_NAME, Journal
 from ...utils.captions.json_lines import JSON_LINES_NAME
 from ...utils.captions.ledger import Ledger
@@ -104,7 +104,7 @@ class Qwen3VLCaptionFolder(io.ComfyNode):
     @classmethod
     def execute(
         cls,
-        model: LocalModel,
+        model: Model,
         folder: str,
         recursive: bool,
         preset: str,

@@ -9,9 +9,8 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from ...loaders.engine.protocol import Outcome
+from ...loaders.engine.protocol import Model, Outcome
 from ...loaders.host.port import host
-from ...loaders.local_model import LocalModel
 from ...utils.captions.recipe import Slot
 from ...utils.chat.messages import Picture, Progress, Reply, Request
 from ...utils.dataset.jobs import Done, Job, Wanted
@@ -64,7 +63,7 @@ class FolderCaptioning:
     _last_picture: Picture | None = None  # until it is shown
     _total: int = 0
 
-    def caption(self, model: LocalModel, jobs: Sequence[Job], attempts: int) -> None:
+    def caption(self, model: Model, jobs: Sequence[Job], attempts: int) -> None:
         """Caption what is wanted; a bad answer is asked for again until it had `attempts`."""
         with _committing(self.files) as commit:
             while jobs:

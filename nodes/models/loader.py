@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
+from ...loaders.engine.protocol import Model
 from ...loaders.host.port import host
 from ...loaders.hub import catalog
 from ...loaders.hub.official import DEMO_NAME
@@ -200,7 +201,7 @@ class Qwen3VLLora(io.ComfyNode):
         return catalog.adapter_version_of(adapter)
 
     @classmethod
-    def execute(cls, model: LocalModel, adapter: str, strength: float, mode: str) -> io.NodeOutput:
+    def execute(cls, model: Model, adapter: str, strength: float, mode: str) -> io.NodeOutput:
         """The same handle with one adapter more; it is checked when the model loads."""
         return io.NodeOutput(model.with_adapter(Adapter(adapter, strength, mode == MERGED)))
 
@@ -232,7 +233,7 @@ class Qwen3VLUnload(io.ComfyNode):
         return float("nan")
 
     @classmethod
-    def execute(cls, anything: object, model: LocalModel | None = None) -> io.NodeOutput:
+    def execute(cls, anything: object, model: Model | None = None) -> io.NodeOutput:
         """Unload, and pass `anything` on."""
         if model is None:
             MODEL_CACHE.clear()

@@ -20,8 +20,8 @@ KEPT = (
     "optional", "default", "min", "max", "step", "round", "multiline", "dynamicPrompts",
     "control_after_generate", "forceInput", "advanced", "template",
 )  # fmt: skip
-# Menus that every machine fills itself: models, adapters, folders.
-OF_THE_MACHINE = ("model", "adapter", "folder", "pdf_file")
+# Menus that every machine fills itself: models, adapters, folders, files, servers.
+OF_THE_MACHINE = ("model", "adapter", "folder", "pdf_file", "server")
 
 
 def plain(value):

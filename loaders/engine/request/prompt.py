@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,13 +11,11 @@ from ....utils.chat.messages import Clip, GenerationOptions, Message, Picture, R
 from ....utils.chat.sampling import Edition
 from ....utils.errors import ContextFullError
 from ....utils.images.tensors import DEFAULT_MAX_PIXELS, fit_size_wh, resize_clip, resize_picture
+from ....utils.text.control_tokens import defused
 from ....utils.text.thinking import NOTHING_THOUGHT, THINK_START
 from ...weights.processor import edition_of
 from ..model.attention import as_tensor
 from .thinking_budget import ThinkingBudget
-
-# A control token that a user typed must not become one: "<|im_end|>" is read as "<| im_end |>".
-_CONTROL = re.compile(r"<\|(\w+)\|>")
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +134,7 @@ def _wire_part(part: str | Picture | Clip) -> dict[str, str]:
         return {"type": "image"}
     if isinstance(part, Clip):
         return {"type": "video"}
-    return {"type": "text", "text": _CONTROL.sub(r"<| \1 |>", part)}
+    return {"type": "text", "text": defused(part)}
 
 
 def _pil(picture: Picture) -> Any:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import io
 import json
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,10 +15,9 @@ from ....utils.chat.messages import Clip, GenerationOptions, Picture, Request
 from ....utils.chat.sampling import Edition, Sampling, resolve
 from ....utils.errors import GenerationError, InputError
 from ....utils.images.tensors import TOKEN_SIDE, fit_size_wh, resize_clip, resize_picture
+from ....utils.text.control_tokens import defused
 from ..dialects.dialect import Dialect, Json, Wanted
 
-# A control token that a user typed must not become one: "<|im_end|>" is read as "<| im_end |>".
-_CONTROL = re.compile(r"<\|(\w+)\|>")
 # Tokens that a chat template adds around a message, and around a picture; both generously.
 MESSAGE_TOKENS, VISUAL_TOKENS = 16, 24
 # The official limits of all frames of a clip together.
@@ -171,7 +169,7 @@ def _parts(request: Request) -> Iterator[str | Picture | Clip]:
 
 def _wire_part(part: str | Picture | Clip, terms: Terms) -> list[Json]:
     if isinstance(part, str):
-        return [_text(_CONTROL.sub(r"<| \1 |>", part))]
+        return [_text(defused(part))]
     if isinstance(part, Picture):
         return [_image(part.pixels, terms.pictures)]
     if terms.dialect.clips == "jpeg_frames":

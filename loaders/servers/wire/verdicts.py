@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 
-from ....utils.errors import GenerationError, Qwen3VLError, TooLargeError
+from ....utils.errors import ContextFullError, GenerationError, Qwen3VLError, TooLargeError
 
 # So much of what a server says is passed on.
 SAID_CHARACTERS = 300
 # The longest wait that a server can ask for in one word; beyond it nobody would still be there.
 MAX_RETRY_AFTER_S = 24 * 3600.0
+# No model holds fewer tokens; a smaller number in a server's words counts something else.
+LEAST_CONTEXT = 256
 AUTH, BUSY = (401, 403), (408, 409, 425, 429, 502, 503, 504, 529)
 _TOO_LONG = re.compile(
     r"context|max_model_len|too long|maximum.{0,20}length|exceed.{0,40}token", re.I
@@ -114,10 +116,16 @@ def _final(server: str, status: int, said: str, told: str) -> Qwen3VLError:
             "Use fewer or smaller pictures (max_picture_tokens in the options), a shorter text, or "
             "start the server with more context."
         )
-        return TooLargeError(told, remedy)
+        return ContextFullError(told, remedy, _excess(said))
     if status == 404 or _NO_MODEL.search(said):
         return GenerationError(told, "Choose a model that the server has; its node lists them.")
     return GenerationError(told, "Look at the settings, and at the server's log.")
+
+
+def _excess(said: str) -> int:
+    """How many tokens are too many, by the largest and smallest count in a server's words."""
+    counts = [n for n in map(int, re.findall(r"\d{2,9}", said)) if n >= LEAST_CONTEXT]
+    return max(1, max(counts) - min(counts)) if counts else 1
 
 
 def retry_after_s(headers: Mapping[str, str], now: float) -> float | None:

@@ -10,7 +10,7 @@ from qwen3vl_nodes.loaders.servers.wire.verdicts import (
     unreachable,
     untrusted,
 )
-from qwen3vl_nodes.utils.errors import TooLargeError
+from qwen3vl_nodes.utils.errors import ContextFullError, TooLargeError
 
 NOW = 1_445_412_400.0  # 20 s before the date below
 DATE = "Wed, 21 Oct 2015 07:27:00 GMT"
@@ -79,9 +79,21 @@ def test_what_helps_against_a_refusal(status, said, remedy):
     error = refused("here", status, {}, said, NOW).error
     assert remedy in error.remedy
     assert said in error.problem
-    assert isinstance(error, TooLargeError) == (
-        "more context" in error.remedy or "smaller pictures" in error.remedy
-    )
+    assert isinstance(error, ContextFullError) == ("more context" in error.remedy)
+    assert isinstance(error, TooLargeError) == (status == 413)
+
+
+@pytest.mark.parametrize(
+    ("said", "excess"),
+    [
+        ("maximum context length is 4096 tokens. Your request has 5000 input tokens.", 904),
+        ("request (9000 tokens) exceeds the available context size (8192 tokens), id 17", 808),
+        ("Input is too long", 1),
+        ("maximum context length is 4096 tokens.", 1),
+    ],
+)
+def test_how_much_too_long_a_prompt_is(said, excess):
+    assert refused("here", 400, {}, said, NOW).error.excess == excess
 
 
 def test_words_of_a_server_are_bounded():
