@@ -67,9 +67,15 @@ class RemoteEngine:
                 if taken is not None:
                     finished += 1
                     tokens += getattr(taken[1], "tokens", 0)
-                text, writing = exchange.glimpse
+                shown, text, writing = exchange.glimpse
                 seconds = time.perf_counter() - started
-                on_progress(Progress(finished, exchange.open, tokens + writing, seconds, text))
+                running = exchange.open
+                on_progress(
+                    Progress(
+                        *(finished, running, tokens + writing, seconds, text, shown),
+                        exchange.unfinished,
+                    )
+                )
                 if taken is not None:
                     yield taken
 

@@ -160,6 +160,13 @@ class Writing:
             notes=notes,
         )
 
+    def interrupted(self) -> Reply:
+        """The reply as far as it is written."""
+        thinking, answer = self.thinking.strip(), self.content.strip()
+        if not thinking:
+            thinking, answer = split_thinking(answer, self.starts_thinking)
+        return Reply(answer, thinking, "interrupt", self.written, self.prompt_tokens, 0.0, 0.0)
+
     def _stopped_by(self, cut: int | None) -> StoppedBy:
         if cut is not None or self.stop_text in self.stop:
             return "stop_string"

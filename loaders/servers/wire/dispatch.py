@@ -99,9 +99,14 @@ class Dispatch:
         return len(self._open) < most + AHEAD + most // 8 and self.open_bytes < OPEN_BYTES
 
     @property
-    def shown(self) -> str:
-        """The text of the oldest answer that comes in pieces."""
-        return next((item.writing.text for item in self._open if item.stream), "")
+    def shown(self) -> tuple[int | None, str]:
+        """The oldest request whose answer comes in pieces, and what is written of it."""
+        streams = ((item.index, item.writing.text) for item in self._open if item.stream)
+        return next(streams, (None, ""))
+
+    def unfinished(self) -> dict[int, Reply]:
+        """The answers as far as they are written, by request."""
+        return {item.index: item.writing.interrupted() for item in self._open}
 
     @property
     def tokens(self) -> int:

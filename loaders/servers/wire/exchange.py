@@ -55,15 +55,20 @@ class Exchange:
         return self._dispatch is not None and self._dispatch.wants_more
 
     @property
-    def glimpse(self) -> tuple[str, int]:
-        """The oldest text that is being written, and the tokens of all that are."""
+    def glimpse(self) -> tuple[int | None, str, int]:
+        """The oldest request that is being written, its text, and the tokens of all that are."""
         for _ in range(3):
-            try:
+            with contextlib.suppress(RuntimeError):  # the loop changed what was read; once more
                 assert self._dispatch is not None  # noqa: S101 - there since __enter__
-                return self._dispatch.shown, self._dispatch.tokens
-            except RuntimeError:  # the loop changed what was read; once more
-                continue
-        return "", 0
+                return *self._dispatch.shown, self._dispatch.tokens
+        return None, "", 0
+
+    def unfinished(self) -> dict[int, Reply]:
+        """The answers as far as they are written; also after leaving."""
+        for _ in range(3):
+            with contextlib.suppress(RuntimeError):
+                return self._dispatch.unfinished() if self._dispatch is not None else {}
+        return {}
 
     def submit(self, index: int, request: Request) -> None:
         """Send a request when its turn comes."""

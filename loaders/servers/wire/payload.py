@@ -189,8 +189,8 @@ def _image(pixels: np.ndarray, kind: str) -> Json:
 def _frames(clip: Clip, kind: str) -> list[Json]:
     """Every frame as a picture after its second, as the model's own template writes clips."""
     parts = []
-    for index, frame in zip(clip.indices, clip.frames, strict=True):
-        parts.append(_text(f"<{index / clip.source_fps:.1f} seconds>"))
+    for second, frame in zip(clip.times, clip.frames, strict=True):
+        parts.append(_text(f"<{second:.1f} seconds>"))
         parts.append(_image(frame, kind))
     return parts
 

@@ -502,4 +502,6 @@ def test_progress_shows_the_text_that_is_being_written():
 
         with pytest.raises(Interrupt):
             list(engine_at(server.origin).generate([request_of()], on_progress))
-    assert seen[-1].text == "A red" and seen[-1].running == 1
+    assert (seen[-1].text, seen[-1].index, seen[-1].running) == ("A red", 0, 1)
+    kept = seen[-1].unfinished()
+    assert (kept[0].text, kept[0].stopped_by) == ("A red", "interrupt")
