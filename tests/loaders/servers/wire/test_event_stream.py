@@ -1,10 +1,13 @@
 """Events out of bytes, wherever they are cut."""
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from qwen3vl_nodes.loaders.servers.wire import event_stream
 from qwen3vl_nodes.loaders.servers.wire.event_stream import EventStream, TooLongEventError
+
+# A busy machine is not what is tested.
+unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 STREAM = (
     ": ping\n\ndata: one\n\nevent: x\nid: 3\ndata: two\ndata: lines\n\n"
@@ -22,6 +25,7 @@ def test_events_of_one_chunk():
     assert read(STREAM) == EVENTS
 
 
+@unhurried
 @given(st.lists(st.integers(0, len(STREAM)), max_size=12))
 def test_cuts_change_nothing(places):
     edges = [0, *sorted(places), len(STREAM)]
