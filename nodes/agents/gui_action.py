@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from comfy_api.latest import io
 
-from ...loaders.local_model import LocalModel
+from ...loaders.engine.protocol import Model
 from ...utils.agents.actions import Action, read_actions
 from ...utils.agents.steps import step_words, with_steps
 from ...utils.chat.messages import GenerationOptions, Message, Picture, Reply, Request
@@ -116,7 +116,7 @@ class Qwen3VLGuiAction(io.ComfyNode):
     @classmethod
     def execute(
         cls,
-        model: LocalModel,
+        model: Model,
         image: torch.Tensor,
         instruction: str,
         tools: str,

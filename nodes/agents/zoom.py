@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from comfy_api.latest import io
 
-from ...loaders.local_model import LocalModel
+from ...loaders.engine.protocol import Model
 from ...utils.agents.zoom_talk import MAX_LOOKS, Look, ZoomTalk
 from ...utils.chat.messages import GenerationOptions, Picture
 from ...utils.detection.boxes import Box, Detection, Detections
@@ -69,7 +69,7 @@ class Qwen3VLZoom(io.ComfyNode):
     @classmethod
     def execute(
         cls,
-        model: LocalModel,
+        model: Model,
         image: torch.Tensor,
         question: str,
         max_looks: int,

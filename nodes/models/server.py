@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ...loaders.host import comfyui
+from ...loaders.host.port import host
 from ...loaders.servers import profiles, remote_model
 from .. import sockets
 
@@ -62,7 +62,7 @@ class Qwen3VLServer(io.ComfyNode):
     def execute(cls, server: str, model: str) -> io.NodeOutput:
         """Ask the server what it is; return a handle and what it says."""
         found, problems = remote_model.find(
-            profiles.profile(server), model.strip(), comfyui.check_interrupt
+            profiles.profile(server), model.strip(), host().check_interrupt
         )
         report = "\n".join([found.describe(), *problems])
         return io.NodeOutput(found, report, ui={"text": [report]})
