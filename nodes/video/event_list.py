@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from comfy_api.latest import io
 
-from ...loaders.local_model import LocalModel
+from ...loaders.engine.protocol import Model
 from ...utils.chat.messages import Clip, GenerationOptions, Picture, Reply, Request
 from ...utils.chat.tasks import Task, task
 from ...utils.detection.boxes import Detections
@@ -206,7 +206,7 @@ class Qwen3VLEvents(io.ComfyNode):
     @classmethod
     def execute(
         cls,
-        model: LocalModel,
+        model: Model,
         images_fps: float,
         find: str,
         thing: str,

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from comfy_api.latest import io
 
-from ...loaders.local_model import LocalModel
+from ...loaders.engine.protocol import Model
 from ...utils.chat.messages import GenerationOptions, Reply, Request
 from ...utils.chat.tasks import tasks_in
 from ...utils.errors import GenerationError, InputError, Qwen3VLError
@@ -88,7 +88,7 @@ def _told(number: int, name: str, footage: Footage) -> list[str]:
 
 
 def _answers(
-    model: LocalModel, requests: Iterator[Request], names: Sequence[str], node_id: str | None
+    model: Model, requests: Iterator[Request], names: Sequence[str], node_id: str | None
 ) -> list[Reply]:
     """Every reply, in the order of the films.
 
@@ -156,7 +156,7 @@ class Qwen3VLVideo(io.ComfyNode):
     @classmethod
     def execute(
         cls,
-        model: list[LocalModel],
+        model: list[Model],
         preset: list[str],
         instructions: list[str],
         moment: list[float],
