@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from comfy_api.latest import io
 
-from ...loaders.local_model import LocalModel
+from ...loaders.engine.protocol import Model
 from ...utils.chat.messages import GenerationOptions, Reply
 from ...utils.chat.tasks import task
 from ...utils.errors import ParseError
@@ -84,7 +84,7 @@ class Qwen3VLCode(io.ComfyNode):
     @classmethod
     def execute(
         cls,
-        model: LocalModel,
+        model: Model,
         image: torch.Tensor,
         language: str,
         instructions: str,

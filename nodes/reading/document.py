@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from comfy_api.latest import io
 
+from ...loaders.engine.protocol import Model
 from ...loaders.host import comfyui
-from ...loaders.local_model import LocalModel
 from ...utils.chat.messages import GenerationOptions, Picture, Reply, Request
 from ...utils.chat.tasks import task
 from ...utils.detection.crops import crop_region
@@ -96,7 +96,7 @@ class Qwen3VLDocument(io.ComfyNode):
     @classmethod
     def execute(
         cls,
-        model: Sequence[LocalModel],
+        model: Sequence[Model],
         write: Sequence[str],
         pages_as: Sequence[str],
         seed: Sequence[int],
@@ -185,7 +185,7 @@ def _requests(
 
 
 def _answers(
-    model: LocalModel, requests: Iterable[Request], total: int, node_id: str | None
+    model: Model, requests: Iterable[Request], total: int, node_id: str | None
 ) -> dict[int, Reply]:
     """Every reply by its number.
 

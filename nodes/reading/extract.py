@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from comfy_api.latest import io
 
-from ...loaders.local_model import LocalModel
+from ...loaders.engine.protocol import Model
 from ...utils.chat.messages import GenerationOptions, Message, Picture, Reply, Request
 from ...utils.chat.tasks import Task, task
 from ...utils.detection.boxes import Box, Detection, Detections
@@ -99,7 +99,7 @@ class Qwen3VLExtract(io.ComfyNode):
     @classmethod
     def execute(
         cls,
-        model: LocalModel,
+        model: Model,
         image: torch.Tensor,
         fields: str,
         with_boxes: bool,

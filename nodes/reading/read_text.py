@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from comfy_api.latest import io
 
-from ...loaders.local_model import LocalModel
+from ...loaders.engine.protocol import Model
 from ...utils.chat.messages import GenerationOptions, Picture
 from ...utils.chat.tasks import Task, task
 from ...utils.detection.boxes import Box, Detections
@@ -112,7 +112,7 @@ class Qwen3VLReadText(io.ComfyNode):
     @classmethod
     def execute(
         cls,
-        model: LocalModel,
+        model: Model,
         image: torch.Tensor,
         read: str,
         language: str,
