@@ -162,6 +162,58 @@ def sheet_of_captions(server: Server) -> Image.Image:
     return sheet.resize(size_wh, Image.Resampling.LANCZOS)
 
 
+def of_films(server: Server) -> dict[str, Image.Image]:
+    """What the film workflows show: answers below frames, events above the boxes on frames."""
+    run, outputs = Runner(server, ""), {}
+    for name in ("video_describe", "video_events"):
+        prompt = json.loads((EXAMPLES / "api" / f"{name}.json").read_text("utf-8"))
+        entry = server.run(prompt)
+        if error := error_of(entry):
+            raise SystemExit(f"{name} failed: {error}")
+        outputs[name] = entry["outputs"]
+    (sheet,) = run.images(outputs["video_events"]["5"])
+    frames = run.images(outputs["video_events"]["7"])
+    film = [frame for k, frame in enumerate(frames_of("square_and_cross")) if k % 8 == 0]
+    texts = [outputs["video_describe"][node]["text"][0] for node in ("4", "5")]
+    return {
+        "video_describe": over(film, ["Describe", "", texts[0], "", "At second 4", "", texts[1]]),
+        "video_events": over(frames[::2], [], sheet),
+    }
+
+
+def frames_of(name: str) -> list[Image.Image]:
+    """Every frame of an example film."""
+    import av
+
+    with av.open(str(EXAMPLES / "videos" / f"{name}.mp4")) as container:
+        return [frame.to_image() for frame in container.decode(video=0)]
+
+
+def over(
+    frames: list[Image.Image], texts: list[str], sheet: Image.Image | None = None
+) -> Image.Image:
+    """Frames in two rows, and below them texts or the sheet."""
+    made = Image.new("RGB", SIZE_WH, DARK)
+    width = (SIZE_WH[0] - 8) // 4
+    for number, frame in enumerate(frames[:8]):
+        small = frame.resize((width - 8, (width - 8) * frame.height // frame.width))
+        made.paste(small, (8 + number % 4 * width, 8 + number // 4 * (small.height + 8)))
+    if sheet is not None:
+        below = sheet.resize((SIZE_WH[0] - 16, (SIZE_WH[0] - 16) * sheet.height // sheet.width))
+        made.paste(below, (8, 210))
+    draw, font, top = ImageDraw.Draw(made), ImageFont.load_default(14), 214
+    for text in texts:
+        line = ""
+        for word in [*text.split(), ""]:
+            if not word or draw.textlength(f"{line} {word}", font) > SIZE_WH[0] - 24:
+                draw.text((12, top), line, (235, 235, 235), font)
+                line, top = word, top + 18
+            else:
+                line = f"{line} {word}".strip()
+        top -= 0 if text else 8
+    return made
+
+
 def lines_of(overlay: Image.Image) -> Image.Image:
     """A mask of the boxes' lines and labels."""
     apart = ImageChops.difference(overlay, picture()).convert("L")
@@ -193,9 +245,12 @@ def main() -> None:
         pictures.mkdir()
         picture().save(pictures / "shapes.png")
         shutil.copytree(EXAMPLES / "images", pictures / "images")
+        for film in (EXAMPLES / "videos").iterdir():
+            shutil.copy(film, pictures)
         with Server(comfyui, Path(folder), input_folder=pictures) as server:
             made_of = thumbnails(Runner(server, "shapes.png"))
-            for name, made in (made_of | {"folder_pieces": sheet_of_captions(server)}).items():
+            made_of |= {"folder_pieces": sheet_of_captions(server)} | of_films(server)
+            for name, made in made_of.items():
                 made.save(EXAMPLES / f"{name}.jpg", quality=QUALITY, optimize=True)
                 print(name)
 

@@ -1,4 +1,4 @@
-"""Draw the pictures of examples/images and the clip of examples/videos: python make_pictures.py."""
+"""Draw the pictures of examples/images and examples/videos: python make_pictures.py."""
 
 from __future__ import annotations
 
@@ -46,9 +46,12 @@ def pictures() -> dict[str, scenes.Scene | printed.Print | pages.Page]:
     return made
 
 
-def clip() -> clips.Clip:
-    """The one clip."""
-    return clips.random_clip(random.Random(2000105), (224, 160), 6.0)
+def films() -> dict[str, clips.Clip]:
+    """Every clip by name; chosen so that a reader can check what happens when."""
+    return {
+        "coming_and_going": clips.random_clip(random.Random(2000105), (224, 160), 6.0),
+        "square_and_cross": clips.random_clip(random.Random(2000402), (256, 192), 8.0),
+    }
 
 
 def write_clip(made: clips.Clip, path: Path) -> None:
@@ -66,12 +69,13 @@ def write_clip(made: clips.Clip, path: Path) -> None:
 
 
 def main() -> None:
-    """Write every picture and the clip."""
+    """Write every picture and clip."""
     for folder in (IMAGES, VIDEOS):
         folder.mkdir(parents=True, exist_ok=True)
     for name, scene in pictures().items():
         scene.draw().save(IMAGES / f"{name}.png", optimize=True)
-    write_clip(clip(), VIDEOS / "coming_and_going.mp4")
+    for name, clip in films().items():
+        write_clip(clip, VIDEOS / f"{name}.mp4")
 
 
 if __name__ == "__main__":

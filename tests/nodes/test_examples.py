@@ -12,6 +12,7 @@ WIDGET_TYPES = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO")
 # ComfyUI's own nodes in the examples: their widgets and the types of their outputs.
 CORE = {
     "LoadImage": (["image", "upload"], ["IMAGE", "MASK"]),
+    "LoadVideo": (["file", "upload"], ["VIDEO"]),
     "PreviewImage": ([], []),
     "MaskPreview": ([], []),
     "PrimitiveStringMultiline": (["value"], ["STRING"]),
