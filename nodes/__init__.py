@@ -4,7 +4,8 @@ from comfy_api.latest import ComfyExtension, io
 
 from .agents.gui_action import Qwen3VLGuiAction
 from .agents.zoom import Qwen3VLZoom
-from .asking.ask import Qwen3VLAsk, Qwen3VLCaption
+from .asking.ask import Qwen3VLAsk
+from .asking.caption import Qwen3VLCaption
 from .detection.camera import Qwen3VLCamera
 from .detection.choose import (
     Qwen3VLFilterBoxes,
@@ -18,19 +19,24 @@ from .detection.convert import (
     Qwen3VLBoxesToSAM2,
     Qwen3VLBoxesToSEGS,
     Qwen3VLCoordinatesToPoints,
-    Qwen3VLCropBoxes,
     Qwen3VLPointsToCoordinates,
 )
-from .detection.detect import Qwen3VLDetect, Qwen3VLPoint
+from .detection.crop import Qwen3VLCropBoxes
+from .detection.detect import Qwen3VLDetect
 from .detection.detect_3d import Qwen3VLDetect3D
-from .detection.parse import Qwen3VLBoxesToText, Qwen3VLDrawDetections, Qwen3VLParseDetections
+from .detection.draw import Qwen3VLDrawDetections
+from .detection.parse import Qwen3VLParseDetections
+from .detection.point import Qwen3VLPoint
+from .detection.to_text import Qwen3VLBoxesToText
 from .folders.caption_folder import Qwen3VLCaptionFolder
 from .folders.caption_review import Qwen3VLCaptionReview
 from .folders.folder_images import Qwen3VLFolderImages
 from .folders.save_captions import Qwen3VLSaveCaptions
-from .models.loader import Qwen3VLLoader, Qwen3VLLora, Qwen3VLUnload
+from .models.loader import Qwen3VLLoader
+from .models.lora import Qwen3VLLora
 from .models.options import Qwen3VLOptions
 from .models.server import Qwen3VLServer
+from .models.unload import Qwen3VLUnload
 from .reading.code import Qwen3VLCode
 from .reading.document import Qwen3VLDocument
 from .reading.extract import Qwen3VLExtract, Qwen3VLPickField

@@ -13,9 +13,9 @@ from typing import Any
 import torch
 
 from ..loaders.host import comfyui
-from ..utils.chat.messages import Picture
 from ..utils.drawing.contact_sheet import TILE_WH
 from ..utils.errors import InputError
+from ..utils.images.picture import Picture
 from ..utils.images.tensors import pictures_from_tensor
 from ..utils.video.film import Film, open_film
 from ..utils.video.footage import Footage, batch_footage, film_footage
@@ -124,11 +124,6 @@ def trim_of(video: Any) -> tuple[float, float]:
 def _as_tile(width: int, height: int) -> tuple[int, int]:
     scale = min(1.0, TILE_WH[0] / width, TILE_WH[1] / height)
     return max(1, round(width * scale)), max(1, round(height * scale))
-
-
-def image_of(frames: Any) -> torch.Tensor:
-    """uint8 [B, H, W, 3] as an IMAGE."""
-    return torch.from_numpy(frames).float() / 255.0
 
 
 def first(values: list[Any] | None, otherwise: Any = None) -> Any:

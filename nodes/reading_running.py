@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-import numpy as np
-import torch
 from comfy_api.latest import io
 
-from ..utils.chat.messages import Picture
 from ..utils.detection.turning import Turn
 
 # How a picture stands. Stored in workflows: append only.
@@ -34,11 +31,6 @@ def turned_input() -> io.Input:
 def turn_of(name: str) -> Turn:
     """The turn of a menu entry."""
     return Turn(TURNS.get(name, 0))
-
-
-def image_of(picture: Picture) -> torch.Tensor:
-    """One picture as an IMAGE: float [1, H, W, 3], 0..1."""
-    return torch.from_numpy(np.ascontiguousarray(picture.pixels)).float()[None] / 255.0
 
 
 def notes_of(notes: Sequence[str]) -> list[str]:

@@ -9,7 +9,7 @@ from comfy_api.latest import io
 
 from ..loaders.engine.protocol import Model, Outcome
 from ..loaders.host.port import host
-from ..utils.chat.messages import Progress, Reply, Request
+from ..utils.chat.requests import Progress, Reply, Request
 from ..utils.errors import GenerationError, Qwen3VLError
 from .streaming import Show, TextStream, Title
 
@@ -54,7 +54,7 @@ def run(
                 raise
         else:
             return
-        yield from kept.items()
+        yield from kept.items()  # pyright: ignore[reportGeneralTypeIssues] - it takes `kept` for None
 
 
 def answer_all(
@@ -100,3 +100,11 @@ CUT_OFF = {
     "interrupt": "; interrupted",
     "repetition": "; stopped because it repeated itself without end",
 }
+
+
+def answer_output(replies: list[Reply]) -> io.NodeOutput:
+    """Texts and thinking as lists, how it went as one text; the texts also for the browser."""
+    texts = [reply.text for reply in replies]
+    how = report(replies)
+    ui = {"text": texts, "report": [how]}
+    return io.NodeOutput(texts, [reply.thinking for reply in replies], how, ui=ui)

@@ -15,9 +15,9 @@ from qwen3vl_nodes.utils.dataset.jobs import Done
 from qwen3vl_nodes.utils.dataset.run import CaptionRun
 from qwen3vl_nodes.utils.errors import InputError
 from qwen3vl_nodes.utils.files.allowed_folders import Folder, Root
-from qwen3vl_nodes.utils.files.fingerprint import digest
+from qwen3vl_nodes.utils.files.fingerprint import digest, file_stamp
 from qwen3vl_nodes.utils.files.listing import PictureChoice, list_pictures
-from qwen3vl_nodes.utils.files.picture_reader import FileFacts, file_stamp
+from qwen3vl_nodes.utils.files.picture_reader import FileFacts
 
 # A caption, or what makes one of a picture's name.
 Text = str | Callable[[str], object]

@@ -1,6 +1,8 @@
 """Requests for engine tests: greedy and short unless told otherwise."""
 
-from qwen3vl_nodes.utils.chat.messages import GenerationOptions, Message, Request
+from qwen3vl_nodes.utils.chat.messages import Message
+from qwen3vl_nodes.utils.chat.options import GenerationOptions
+from qwen3vl_nodes.utils.chat.requests import Request
 
 
 def ask(*parts, seed=0, number_pictures=False, **options):

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from qwen3vl_nodes.utils.chat.messages import Reply, Request
+from qwen3vl_nodes.utils.chat.requests import Reply, Request
 
 
 class ScriptedModel:

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from ...utils.chat.messages import Request
+from ...utils.chat.requests import Request
 from ...utils.chat.sampling import resolve
 from ...utils.errors import GenerationError
 from ..host.out_of_memory import is_out_of_memory

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Protocol
 
-from ...utils.chat.messages import Progress, Reply, Request
+from ...utils.chat.requests import Progress, Reply, Request
 from ...utils.errors import Qwen3VLError
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ...utils.errors import InputError
-from ...utils.images.tensors import DEFAULT_MAX_PIXELS
+from ...utils.images.resize import DEFAULT_MAX_PIXELS
 from ..host.owner_settings import OWNER_PATH, owner_settings
 from .dialects.known import DIALECTS
 

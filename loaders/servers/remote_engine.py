@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator
 
-from ...utils.chat.messages import Progress, Request
+from ...utils.chat.requests import Progress, Request
 from ..engine.protocol import OnProgress, Outcome
 from .wire.dispatch import Rules
 from .wire.exchange import Exchange

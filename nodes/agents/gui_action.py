@@ -11,20 +11,23 @@ from comfy_api.latest import io
 from ...loaders.engine.protocol import Model
 from ...utils.agents.actions import Action, read_actions
 from ...utils.agents.steps import step_words, with_steps
-from ...utils.chat.messages import GenerationOptions, Message, Picture, Reply, Request
+from ...utils.chat.composition import MAX_SEED
+from ...utils.chat.messages import Message
+from ...utils.chat.options import GenerationOptions
+from ...utils.chat.requests import Reply, Request
 from ...utils.chat.tasks import task
 from ...utils.chat.tool_sets import Tool, official_tools, read_tools, system_with_tools
 from ...utils.detection.boxes import Detection, Detections
 from ...utils.detection.socket_values import to_point_value
 from ...utils.drawing.action_marks import draw_actions
 from ...utils.errors import InputError, ParseError
-from ...utils.images.tensors import pictures_from_tensor
+from ...utils.images.picture import Picture
+from ...utils.images.tensors import image_from_pictures, pictures_from_tensor
 from ...utils.parsing.tool_calls import ToolAnswer, parse_tool_calls
 from .. import sockets
-from ..asking.ask import seed_input
-from ..detection_running import NOTES_SHOWN, image_of, shown
-from ..request_building import MAX_SEED
+from ..grounding import NOTES_SHOWN, shown
 from ..running import answer_all, node_id_of, report
+from ..widgets import seed_input
 
 # In place of an official tool: the user's own JSON. Stored in workflows.
 OWN_TOOLS = "own tools (JSON)"
@@ -197,7 +200,8 @@ def _points(actions: Sequence[Action], screen: Picture) -> list[dict]:
 
 
 def _overlay(screens: Sequence[Picture], steps: Sequence[Sequence[Action]]) -> torch.Tensor:
-    return image_of([draw_actions(s, actions) for s, actions in zip(screens, steps, strict=True)])
+    pairs = zip(screens, steps, strict=True)
+    return image_from_pictures([draw_actions(screen, actions) for screen, actions in pairs])
 
 
 def _step_report(

@@ -9,15 +9,16 @@ from comfy_api.latest import io
 
 from ...loaders.engine.protocol import Model
 from ...utils.agents.zoom_talk import MAX_LOOKS, Look, ZoomTalk
-from ...utils.chat.messages import GenerationOptions, Picture
+from ...utils.chat.options import GenerationOptions
 from ...utils.detection.boxes import Box, Detection, Detections
 from ...utils.detection.socket_values import to_box_value
 from ...utils.drawing.contact_sheet import Card, contact_sheet
-from ...utils.images.tensors import pictures_from_tensor
+from ...utils.images.picture import Picture
+from ...utils.images.tensors import image_from_pictures, pictures_from_tensor
 from .. import sockets
-from ..asking.ask import seed_input
-from ..detection_running import NOTES_SHOWN, image_of, shown
+from ..grounding import NOTES_SHOWN, shown
 from ..running import answer_all, node_id_of, report
+from ..widgets import seed_input
 
 SHEET_COLUMNS = 4
 
@@ -82,13 +83,13 @@ class Qwen3VLZoom(io.ComfyNode):
         talk = ZoomTalk(pictures, question, max_looks, system_prompt, options, seed)
         while not talk.done:
             talk.take(answer_all(model, [talk.request()], node_id_of(cls))[0])
-        sheet = image_of([Picture(contact_sheet(_cards(talk), SHEET_COLUMNS))])
+        sheet = image_from_pictures([Picture(contact_sheet(_cards(talk), SHEET_COLUMNS))])
         how = _zoom_report(talk)
         thinking = "\n\n".join(reply.thinking for reply in talk.replies if reply.thinking)
         return io.NodeOutput(
             talk.answer,
             # An empty list would end the workflow without a word: the report says what it is.
-            [image_of([look.crop]) for look in talk.looks] or [image_of(pictures[:1])],
+            [image_from_pictures([p]) for p in [look.crop for look in talk.looks] or pictures[:1]],
             [to_box_value(_looked_at(talk.looks, n, p)) for n, p in enumerate(pictures)],
             "\n".join(talk.lines),
             sheet,

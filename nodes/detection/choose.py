@@ -20,7 +20,7 @@ from ...utils.detection.selection import (
 from ...utils.detection.socket_values import box_frames, extent_wh, from_box_value, to_box_value
 from ...utils.errors import InputError
 from .. import sockets
-from ..detection_running import read_boxes, sizes_of
+from ..grounding import read_boxes, sizes_of
 
 
 class Qwen3VLSelectBoxes(io.ComfyNode):

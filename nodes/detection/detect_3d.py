@@ -6,28 +6,27 @@ import torch
 from comfy_api.latest import io
 
 from ...loaders.engine.protocol import Model
-from ...utils.chat.messages import GenerationOptions
+from ...utils.chat.composition import requests_for
+from ...utils.chat.options import GenerationOptions
 from ...utils.detection.boxes3d import ANGLE_ORDERS, AngleOrder, Box3D, Camera
 from ...utils.detection.distances import as_flat_boxes, depth_order
 from ...utils.detection.socket_values import to_box_3d_value, to_box_value
 from ...utils.drawing.birds_eye import birds_eye
-from ...utils.images.tensors import pictures_from_tensor
+from ...utils.images.tensors import image_from_pictures, pictures_from_tensor
 from .. import sockets
-from ..asking.ask import seed_input
 from ..detection_prompts import CATEGORIES, DESCRIPTION, prompt_3d
-from ..detection_running import (
+from ..grounding import (
     camera_inputs,
     camera_of,
     camera_socket,
     found_report,
-    image_of,
     overlay,
     read_replies,
     shown,
     unreadable_input,
 )
-from ..request_building import requests_for
 from ..running import answer_all, node_id_of
+from ..widgets import seed_input
 
 
 class Qwen3VLDetect3D(io.ComfyNode):
@@ -109,7 +108,7 @@ class Qwen3VLDetect3D(io.ComfyNode):
             [to_box_3d_value(detections) for detections in found],
             drawn,
             how,
-            image_of([birds_eye(detections, camera) for detections in found]),
+            image_from_pictures([birds_eye(detections, camera) for detections in found]),
             [to_box_value(as_flat_boxes(detections, camera)) for detections in found],
             [depth_order(detections) for detections in found],
             ui=shown(answers, how, drawn, cls),

@@ -20,7 +20,7 @@ from ...utils.captions.recipe import Recipe
 from ...utils.captions.sidecars import FORMATS
 from ...utils.captions.view import no_pictures
 from ...utils.captions.wording import Wording, parse_replacements
-from ...utils.chat.messages import GenerationOptions
+from ...utils.chat.options import GenerationOptions
 from ...utils.dataset.jobs import Job
 from ...utils.dataset.run import CaptionRun
 from ...utils.errors import InputError
@@ -36,7 +36,6 @@ from ...utils.files.atomic_write import (
 )
 from ...utils.files.listing import PictureChoice, list_pictures
 from .. import sockets
-from ..asking.ask import preset_inputs
 from ..folder_widgets import (
     background_input,
     caption_folder,
@@ -56,6 +55,7 @@ from ..folder_widgets import (
 )
 from ..running import node_id_of
 from ..streaming import duration
+from ..widgets import preset_inputs
 from .captioning import ATTEMPTS, FolderCaptioning
 from .kinds import Asking, kinds
 

@@ -5,17 +5,16 @@ from __future__ import annotations
 from contextlib import closing
 from typing import Any
 
-import torch
 from comfy_api.latest import io
 
 from ...loaders.host.port import host
 from ...utils.captions.view import CaptionView
-from ...utils.chat.messages import Picture
 from ...utils.drawing.contact_sheet import Card, contact_sheet, tile
 from ...utils.errors import InputError
 from ...utils.files.picture_reader import read_ahead, read_picture
+from ...utils.images.picture import Picture
+from ...utils.images.tensors import image_from_pictures
 from .. import sockets
-from ..detection_running import shown
 from ..folder_widgets import (
     caption_view,
     check_folder,
@@ -25,6 +24,7 @@ from ..folder_widgets import (
     place_input,
     recursive_input,
 )
+from ..grounding import shown
 
 MAX_PICTURES = 1_000_000
 MAX_COUNT = 100
@@ -110,7 +110,7 @@ class Qwen3VLCaptionReview(io.ComfyNode):
                 "Set first back to 0.",
             )
         cards = cards_of(view, first, count)
-        sheet = torch.from_numpy(contact_sheet(cards, columns)).float().div_(255.0).unsqueeze(0)
+        sheet = image_from_pictures([contact_sheet(cards, columns)])
         ui = shown([report(cards, first, total)], view.source.name, sheet, cls)
         return io.NodeOutput(sheet, ui=ui)
 

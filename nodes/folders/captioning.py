@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 from ...loaders.engine.protocol import Model, Outcome
 from ...loaders.host.port import host
 from ...utils.captions.recipe import Slot
-from ...utils.chat.messages import Picture, Progress, Reply, Request
+from ...utils.chat.requests import Progress, Reply, Request
 from ...utils.dataset.jobs import Done, Job, Wanted
 from ...utils.dataset.run import CaptionRun
 from ...utils.errors import InputError, Qwen3VLError, TooLargeError
 from ...utils.files.group_commit import GroupCommit
 from ...utils.files.picture_reader import FileFacts, ReadFile, read_ahead, read_file
 from ...utils.images.color import BACKGROUNDS
+from ...utils.images.picture import Picture
 from ..running import CUT_OFF, run
 from ..streaming import progress_line
 from .kinds import Kind

@@ -6,12 +6,13 @@ from dataclasses import asdict, dataclass, replace
 
 from ...utils.captions.recipe import Recipe
 from ...utils.captions.wording import Wording
-from ...utils.chat.messages import OPTION_RANGES, GenerationOptions, Picture, Request
+from ...utils.chat.composition import MAX_SEED, caption_prompt, requests_for
+from ...utils.chat.options import OPTION_RANGES, GenerationOptions
+from ...utils.chat.requests import Request
 from ...utils.chat.tasks import Task
 from ...utils.errors import InputError
-from ...utils.images.tensors import DEFAULT_MAX_PIXELS
-from ..asking.ask import caption_prompt
-from ..request_building import MAX_SEED, requests_for
+from ...utils.images.picture import Picture
+from ...utils.images.resize import DEFAULT_MAX_PIXELS
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,11 @@ from ...loaders.host.port import host
 from ...utils.captions.ledger import Ledger
 from ...utils.captions.recipe import clashing
 from ...utils.captions.view import CaptionView
-from ...utils.chat.messages import Picture
 from ...utils.errors import InputError
 from ...utils.files.picture_reader import read_ahead, read_picture
 from ...utils.images.color import BACKGROUNDS
+from ...utils.images.picture import Picture
+from ...utils.images.tensors import image_from_pictures
 from ..folder_widgets import caption_view
 
 # All images of a run stay in memory together: at most so many bytes of float32.
@@ -157,7 +158,7 @@ class Taken:
             caption = ""
             self.notes.add(name, "failed", f"{error} Until then it is given as empty.")
         # [1, H, W, 3], 0..1
-        self.images.append(torch.from_numpy(picture.pixels).float().div_(255.0).unsqueeze(0))
+        self.images.append(image_from_pictures([picture]))
         self.names.append(name)
         self.captions.append(caption)
 

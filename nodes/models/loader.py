@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ...loaders.engine.protocol import Model
 from ...loaders.host.port import host
 from ...loaders.hub import catalog
 from ...loaders.hub.official import DEMO_NAME
 from ...loaders.local_model import LocalModel
-from ...loaders.model_cache import MODEL_CACHE
 from ...loaders.plan.capability import table
 from ...loaders.plan.hardware import this_machine
 from ...loaders.settings import (
@@ -24,13 +22,9 @@ from ...loaders.settings import (
     QUANTIZATION,
     SOURCES,
     UNTIL_WANTED,
-    Adapter,
     LoadSettings,
 )
 from .. import sockets
-
-# How an adapter is applied. Stored in workflows: append only.
-MERGED, ATTACHED = "merged", "attached"
 
 
 class Qwen3VLLoader(io.ComfyNode):
@@ -160,83 +154,3 @@ def later_inputs() -> list[io.Input]:
             "the network.",
         ),
     ]
-
-
-class Qwen3VLLora(io.ComfyNode):
-    """Adds a LoRA adapter to a model; several nodes in a row add several."""
-
-    @classmethod
-    def define_schema(cls) -> io.Schema:
-        """The node's form."""
-        return io.Schema(
-            node_id="Qwen3VLLora",
-            display_name="Qwen3-VL LoRA",
-            category=sockets.CATEGORY,
-            description="Adds a LoRA adapter in peft's layout to a Qwen3-VL model.",
-            search_aliases=["adapter", "peft", "fine-tune"],
-            inputs=[
-                sockets.Model.Input("model"),
-                io.Combo.Input(
-                    "adapter",
-                    options=catalog.adapter_choices(),
-                    tooltip="Folders with an adapter_config.json, in the folders of models and "
-                    "in models/loras.",
-                ),
-                io.Float.Input("strength", default=1.0, min=-4.0, max=4.0, step=0.05),
-                io.Combo.Input(
-                    "mode",
-                    options=[MERGED, ATTACHED],
-                    default=MERGED,
-                    tooltip="merged adds it to the weights while loading and costs no speed. "
-                    "attached leaves the weights as they are, works on quantized ones, and needs "
-                    "the package peft.",
-                ),
-            ],
-            outputs=[sockets.Model.Output(display_name="model")],
-        )
-
-    @classmethod
-    def fingerprint_inputs(cls, adapter: str = "", **_inputs: object) -> str:
-        """Differs once the adapter is overwritten."""
-        return catalog.adapter_version_of(adapter)
-
-    @classmethod
-    def execute(cls, model: Model, adapter: str, strength: float, mode: str) -> io.NodeOutput:
-        """The same handle with one adapter more; it is checked when the model loads."""
-        return io.NodeOutput(model.with_adapter(Adapter(adapter, strength, mode == MERGED)))
-
-
-class Qwen3VLUnload(io.ComfyNode):
-    """Gives a model's memory back in the middle of a workflow."""
-
-    @classmethod
-    def define_schema(cls) -> io.Schema:
-        """The node's form."""
-        anything = io.MatchType.Template("anything")
-        return io.Schema(
-            node_id="Qwen3VLUnload",
-            display_name="Qwen3-VL Unload",
-            category=sockets.CATEGORY,
-            description="Frees the memory of a Qwen3-VL model, or of all of them. Whatever goes "
-            "in comes out again: put it after the last node that uses the model.",
-            search_aliases=["free memory", "vram", "purge", "clear cache"],
-            inputs=[
-                io.MatchType.Input("anything", template=anything),
-                sockets.Model.Input("model", optional=True),
-            ],
-            outputs=[io.MatchType.Output(template=anything, display_name="anything")],
-        )
-
-    @classmethod
-    def fingerprint_inputs(cls, **_inputs: object) -> float:
-        """Never the same: an unload that was skipped would unload nothing."""
-        return float("nan")
-
-    @classmethod
-    def execute(cls, anything: object, model: Model | None = None) -> io.NodeOutput:
-        """Unload, and pass `anything` on."""
-        if model is None:
-            MODEL_CACHE.clear()
-        else:
-            model.unload()
-        return io.NodeOutput(anything)

@@ -6,10 +6,10 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ...utils.chat.messages import OPTION_RANGES, GenerationOptions
+from ...utils.chat.options import OPTION_RANGES, GenerationOptions
 from ...utils.chat.sampling import OFFICIAL
 from ...utils.errors import InputError
-from ...utils.images.tensors import DEFAULT_MAX_PIXELS, TOKEN_SIDE
+from ...utils.images.resize import DEFAULT_MAX_PIXELS, TOKEN_SIDE
 from .. import sockets
 
 SAMPLING = ("official", "greedy", "custom")

@@ -8,17 +8,18 @@ import torch
 from comfy_api.latest import io
 
 from ...loaders.engine.protocol import Model
-from ...utils.chat.messages import GenerationOptions, Reply
+from ...utils.chat.composition import EACH, TOGETHER, requests_for
+from ...utils.chat.options import GenerationOptions
+from ...utils.chat.requests import Reply
 from ...utils.chat.tasks import task
 from ...utils.errors import ParseError
 from ...utils.images.tensors import pictures_from_tensor
 from ...utils.parsing.fenced_code import SUFFIXES, Language, Snippet, read_code
 from .. import sockets
-from ..asking.ask import seed_input
 from ..reading_running import joined, notes_of
-from ..request_building import EACH, TOGETHER, requests_for
 from ..running import answer_all, node_id_of, report
 from ..text_saving import file_name_input, saved_file
+from ..widgets import seed_input
 
 # Stored in workflows: append only.
 LANGUAGES: dict[str, Language] = {

@@ -12,21 +12,23 @@ from comfy_api.latest import io
 
 from ...loaders.engine.protocol import Model
 from ...loaders.host import comfyui
-from ...utils.chat.messages import GenerationOptions, Picture, Reply, Request
+from ...utils.chat.composition import requests_for
+from ...utils.chat.options import GenerationOptions
+from ...utils.chat.requests import Reply, Request
 from ...utils.chat.tasks import task
 from ...utils.detection.crops import crop_region
 from ...utils.detection.socket_values import to_box_value
 from ...utils.documents.layout import Layout
 from ...utils.errors import GenerationError, InputError, ParseError, Qwen3VLError
 from ...utils.files.pdf_pages import PdfPages
-from ...utils.images.tensors import pictures_from_tensor
+from ...utils.images.picture import Picture
+from ...utils.images.tensors import image_from_pictures, pictures_from_tensor
 from ...utils.parsing.documents import Form, parse_document, parse_pages
 from .. import sockets
-from ..asking.ask import seed_input
-from ..detection_running import LEAVE_EMPTY, unreadable_input
-from ..reading_running import image_of, joined, notes_of
-from ..request_building import requests_for
+from ..grounding import LEAVE_EMPTY, unreadable_input
+from ..reading_running import joined, notes_of
 from ..running import node_id_of, report, run
+from ..widgets import seed_input
 
 # Stored in workflows: append only. What is asked for, and what it is written as.
 WRITE: dict[str, tuple[str, Form, Form]] = {
@@ -253,7 +255,9 @@ class _Found:
         for layout, picture in zip(layouts[: last + 1], source.pictures(), strict=False):
             for block, box in layout.pictures:
                 x1, y1, x2, y2 = crop_region(box, *picture.size_wh)
-                found.images.append(image_of(Picture(picture.pixels[y1:y2, x1:x2].copy())))
+                found.images.append(
+                    image_from_pictures([Picture(picture.pixels[y1:y2, x1:x2].copy())])
+                )
                 found.captions.append(block.caption)
         return found
 

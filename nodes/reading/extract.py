@@ -13,11 +13,15 @@ import torch
 from comfy_api.latest import io
 
 from ...loaders.engine.protocol import Model
-from ...utils.chat.messages import GenerationOptions, Message, Picture, Reply, Request
+from ...utils.chat.composition import MAX_SEED, requests_for
+from ...utils.chat.messages import Message
+from ...utils.chat.options import GenerationOptions
+from ...utils.chat.requests import Reply, Request
 from ...utils.chat.tasks import Task, task
 from ...utils.detection.boxes import Box, Detection, Detections
 from ...utils.detection.socket_values import to_box_value
 from ...utils.errors import InputError, ParseError
+from ...utils.images.picture import Picture
 from ...utils.images.tensors import pictures_from_tensor
 from ...utils.parsing.fields import (
     Filled,
@@ -30,12 +34,11 @@ from ...utils.parsing.fields import (
 )
 from ...utils.parsing.shapes import ShapeReader
 from .. import sockets
-from ..asking.ask import seed_input
-from ..detection_running import overlay, shown
+from ..grounding import overlay, shown
 from ..reading_running import joined, notes_of
-from ..request_building import MAX_SEED, requests_for
 from ..running import answer_all, node_id_of, report
 from ..text_saving import name_input, save_inputs, saved
+from ..widgets import seed_input
 
 # Stored in workflows: append only.
 STOP, GO_ON = "stop with an error", "go on, valid = False"

@@ -8,8 +8,9 @@ from ...loaders.host import comfyui
 from ...utils.documents.pdf import PageRange
 from ...utils.errors import InputError
 from ...utils.files.pdf_pages import PdfPages, located, opened, pdf_menu, stamp_of
+from ...utils.images.tensors import image_from_pictures
 from .. import sockets
-from ..reading_running import TURNS, image_of, turned_input
+from ..reading_running import TURNS, turned_input
 from ..running import node_id_of
 
 # Stored in workflows: append only.
@@ -134,7 +135,7 @@ class Qwen3VLLoadPDF(io.ComfyNode):
             images = []
             for picture in pages.pictures():
                 comfyui.check_interrupt()
-                images.append(image_of(picture))
+                images.append(image_from_pictures([picture]))
                 bar.show(len(images))
         how = f"{len(pages)} of {total} pages of {name} at {dpi:g} dpi, {give}"
         return io.NodeOutput(images, pages, pages.labels, len(pages), how, ui={"text": [how]})

@@ -7,19 +7,20 @@ import torch
 from comfy_api.latest import io
 
 from ...loaders.engine.protocol import Model
-from ...utils.chat.messages import GenerationOptions, Picture
+from ...utils.chat.composition import requests_for
+from ...utils.chat.options import GenerationOptions
 from ...utils.chat.tasks import Task, task
 from ...utils.detection.boxes import Box, Detections
 from ...utils.detection.socket_values import to_box_value
 from ...utils.drawing.annotate import draw_detections
 from ...utils.drawing.text_overlay import draw_numbered, draw_texts
+from ...utils.images.picture import Picture
 from ...utils.images.tensors import pictures_from_tensor
 from .. import sockets
-from ..asking.ask import seed_input
-from ..detection_running import found_report, read_replies, shown, unreadable_input
+from ..grounding import found_report, read_replies, shown, unreadable_input
 from ..reading_running import turn_of, turned_input
-from ..request_building import requests_for
 from ..running import answer_all, node_id_of, report
+from ..widgets import seed_input
 
 # Stored in workflows: append only.
 READ = {

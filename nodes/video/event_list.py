@@ -7,30 +7,32 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import torch
 from comfy_api.latest import io
 
 from ...loaders.engine.protocol import Model
-from ...utils.chat.messages import Clip, GenerationOptions, Picture, Reply, Request
+from ...utils.chat.composition import messages_for
+from ...utils.chat.options import GenerationOptions
+from ...utils.chat.requests import Reply, Request
 from ...utils.chat.tasks import Task, task
 from ...utils.detection.boxes import Detections
 from ...utils.detection.socket_values import to_box_value
 from ...utils.drawing.annotate import draw_detections
 from ...utils.drawing.contact_sheet import Card, contact_sheet
 from ...utils.errors import InputError, ParseError
+from ...utils.images.picture import Clip, Picture
+from ...utils.images.tensors import image_from_pictures
 from ...utils.parsing.events import parse_events
 from ...utils.parsing.tracked_objects import parse_sightings
 from ...utils.video.footage import Footage
 from ...utils.video.subtitles import to_srt, to_vtt
 from ...utils.video.timeline import Event, Events, by_frame, seen_spans
 from .. import sockets
-from ..asking.ask import seed_input
-from ..detection_running import STOP, shown, unreadable_input
-from ..film_source import FilmSource, film_sources, image_of
+from ..film_source import FilmSource, film_sources
 from ..film_widgets import FilmSettings, film_inputs, frames_told
-from ..request_building import messages_for
+from ..grounding import STOP, shown, unreadable_input
 from ..running import answer_all, node_id_of, report
+from ..widgets import seed_input
 
 # Stored in workflows: append only.
 EVENTS, THING = "events", "where a thing is"
@@ -112,7 +114,7 @@ def _sheet(source: FilmSource, events: Events, begins: float, columns: int) -> t
         Card(number + 1, event.when if events.items else "", pictures.get(number), event.text)
         for number, event in enumerate(listed)
     ]
-    return image_of(contact_sheet(cards, columns)[None])
+    return image_from_pictures([contact_sheet(cards, columns)])
 
 
 def _drawn(clip: Clip, frames: Sequence[Detections]) -> torch.Tensor:
@@ -122,7 +124,7 @@ def _drawn(clip: Clip, frames: Sequence[Detections]) -> torch.Tensor:
         draw_detections(Picture(pixels), there).pixels if there.items else pixels
         for pixels, there in pairs
     ]
-    return image_of(np.stack(pictures))
+    return image_from_pictures(pictures)
 
 
 def _told(source: FilmSource, footage: Footage, find: str, found: _Found, reply: Reply) -> str:

@@ -10,16 +10,17 @@ import torch
 from comfy_api.latest import io
 
 from ...loaders.engine.protocol import Model
-from ...utils.chat.messages import GenerationOptions, Reply, Request
+from ...utils.chat.composition import CUSTOM, MAX_SEED, messages_for
+from ...utils.chat.options import GenerationOptions
+from ...utils.chat.requests import Reply, Request
 from ...utils.chat.tasks import tasks_in
 from ...utils.errors import GenerationError, InputError, Qwen3VLError
 from ...utils.video.footage import Footage
 from .. import sockets
-from ..asking.ask import CUSTOM, answer_outputs, seed_input
 from ..film_source import FilmSource, film_sources, first
 from ..film_widgets import FilmSettings, film_inputs, frames_told
-from ..request_building import MAX_SEED, messages_for
 from ..running import node_id_of, report, run
+from ..widgets import answer_outputs, seed_input
 
 GROUP, MOMENT_GROUP = "video", "video_moment"
 

@@ -83,7 +83,7 @@ def forms(picture: Image.Image) -> dict[str, Form]:
 
 def _seen_wh(picture: Image.Image) -> tuple[int, int]:
     """The size that the model sees; small pictures are enlarged by the checkpoint's own setting."""
-    from qwen3vl_nodes.utils.images.tensors import fit_size_wh
+    from qwen3vl_nodes.utils.images.resize import fit_size_wh
 
     file = ROOT / "examples" / "demo_model" / "qwen3-vl-demo" / "preprocessor_config.json"
     limits = json.loads(file.read_text(encoding="utf-8"))["size"]

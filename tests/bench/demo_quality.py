@@ -52,7 +52,7 @@ class ThroughEngine:
         from qwen3vl_nodes.loaders.hub.official import DEMO_NAME
         from qwen3vl_nodes.loaders.local_model import LocalModel
         from qwen3vl_nodes.loaders.settings import LoadSettings
-        from qwen3vl_nodes.utils.chat.messages import GenerationOptions
+        from qwen3vl_nodes.utils.chat.options import GenerationOptions
 
         self.options = GenerationOptions(**options)
         self.model = LocalModel(LoadSettings(model=DEMO_NAME, device=device))
@@ -107,9 +107,10 @@ class ThroughNodes(ThroughEngine):
     def _answer(self, seed: int, question: Question) -> tuple[str, bool]:
         import torch
         from node_running import run_node
-        from qwen3vl_nodes.nodes import detection_running, request_building
+        from qwen3vl_nodes.nodes import grounding
+        from qwen3vl_nodes.nodes.asking import ask, caption
         from qwen3vl_nodes.nodes.detection import detect
-        from qwen3vl_nodes.nodes.request_building import ask
+        from qwen3vl_nodes.utils.chat import composition
 
         if question.clip or question.system or len({p.size for p in question.pictures}) > 1:
             return super().answer([question])[0]
@@ -119,12 +120,12 @@ class ThroughNodes(ThroughEngine):
         shared = {"model": self.model, "image": image, "seed": seed, "options": self.options}
         if question.node == "caption":
             output = run_node(
-                ask.Qwen3VLCaption,
+                caption.Qwen3VLCaption,
                 **shared,
                 preset="Short caption",
                 instructions="",
                 system_prompt="",
-                batch=request_building.EACH,
+                batch=composition.EACH,
             )
         elif question.node == "detect":
             output = run_node(
@@ -135,14 +136,14 @@ class ThroughNodes(ThroughEngine):
                 attributes="",
                 max_count=0,
                 look_again="off",
-                unreadable=detection_running.LEAVE_EMPTY,
+                unreadable=grounding.LEAVE_EMPTY,
             )
         elif question.node == "point":
             output = run_node(
                 detect.Qwen3VLPoint,
                 **shared,
                 find=question.find,
-                unreadable=detection_running.LEAVE_EMPTY,
+                unreadable=grounding.LEAVE_EMPTY,
             )
         else:
             output = run_node(
@@ -150,7 +151,7 @@ class ThroughNodes(ThroughEngine):
                 **shared,
                 question=question.words,
                 system_prompt="",
-                batch=request_building.TOGETHER,
+                batch=composition.TOGETHER,
             )
         return output.result[0][0], "cut" not in str(output.result[-1])
 

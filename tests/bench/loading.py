@@ -40,7 +40,7 @@ from qwen3vl_nodes.loaders.model_cache import MODEL_CACHE  # noqa: E402
 from qwen3vl_nodes.loaders.plan.capability import table  # noqa: E402
 from qwen3vl_nodes.loaders.plan.hardware import this_machine  # noqa: E402
 from qwen3vl_nodes.loaders.settings import PARK, LoadSettings  # noqa: E402
-from qwen3vl_nodes.utils.chat.messages import Picture  # noqa: E402
+from qwen3vl_nodes.utils.images.picture import Picture  # noqa: E402
 
 GB = 1e9
 SHARD_BYTES = 5_000_000_000

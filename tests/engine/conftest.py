@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from qwen3vl_nodes.utils.chat.messages import Clip, Picture
+from qwen3vl_nodes.utils.images.picture import Clip, Picture
 from tiny_checkpoint import build_model, build_processor
 
 

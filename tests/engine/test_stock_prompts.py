@@ -9,10 +9,12 @@ import pytest
 import qwen3vl_nodes
 from qwen3vl_nodes.loaders.engine.request.encoding import Preparer
 from qwen3vl_nodes.loaders.engine.request.prompt import PromptEncoder
-from qwen3vl_nodes.utils.chat.messages import Clip, Message, Picture, Request
+from qwen3vl_nodes.utils.chat.messages import Message
+from qwen3vl_nodes.utils.chat.requests import Request
+from qwen3vl_nodes.utils.images.picture import Clip, Picture
 from tiny_checkpoint import build_config
 
-DEMO = Path(qwen3vl_nodes.__file__).parent / "examples" / "demo_model" / "qwen3-vl-demo"
+DEMO = Path(str(qwen3vl_nodes.__file__)).parent / "examples" / "demo_model" / "qwen3-vl-demo"
 WORDS = ("What happens?", "Which picture has the red star?", "At second 3?", "一颗红星", "a <b> c")
 
 

@@ -178,7 +178,8 @@ def test_comfyui_runs_the_loader_again(kind, tmp_path, monkeypatch):
     """Its node cache goes by this fingerprint, so downstream answers are asked for again."""
     hosting.ensure_host()
     import folder_paths
-    from qwen3vl_nodes.nodes.models.loader import Qwen3VLLoader, Qwen3VLLora
+    from qwen3vl_nodes.nodes.models.loader import Qwen3VLLoader
+    from qwen3vl_nodes.nodes.models.lora import Qwen3VLLora
 
     folder = shutil.copytree(kind("dense"), tmp_path / "LLM" / "Tiny")
     adapter = tmp_path / "loras" / "style"

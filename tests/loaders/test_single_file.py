@@ -203,7 +203,7 @@ def test_it_sees_and_answers(tmp_path):
     import numpy as np
     from engine_requests import ask
     from qwen3vl_nodes.loaders.engine.reference import ReferenceEngine
-    from qwen3vl_nodes.utils.chat.messages import Picture
+    from qwen3vl_nodes.utils.images.picture import Picture
 
     checkpoint = inspect(write(tmp_path, weights()))
     built = build(checkpoint, planned(checkpoint, dtype="fp32"), NATIVE)

@@ -7,10 +7,17 @@ from node_running import LOADER, SHORT, run_node
 from qwen3vl_nodes.loaders.local_model import LocalModel
 from qwen3vl_nodes.loaders.model_cache import MODEL_CACHE
 from qwen3vl_nodes.loaders.settings import LoadSettings
-from qwen3vl_nodes.nodes.asking.ask import CUSTOM, Qwen3VLAsk, Qwen3VLCaption, caption_prompt
+from qwen3vl_nodes.nodes.asking.ask import Qwen3VLAsk
+from qwen3vl_nodes.nodes.asking.caption import Qwen3VLCaption
 from qwen3vl_nodes.nodes.models.options import Qwen3VLOptions
-from qwen3vl_nodes.nodes.request_building import EACH, TOGETHER, requests_for
-from qwen3vl_nodes.utils.chat.messages import GenerationOptions
+from qwen3vl_nodes.utils.chat.composition import (
+    CUSTOM,
+    EACH,
+    TOGETHER,
+    caption_prompt,
+    requests_for,
+)
+from qwen3vl_nodes.utils.chat.options import GenerationOptions
 from qwen3vl_nodes.utils.errors import GenerationError, InputError, LoadError
 from qwen3vl_nodes.utils.images.tensors import pictures_from_tensor
 

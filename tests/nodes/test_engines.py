@@ -7,8 +7,8 @@ from qwen3vl_nodes.loaders.engine.fast import FastEngine
 from qwen3vl_nodes.loaders.engine.reference import ReferenceEngine
 from qwen3vl_nodes.loaders.local_model import LocalModel
 from qwen3vl_nodes.loaders.settings import LoadSettings
-from qwen3vl_nodes.nodes.asking.ask import Qwen3VLCaption
-from qwen3vl_nodes.nodes.request_building import EACH
+from qwen3vl_nodes.nodes.asking.caption import Qwen3VLCaption
+from qwen3vl_nodes.utils.chat.composition import EACH
 from qwen3vl_nodes.utils.errors import LoadError
 
 

@@ -14,7 +14,7 @@ from qwen3vl_nodes.loaders.settings import Adapter, LoadSettings
 from qwen3vl_nodes.nodes.folder_widgets import BESIDE, UNDER_OUTPUT
 from qwen3vl_nodes.nodes.folders.caption_folder import Qwen3VLCaptionFolder
 from qwen3vl_nodes.utils.captions.policy import OVERWRITE, SKIP
-from qwen3vl_nodes.utils.chat.messages import Reply
+from qwen3vl_nodes.utils.chat.requests import Reply
 from qwen3vl_nodes.utils.errors import InputError, TooLargeError
 from qwen3vl_nodes.utils.files import atomic_write
 from qwen3vl_nodes.utils.files.group_commit import GroupCommit

@@ -21,7 +21,7 @@ from qwen3vl_nodes.nodes.folders.save_captions import Qwen3VLSaveCaptions
 from qwen3vl_nodes.utils.captions.ledger_file import LEDGER_NAME
 from qwen3vl_nodes.utils.captions.recipe import Recipe
 from qwen3vl_nodes.utils.captions.wording import Wording
-from qwen3vl_nodes.utils.chat.messages import GenerationOptions
+from qwen3vl_nodes.utils.chat.options import GenerationOptions
 from qwen3vl_nodes.utils.files.atomic_write import HOLDER_NAME, LOCK_NAME
 from qwen3vl_nodes.utils.files.fingerprint import published
 from scripted_model import ScriptedModel

@@ -8,12 +8,15 @@ from node_running import SHORT, run_node
 from PIL import Image
 from qwen3vl_nodes.loaders.servers import profiles
 from qwen3vl_nodes.loaders.servers.profiles import Profile
-from qwen3vl_nodes.nodes.asking.ask import Qwen3VLAsk, Qwen3VLCaption
-from qwen3vl_nodes.nodes.detection.detect import Qwen3VLDetect, Qwen3VLPoint
+from qwen3vl_nodes.nodes.asking.ask import Qwen3VLAsk
+from qwen3vl_nodes.nodes.asking.caption import Qwen3VLCaption
+from qwen3vl_nodes.nodes.detection.detect import Qwen3VLDetect
 from qwen3vl_nodes.nodes.detection.detect_3d import Qwen3VLDetect3D
+from qwen3vl_nodes.nodes.detection.point import Qwen3VLPoint
 from qwen3vl_nodes.nodes.folders.caption_folder import Qwen3VLCaptionFolder
-from qwen3vl_nodes.nodes.models.loader import Qwen3VLLora, Qwen3VLUnload
+from qwen3vl_nodes.nodes.models.lora import Qwen3VLLora
 from qwen3vl_nodes.nodes.models.server import Qwen3VLServer
+from qwen3vl_nodes.nodes.models.unload import Qwen3VLUnload
 from qwen3vl_nodes.utils.errors import InputError, Qwen3VLError
 from scripted_server import ScriptedServer, answer, response, send
 

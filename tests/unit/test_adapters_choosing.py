@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from qwen3vl_nodes.utils.chat.messages import Picture
 from qwen3vl_nodes.utils.detection.boxes import Box, Detection, Detections, Point
 from qwen3vl_nodes.utils.detection.overlap import KeptBoxes
 from qwen3vl_nodes.utils.detection.selection import (
@@ -20,6 +19,7 @@ from qwen3vl_nodes.utils.detection.selection import (
 )
 from qwen3vl_nodes.utils.detection.tiling import cut_out, put_together, tiles_of
 from qwen3vl_nodes.utils.errors import InputError
+from qwen3vl_nodes.utils.images.picture import Picture
 
 # A busy machine is no reason to fail.
 unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from qwen3vl_nodes.utils.chat.messages import Picture
 from qwen3vl_nodes.utils.drawing.contact_sheet import (
     AMBER,
     CAPTION_LINES,
@@ -18,6 +17,7 @@ from qwen3vl_nodes.utils.drawing.contact_sheet import (
 )
 from qwen3vl_nodes.utils.drawing.fonts import label_font
 from qwen3vl_nodes.utils.drawing.text_wrap import ELLIPSIS, text_width, wrapped
+from qwen3vl_nodes.utils.images.picture import Picture
 
 FONT = label_font(15)
 GREEN = (0, 200, 0)

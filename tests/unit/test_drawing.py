@@ -4,18 +4,18 @@ import time
 
 import numpy as np
 import pytest
-from qwen3vl_nodes.utils.chat.messages import Picture
 from qwen3vl_nodes.utils.detection.boxes import Box, Detection, Detections, Point
 from qwen3vl_nodes.utils.detection.boxes3d import Box3D, Camera
 from qwen3vl_nodes.utils.drawing.annotate import (
     MAX_LABEL_CHARACTERS,
-    clean_label,
     color_of,
     draw_detections,
     line_width,
     text_size,
 )
 from qwen3vl_nodes.utils.drawing.fonts import label_font
+from qwen3vl_nodes.utils.images.picture import Picture
+from qwen3vl_nodes.utils.text.printable import clean_label
 
 GREY = 90
 
@@ -151,7 +151,7 @@ def test_a_color_belongs_to_a_label():
     ],
 )
 def test_labels_are_cleaned_and_shortened(label: str, clean: str):
-    assert clean_label(label) == clean
+    assert clean_label(label, MAX_LABEL_CHARACTERS) == clean
 
 
 def test_a_label_of_a_million_characters_takes_no_time():

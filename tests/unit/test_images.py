@@ -5,14 +5,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from qwen3vl_nodes.utils.chat.messages import Clip, Picture
 from qwen3vl_nodes.utils.errors import InputError
-from qwen3vl_nodes.utils.images.tensors import (
-    fit_size_wh,
-    pictures_from_tensor,
-    resize_clip,
-    resize_picture,
-)
+from qwen3vl_nodes.utils.images.picture import Clip, Picture
+from qwen3vl_nodes.utils.images.resize import fit_size_wh, resize_clip, resize_picture
+from qwen3vl_nodes.utils.images.tensors import pictures_from_tensor
 
 
 def only(images):

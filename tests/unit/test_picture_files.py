@@ -12,6 +12,7 @@ from qwen3vl_nodes.utils.errors import InputError
 from qwen3vl_nodes.utils.files import picture_reader
 from qwen3vl_nodes.utils.files.fingerprint import digest
 from qwen3vl_nodes.utils.files.picture_reader import read_ahead, read_file, read_picture
+from qwen3vl_nodes.utils.images import decode
 
 
 def save(path, array, **options):
@@ -125,13 +126,13 @@ def test_a_picture_that_is_replaced_while_it_is_read_is_known_by_what_was_read(
     tmp_path, monkeypatch
 ):
     path = save(tmp_path / "a.png", plain(value=1))
-    old, decode = path.read_bytes(), picture_reader._decoded
+    old, decoded = path.read_bytes(), decode._decoded
 
     def replaced_meanwhile(*args):
         save(path, plain(value=2))
-        return decode(*args)
+        return decoded(*args)
 
-    monkeypatch.setattr(picture_reader, "_decoded", replaced_meanwhile)
+    monkeypatch.setattr(decode, "_decoded", replaced_meanwhile)
     read = read_file(path)
     assert read.picture.pixels.max() == 1 and read.facts.digest == digest(old)
     assert read.facts.stamp != picture_reader.file_stamp(path.stat())  # so the next run looks again

@@ -13,9 +13,9 @@ from ..chat.tool_sets import Tool
 from ..detection.boxes import Box, Point
 from ..errors import InputError, ParseError
 from ..parsing.call_objects import ToolCall
-from ..parsing.detections import clean_text
-from ..parsing.shapes import to_number
 from ..parsing.tool_calls import ToolAnswer
+from ..text.numbers import to_number
+from ..text.printable import clean_text
 from .arguments import checked_arguments
 
 # Arguments that are places, by what they mean; of official tools and of what people call theirs.

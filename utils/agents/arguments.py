@@ -8,8 +8,8 @@ from typing import Any
 
 from ..chat.tool_sets import Tool
 from ..errors import ParseError
-from ..parsing.shapes import to_number
 from ..text.json_find import find_json
+from ..text.numbers import to_number
 
 MAX_NOTES = 20
 

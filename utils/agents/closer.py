@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
-from ..chat.messages import Picture
 from ..detection.boxes import Box
-from ..images.tensors import DEFAULT_MAX_PIXELS, TOKEN_SIDE, fit_size_wh, resize_picture
+from ..images.picture import Picture
+from ..images.resize import DEFAULT_MAX_PIXELS, TOKEN_SIDE, fit_size_wh, resize_picture
 
 # What the official tool enlarges a crop to: 256 visual tokens.
 MIN_CROP_PIXELS = 256 * TOKEN_SIDE * TOKEN_SIDE

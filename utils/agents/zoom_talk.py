@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..chat.messages import GenerationOptions, Message, Part, Picture, Reply, Request
+from ..chat.messages import Message, Part
+from ..chat.options import GenerationOptions
+from ..chat.requests import Reply, Request
 from ..chat.tool_sets import official_tools, system_with_tools
 from ..detection.boxes import Box
 from ..errors import InputError, ParseError
+from ..images.picture import Picture
 from ..parsing.tool_calls import parse_tool_calls
 from .actions import Action, read_actions
 from .closer import closer, crop_region

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import threading
-import unicodedata
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
 from ..text.natural_sort import natural_key
+from ..text.printable import on_one_line
 
 State = Literal["written", "skipped", "failed"]
 STATES: tuple[State, ...] = ("written", "skipped", "failed")
 # So many lines are shown, and so many failures more; a browser is slow with more of them.
 SHOWN_LINES = 2_000
-# Unicode categories: control characters, halves of surrogate pairs, line and paragraph ends.
-_NO_TEXT = ("Cc", "Cs", "Zl", "Zp")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,15 +29,6 @@ class Line:
     def __str__(self) -> str:
         state = "pending" if self.planned and self.state == "written" else self.state
         return f"{state:8}{self.name}" + (f": {self.detail}" if self.detail else "")
-
-
-def _on_one_line(text: str) -> str:
-    """Line breaks, control characters and bytes that are no text, as a name may hold, escaped."""
-    if text.isprintable():
-        return text
-    return "".join(
-        repr(char)[1:-1] if unicodedata.category(char) in _NO_TEXT else char for char in text
-    )
 
 
 @dataclass(slots=True)
@@ -60,7 +49,7 @@ class Ledger:
 
     def add(self, name: str, state: State, detail: str = "") -> None:
         """Enter one picture; line breaks would break the ledger's form."""
-        line = Line(_on_one_line(name), state, _on_one_line(" ".join(detail.split())), self.dry_run)
+        line = Line(on_one_line(name), state, on_one_line(" ".join(detail.split())), self.dry_run)
         failed = state == "failed"
         with self._lock:
             self._counts[state] += 1

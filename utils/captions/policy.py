@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 from ..dataset.jobs import Wanted
 from ..files.allowed_folders import Folder
-from ..files.fingerprint import digest
-from ..files.picture_reader import file_stamp
+from ..files.fingerprint import digest, file_stamp
 from .journal import Journal, Mark
 from .recipe import Recipe, Slot
 from .store import CaptionStore

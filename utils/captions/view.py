@@ -8,9 +8,8 @@ from pathlib import Path
 
 from ..errors import InputError
 from ..files.allowed_folders import Folder
-from ..files.fingerprint import digest_of
+from ..files.fingerprint import digest_of, file_stamp
 from ..files.listing import PictureChoice, list_pictures
-from ..files.picture_reader import file_stamp
 from .recipe import Slot
 from .sidecars import FORMATS, NO_CAPTION, CaptionStore
 

@@ -6,7 +6,8 @@ import re
 from collections.abc import Sequence
 
 from ..errors import InputError
-from .messages import Clip, Part, Picture
+from ..images.picture import Clip, Picture
+from .messages import Part
 
 # Numbers count as people do; four digits are more than any request holds.
 _NAMED = re.compile(r"\{(image|video)(\d{1,4})\}")

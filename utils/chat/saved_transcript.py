@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
-from .messages import Clip, Part, Picture
+from ..images.picture import Clip, Picture
+from .messages import Part
 from .transcript import Chat, Turn
 
 FORMAT, VERSION = "qwen3vl-chat", 1

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ..errors import InputError
-from .messages import Clip, Message, Part, Picture
+from ..images.picture import Clip, Picture
+from .messages import Message, Part
 
 # About what a turn takes in the context; only the proportions between turns matter.
 _CHARACTERS_PER_TOKEN = 3

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..parsing.shapes import to_number
+from ..text.numbers import to_number
 from .boxes import Detection, Detections
 from .crops import RegionXYXY, grown_region
 

@@ -12,9 +12,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ..errors import InputError, ParseError
-from ..parsing.detections import clean_text
-from ..parsing.shapes import to_number
 from ..text.json_find import find_json
+from ..text.numbers import to_number
+from ..text.printable import clean_text
 from .boxes import Box, Detection, Detections, Point
 from .boxes3d import Box3D
 

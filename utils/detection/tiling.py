@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..chat.messages import Picture
+from ..images.picture import Picture
 from .boxes import Box, Detection, Detections
 from .overlap import KeptBoxes
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..chat.messages import Picture
 from ..errors import InputError
+from ..images.picture import Picture
 from .boxes import Box, Detections, Point
 
 DEGREES = (0, 90, 180, 270)

@@ -10,8 +10,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from ..chat.messages import Picture
 from ..errors import InputError
+from ..images.picture import Picture
 
 POINTS_PER_INCH = 72
 MAX_FILE_BYTES = 2_000_000_000

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..agents.actions import Action
-from ..chat.messages import Picture
-from .annotate import RGB, clean_label, line_width, text_size
+from ..images.picture import Picture
+from ..text.printable import clean_label
+from .annotate import RGB, line_width, text_size
 from .fonts import LabelFont, label_font
 
 # The same for every action: what matters is that it is seen on any screen.

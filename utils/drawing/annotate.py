@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import colorsys
 import hashlib
-import unicodedata
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..chat.messages import Picture
 from ..detection.boxes import Box, Detection, Detections, Point
 from ..detection.boxes3d import Box3D, Camera, projected_edges
+from ..images.picture import Picture
+from ..text.printable import clean_label
 from .fonts import LabelFont, label_font
 from .line_clipping import clip_line
 
@@ -72,17 +72,6 @@ def text_size(width: int, height: int) -> int:
     return max(SMALLEST_TEXT, round(max(width, height) / 48))
 
 
-def clean_label(label: str, longest: int = MAX_LABEL_CHARACTERS) -> str:
-    """One line of visible characters, shortened with an ellipsis."""
-    # Only the beginning is looked at: a label may be as long as a page.
-    start = label[: 4 * longest]
-    visible = "".join(" " if unicodedata.category(char)[0] in "CZ" else char for char in start)
-    line = " ".join(visible.split())
-    if len(line) > longest or len(label) > len(start):
-        return line[: longest - 1].rstrip() + "\u2026"
-    return line
-
-
 def _draw_shape(
     draw: ImageDraw, item: Detection, camera: Camera, line: int, size_wh: tuple[int, int]
 ) -> tuple[int, int] | None:
@@ -127,7 +116,7 @@ def _draw_label(
     draw: ImageDraw, label: str, corner: tuple[int, int], font: LabelFont, size_wh: tuple[int, int]
 ) -> None:
     """The label on a plate of its color, above the corner if there is room, else below it."""
-    text = _fitted(font.showable(clean_label(label)), font, size_wh[0])
+    text = _fitted(font.showable(clean_label(label, MAX_LABEL_CHARACTERS)), font, size_wh[0])
     margin = max(1, font.size // 6)
     left, top, right, bottom = font.bounds(text)
     plate_w, plate_h = right - left + 2 * margin, bottom - top + 2 * margin

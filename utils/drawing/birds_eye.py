@@ -7,11 +7,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..chat.messages import Picture
 from ..detection.boxes import Detections
 from ..detection.boxes3d import Box3D, Camera
 from ..detection.distances import distance_metres
-from .annotate import RGB, clean_label, color_of, line_width
+from ..images.picture import Picture
+from ..text.printable import clean_label
+from .annotate import RGB, color_of, line_width
 from .fonts import label_font
 
 GROUND: RGB = (30, 31, 34)

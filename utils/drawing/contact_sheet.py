@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..chat.messages import Picture
-from .annotate import RGB, clean_label
+from ..images.picture import Picture
+from ..text.printable import clean_label
+from .annotate import RGB
 from .fonts import LabelFont, label_font
 from .text_wrap import ELLIPSIS, text_width, wrapped
 

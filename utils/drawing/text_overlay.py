@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..chat.messages import Picture
 from ..detection.boxes import Detections
-from .annotate import clean_label, color_of, line_width, text_size
+from ..images.picture import Picture
+from ..text.printable import clean_label
+from .annotate import color_of, line_width, text_size
 from .fonts import LabelFont, label_font
 from .text_wrap import text_width, wrapped
 

@@ -68,3 +68,11 @@ def stamp(place: Path, endings: tuple[str, ...] = ("",)) -> str:
 
 def _facts(name: str, facts: os.stat_result) -> tuple[str, int, int]:
     return name, facts.st_size, facts.st_mtime_ns
+
+
+def file_stamp(facts: os.stat_result) -> str:
+    """By which a file is known to be unchanged without reading it: size, time and inode.
+
+    Pictures out of one archive may share size and time, and change their names among them.
+    """
+    return f"{facts.st_size:x}-{facts.st_mtime_ns:x}-{facts.st_ino:x}"

@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from ..chat.messages import Picture
 from ..documents.pdf import MAX_FILE_BYTES, PdfFile, open_pdf
 from ..errors import InputError
+from ..images.picture import Picture
 from ..text.natural_sort import natural_key
 from .allowed_folders import AllowedFolders, Folder
-from .picture_reader import file_stamp
+from .fingerprint import file_stamp
 from .safe_paths import names_in
 
 MAX_NAMES = 1000

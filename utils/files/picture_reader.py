@@ -11,15 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-import numpy as np
-
-from ..chat.messages import Picture
 from ..errors import InputError
-from ..images.color import WHITE, Colour, rgb_pixels
-from ..images.formats import FORMATS, has_sixteen_bits, open_picture, orientation_of, upright
-from ..images.guards import check_header, check_pixels, too_large
-from ..images.quiet_pillow import quiet_pillow
-from .fingerprint import digest
+from ..images.color import WHITE, Colour
+from ..images.decode import decode
+from ..images.picture import Picture
+from .fingerprint import digest, file_stamp
 
 MAX_FILE_BYTES = 512 * 1024 * 1024
 # Decoding runs this far ahead of the model; more would only fill memory.
@@ -61,19 +57,9 @@ def read_file(path: Path, background: Colour = WHITE) -> ReadFile:
     Raises:
         InputError: naming the file, what is wrong with it, and what to do.
     """
-    name = path.name
     data, facts = _contents(path)
-    try:
-        check_header(data, name)
-        with quiet_pillow():
-            picture = Picture(_decoded(data, name, background))
-        return ReadFile(picture, FileFacts(digest(data), file_stamp(facts)))
-    except InputError:
-        raise
-    # Pillow's decoders raise almost anything on a broken file, MemoryError included.
-    except Exception as error:
-        problem = _why_unreadable(error, name)
-    raise problem  # outside the `except`, whose error holds the half-decoded picture
+    picture = decode(data, path.name, background)
+    return ReadFile(picture, FileFacts(digest(data), file_stamp(facts)))
 
 
 def file_facts(path: Path) -> FileFacts:
@@ -84,14 +70,6 @@ def file_facts(path: Path) -> FileFacts:
     """
     data, facts = _contents(path)
     return FileFacts(digest(data), file_stamp(facts))
-
-
-def file_stamp(facts: os.stat_result) -> str:
-    """By which a file is known to be unchanged without reading it: size, time and inode.
-
-    Pictures out of one archive may share size and time, and change their names among them.
-    """
-    return f"{facts.st_size:x}-{facts.st_mtime_ns:x}-{facts.st_ino:x}"
 
 
 def _contents(path: Path) -> tuple[bytes, os.stat_result]:
@@ -124,30 +102,6 @@ def _check_is_file(status: os.stat_result, name: str) -> None:
 
 def _wrong_bytes(name: str, size: int) -> InputError:
     return InputError(f"{name} has {size} bytes.", "Replace it by a sound picture.")
-
-
-def _decoded(data: bytes, name: str, background: Colour) -> np.ndarray:
-    """uint8 [height, width, 3]; called with Pillow's warnings off."""
-    with open_picture(data, name) as image:
-        check_pixels(image.size, name)
-        sixteen_bits = has_sixteen_bits(image)
-        image.load()
-        pixels = rgb_pixels(image, background, sixteen_bits)
-        return np.ascontiguousarray(upright(pixels, orientation_of(image)))
-
-
-def _why_unreadable(error: Exception, name: str) -> InputError:
-    from PIL import Image, UnidentifiedImageError
-
-    if isinstance(error, Image.DecompressionBombError):  # Pillow's own ceiling came first
-        return too_large(name)
-    if isinstance(error, UnidentifiedImageError):
-        kinds = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
-        return InputError(f"{name} is no {kinds} picture.", "Replace or remove the file.")
-    detail = f"{type(error).__name__}: {str(error)[:300]}"
-    return InputError(
-        f"{name} cannot be read as a picture ({detail}).", "Replace or remove the file."
-    )
 
 
 def read_ahead(

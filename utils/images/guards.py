@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from itertools import islice
 
 from ..errors import InputError
-from .tensors import MAX_SOURCE_PIXELS
+
+MAX_SOURCE_PIXELS = 100_000_000
 
 # Real files have some thousands of segments; each costs Pillow microseconds.
 MAX_SEGMENTS = 300_000

@@ -13,7 +13,7 @@ from typing import Any
 from ..detection.boxes3d import Camera
 from ..errors import InputError, ParseError
 from ..text.json_find import find_json
-from .shapes import to_number
+from ..text.numbers import to_number
 
 _NUMBERS = ("fx", "fy", "cx", "cy")
 # Where JSON of other tools keeps the matrix.

@@ -16,9 +16,11 @@ from ..detection.boxes import Box, Detection, Detections, Point
 from ..detection.boxes3d import AngleOrder
 from ..errors import ParseError
 from ..text.json_find import JsonFound, UnfinishedDict, UnfinishedList, find_json
+from ..text.numbers import to_number
+from ..text.printable import clean_text
 from ..text.thinking import THINK_END, split_thinking
 from .names import ENGLISH, name_in
-from .shapes import COUNTS, FOREIGN_KEYS, ShapeReader, Units, to_number
+from .shapes import COUNTS, FOREIGN_KEYS, ShapeReader, Units
 from .tool_calls import ToolAnswer, parse_tool_calls
 
 # Arguments of calls that are a place: of the official tools, and of what people call theirs.
@@ -183,13 +185,6 @@ def _label(value: Any) -> str:
     if isinstance(value, str):
         return clean_text(value)
     return clean_text(json.dumps(value, ensure_ascii=False))
-
-
-def clean_text(text: str) -> str:
-    """The text without halves of surrogate pairs, which no file or socket can carry."""
-    if text.isascii():
-        return text
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _is_clean(value: Any) -> bool:

@@ -9,8 +9,8 @@ from typing import Literal
 
 from ..documents.layout import Layout
 from ..errors import ParseError
+from ..text.printable import clean_text
 from ..text.thinking import THINK_END, split_thinking
-from .detections import clean_text
 from .qwenvl_html import read_page as read_html_page
 from .qwenvl_markdown import read_page as read_markdown_page
 from .shapes import ShapeReader

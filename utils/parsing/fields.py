@@ -12,8 +12,8 @@ from typing import Any
 
 from ..errors import InputError, ParseError
 from ..text.json_find import UnfinishedDict, UnfinishedList, find_json
+from ..text.printable import clean_text
 from ..text.thinking import split_thinking
-from .detections import clean_text
 from .schema import as_typed, check_schema, faults_of, parse_json_text
 
 MAX_FIELDS = 500

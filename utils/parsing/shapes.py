@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -11,6 +10,7 @@ from typing import Any, Literal
 from ..detection.boxes import QWEN_SIDE, Box, Point, Shape, coordinate_faults
 from ..detection.boxes3d import AngleOrder, Box3D
 from ..errors import InputError
+from ..text.numbers import to_number
 
 # What the numbers of an answer count. Qwen3-VL: thousandths; Qwen2.5-VL: pixels.
 Units = Literal["qwen", "pixels", "fractions"]
@@ -148,17 +148,6 @@ def _numbers(value: Any, count: int) -> list[float] | None:
         return None
     numbers = [to_number(part) for part in value]
     return [n for n in numbers if n is not None] if None not in numbers else None
-
-
-def to_number(value: Any) -> float | None:
-    """A finite number from a JSON number or a string that is one; otherwise None."""
-    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        return None
-    try:
-        number = float(value)
-    except (ValueError, OverflowError):
-        return None
-    return number if math.isfinite(number) else None
 
 
 def _list_in_text(text: str) -> Any:

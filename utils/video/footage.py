@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..chat.messages import Clip
 from ..errors import InputError
-from ..images.tensors import pictures_from_tensor, resize_picture
+from ..images.picture import Clip
+from ..images.resize import resize_picture
+from ..images.tensors import pictures_from_tensor
 from .ffmpeg import packet_seconds
 from .film import Film
 from .frame_budget import FrameBudget

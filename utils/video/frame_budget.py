@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from ..errors import InputError
-from ..images.tensors import MAX_FRAME_PIXELS, TOKEN_SIDE, fit_size_wh
+from ..images.resize import MAX_FRAME_PIXELS, TOKEN_SIDE, fit_size_wh
 
 TOKEN_PIXELS = TOKEN_SIDE * TOKEN_SIDE
 # The official limit of all frames together (`longest_edge` of the video processor).

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..images.tensors import MAX_ASPECT
+from ..images.resize import MAX_ASPECT
 
 # Pixel shapes beyond this are a damaged header, not a film.
 _MOST_OBLONG = 4.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field, replace
 
-from ....utils.chat.messages import Reply, Request, StoppedBy
+from ....utils.chat.requests import Reply, Request, StoppedBy
 from ....utils.chat.sampling import Sampling
 from ....utils.errors import GenerationError, TooLargeError
 from ....utils.text.repetition import is_endless

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from ....utils.chat.messages import Clip, Request
+from ....utils.chat.requests import Request
 from ....utils.errors import GenerationError
+from ....utils.images.picture import Clip
 from ..model.attention import as_tensor, pinned
 from .prompt import PromptEncoder, render, sized_visuals
 

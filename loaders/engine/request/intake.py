@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from ....utils.chat.messages import Request
+from ....utils.chat.requests import Request
 from ....utils.chat.sampling import Sampling
 from ....utils.errors import Qwen3VLError
 from .draft import Draft

@@ -7,10 +7,13 @@ from typing import Any
 
 import torch
 
-from ....utils.chat.messages import Clip, GenerationOptions, Message, Picture, Request
+from ....utils.chat.messages import Message
+from ....utils.chat.options import GenerationOptions
+from ....utils.chat.requests import Request
 from ....utils.chat.sampling import Edition
 from ....utils.errors import ContextFullError
-from ....utils.images.tensors import DEFAULT_MAX_PIXELS, fit_size_wh, resize_clip, resize_picture
+from ....utils.images.picture import Clip, Picture
+from ....utils.images.resize import DEFAULT_MAX_PIXELS, fit_size_wh, resize_clip, resize_picture
 from ....utils.text.control_tokens import defused
 from ....utils.text.thinking import NOTHING_THOUGHT, THINK_START
 from ...weights.processor import edition_of

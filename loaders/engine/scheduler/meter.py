@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 
-from ....utils.chat.messages import Progress
+from ....utils.chat.requests import Progress
 from ..protocol import OnProgress
 from ..request.draft import Draft
 

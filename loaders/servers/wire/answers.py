@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from ....utils.chat.messages import Reply, StoppedBy
+from ....utils.chat.requests import Reply, StoppedBy
 from ....utils.errors import GenerationError
 from ....utils.text.thinking import split_thinking
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 
-from ....utils.chat.messages import Reply, Request
+from ....utils.chat.requests import Reply, Request
 from ....utils.errors import GenerationError, Qwen3VLError
 from .answers import BrokenAnswerError, Writing
 from .origins import FIRST_PAUSE_S, Origin, Origins

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from ....utils.chat.messages import Reply, Request
+from ....utils.chat.requests import Reply, Request
 from ....utils.errors import Qwen3VLError
 from .dispatch import ENCODERS, Dispatch, Rules
 from .origins import Origins

@@ -11,10 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from ....utils.chat.messages import Clip, GenerationOptions, Picture, Request
+from ....utils.chat.options import GenerationOptions
+from ....utils.chat.requests import Request
 from ....utils.chat.sampling import Edition, Sampling, resolve
 from ....utils.errors import GenerationError, InputError
-from ....utils.images.tensors import TOKEN_SIDE, fit_size_wh, resize_clip, resize_picture
+from ....utils.images.picture import Clip, Picture
+from ....utils.images.resize import TOKEN_SIDE, fit_size_wh, resize_clip, resize_picture
 from ....utils.text.control_tokens import defused
 from ..dialects.dialect import Dialect, Json, Wanted
 

@@ -7,7 +7,8 @@ import pytest
 from qwen3vl_nodes.loaders.servers import probe, profiles, remote_model
 from qwen3vl_nodes.loaders.servers.profiles import Profile
 from qwen3vl_nodes.loaders.settings import Adapter
-from qwen3vl_nodes.utils.chat.messages import Message, Reply, Request
+from qwen3vl_nodes.utils.chat.messages import Message
+from qwen3vl_nodes.utils.chat.requests import Reply, Request
 from qwen3vl_nodes.utils.errors import GenerationError, InputError, Qwen3VLError
 from scripted_server import ScriptedServer, answer, response, send
 

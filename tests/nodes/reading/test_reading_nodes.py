@@ -13,7 +13,7 @@ from qwen3vl_nodes.nodes.reading.document import Qwen3VLDocument
 from qwen3vl_nodes.nodes.reading.extract import Qwen3VLExtract, Qwen3VLPickField
 from qwen3vl_nodes.nodes.reading.pdf import Qwen3VLLoadPDF
 from qwen3vl_nodes.nodes.reading.read_text import LANGUAGES, Qwen3VLReadText
-from qwen3vl_nodes.utils.chat.messages import GenerationOptions
+from qwen3vl_nodes.utils.chat.options import GenerationOptions
 from qwen3vl_nodes.utils.errors import InputError, ParseError
 from scripted_model import ScriptedModel
 from support.pdf_files import picture_pdf

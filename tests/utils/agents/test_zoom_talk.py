@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from qwen3vl_nodes.utils.agents.closer import MIN_CROP_PIXELS, closer, crop_region
 from qwen3vl_nodes.utils.agents.zoom_talk import MAX_REFUSALS, ZoomTalk
-from qwen3vl_nodes.utils.chat.messages import GenerationOptions, Picture, Reply
+from qwen3vl_nodes.utils.chat.options import GenerationOptions
+from qwen3vl_nodes.utils.chat.requests import Reply
 from qwen3vl_nodes.utils.detection.boxes import Box
 from qwen3vl_nodes.utils.errors import InputError
+from qwen3vl_nodes.utils.images.picture import Picture
 
 
 def picture(width: int = 400, height: int = 200) -> Picture:
@@ -21,7 +23,7 @@ def reply(text: str, stopped_by="end") -> Reply:
     return Reply(text, "", stopped_by, 10, 100, 1.0, 0.5)
 
 
-def zoom(box, index=0, label="a thing", before="") -> str:
+def zoom(box, index: float = 0, label="a thing", before="") -> str:
     arguments = {"label": label, "bbox_2d": box, "img_idx": index}
     call = json.dumps({"name": "image_zoom_in_tool", "arguments": arguments})
     return f"{before}<tool_call>\n{call}\n</tool_call>"

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from qwen3vl_nodes.utils.chat.messages import Clip, Picture
 from qwen3vl_nodes.utils.chat.placeholders import names_any, placed
 from qwen3vl_nodes.utils.errors import InputError
+from qwen3vl_nodes.utils.images.picture import Clip, Picture
 
 A, B = (Picture(np.zeros((2, 2, 3), dtype=np.uint8)) for _ in range(2))
 FILM = Clip(np.zeros((1, 2, 2, 3), dtype=np.uint8), 1.0, (0,), 1)

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from qwen3vl_nodes.utils.chat import saved_transcript
-from qwen3vl_nodes.utils.chat.messages import Clip, Picture
 from qwen3vl_nodes.utils.chat.saved_transcript import from_json, to_json
 from qwen3vl_nodes.utils.chat.transcript import Chat, Turn
 from qwen3vl_nodes.utils.errors import InputError
+from qwen3vl_nodes.utils.images.picture import Clip, Picture
 
 
 def noise(*shape):

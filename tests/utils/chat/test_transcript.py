@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from qwen3vl_nodes.utils.chat.messages import Clip, Picture
 from qwen3vl_nodes.utils.chat.transcript import Chat, Turn
 from qwen3vl_nodes.utils.errors import InputError
+from qwen3vl_nodes.utils.images.picture import Clip, Picture
 
 
 def picture(width=64, height=32, value=0):

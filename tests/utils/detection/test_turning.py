@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from qwen3vl_nodes.utils.chat.messages import Picture
 from qwen3vl_nodes.utils.detection.boxes import Box, Detection, Detections, Point
 from qwen3vl_nodes.utils.detection.turning import DEGREES, Turn
 from qwen3vl_nodes.utils.errors import InputError
+from qwen3vl_nodes.utils.images.picture import Picture
 
 
 def picture_with_a_mark(width=80, height=40):

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 from qwen3vl_nodes.utils.agents.actions import Action
-from qwen3vl_nodes.utils.chat.messages import Picture
 from qwen3vl_nodes.utils.detection.boxes import Point
 from qwen3vl_nodes.utils.drawing.action_marks import MARK, PLATE, draw_actions
+from qwen3vl_nodes.utils.images.picture import Picture
 
 SCREEN = Picture(np.full((300, 400, 3), 200, np.uint8))
 

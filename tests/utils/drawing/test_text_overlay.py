@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from qwen3vl_nodes.utils.chat.messages import Picture
 from qwen3vl_nodes.utils.detection.boxes import Box, Detection, Detections
 from qwen3vl_nodes.utils.drawing.text_overlay import draw_numbered, draw_texts
+from qwen3vl_nodes.utils.images.picture import Picture
 
 GREY = Picture(np.full((300, 400, 3), 120, np.uint8))
 

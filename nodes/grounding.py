@@ -6,19 +6,21 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 
-import numpy as np
 import torch
 from comfy_api.latest import io, ui
 
-from ..utils.chat.messages import Picture, Reply
+from ..utils.chat.requests import Reply
 from ..utils.detection.boxes import Box, Detections, Point, Shape
 from ..utils.detection.boxes3d import DEFAULT_FIELD_OF_VIEW, AngleOrder, Box3D, Camera
 from ..utils.detection.socket_values import from_box_value
 from ..utils.drawing.annotate import draw_detections
 from ..utils.errors import InputError, ParseError
+from ..utils.images.picture import Picture
+from ..utils.images.tensors import image_from_pictures
 from ..utils.parsing.detections import parse_detections
 from ..utils.parsing.names import CHINESE, ENGLISH, language_of
-from ..utils.parsing.shapes import Units, to_number
+from ..utils.parsing.shapes import Units
+from ..utils.text.numbers import to_number
 from . import sockets
 from .running import report
 
@@ -178,12 +180,7 @@ def overlay(
 ) -> torch.Tensor:
     """Copies of the pictures with everything drawn: an IMAGE, float [B, H, W, 3], 0..1."""
     pairs = zip(pictures, found, strict=True)
-    return image_of([draw_detections(picture, d, camera, labels) for picture, d in pairs])
-
-
-def image_of(pictures: Sequence[Picture]) -> torch.Tensor:
-    """Pictures of one size as an IMAGE: float [B, H, W, 3], 0..1."""
-    return torch.from_numpy(np.stack([picture.pixels for picture in pictures])).float() / 255.0
+    return image_from_pictures([draw_detections(one, d, camera, labels) for one, d in pairs])
 
 
 def sizes_of(image: torch.Tensor) -> list[tuple[int, int]]:

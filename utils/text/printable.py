@@ -1,0 +1,35 @@
+"""Makes any text fit to be shown, drawn, logged or written: one place for all of it."""
+
+from __future__ import annotations
+
+import unicodedata
+
+# Unicode categories: control characters, halves of surrogate pairs, line and paragraph ends.
+_NO_TEXT = ("Cc", "Cs", "Zl", "Zp")
+
+
+def clean_text(text: str) -> str:
+    """The text without halves of surrogate pairs, which no file or socket can carry."""
+    if text.isascii():
+        return text
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def on_one_line(text: str) -> str:
+    """Line breaks, control characters and bytes that are no text, as a name may hold, escaped."""
+    if text.isprintable():
+        return text
+    return "".join(
+        repr(char)[1:-1] if unicodedata.category(char) in _NO_TEXT else char for char in text
+    )
+
+
+def clean_label(label: str, longest: int) -> str:
+    """One line of visible characters, shortened with an ellipsis."""
+    # Only the beginning is looked at: a label may be as long as a page.
+    start = label[: 4 * longest]
+    visible = "".join(" " if unicodedata.category(char)[0] in "CZ" else char for char in start)
+    line = " ".join(visible.split())
+    if len(line) > longest or len(label) > len(start):
+        return line[: longest - 1].rstrip() + "\u2026"
+    return line
