@@ -70,6 +70,13 @@ def tokenizer_folder() -> Path:
     return root / "comfy" / "text_encoders" / "qwen25_tokenizer"
 
 
+def user_folder() -> Path:
+    """Where ComfyUI keeps what belongs to its user; workflows and the web do not write here."""
+    import folder_paths
+
+    return Path(folder_paths.get_user_directory())
+
+
 def allowed_folders() -> AllowedFolders:
     """Where nodes may read and write: ComfyUI's input, output and temp, then the owner's list."""
     import folder_paths

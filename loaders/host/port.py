@@ -98,6 +98,10 @@ class Host(Protocol):
         """Where nodes may read and write."""
         ...
 
+    def user_folder(self) -> Path:
+        """Where what belongs to the user is kept; no workflow writes there."""
+        ...
+
 
 def host() -> Host:
     """The one for this process."""

@@ -102,6 +102,11 @@ def allowed_folders() -> AllowedFolders:
     return AllowedFolders(owner.folders, owner.problem)
 
 
+def user_folder() -> Path:
+    """The folder that a script is run in."""
+    return Path()
+
+
 class TorchResidence:
     """See `comfyui.PatcherResidence`."""
 

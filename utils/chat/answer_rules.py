@@ -31,7 +31,7 @@ class AnswerRules:
     `must` and `must_not` are words or phrases; upper and lower case are the same. Lengths count
     words, in Chinese characters; 0 is no bound. `paragraphs` 1 allows no blank line; `begins` is
     how it must start, `sections` are words that must head a part, in this order. `json_only`
-    wants one JSON value and nothing around it.
+    wants one JSON value and nothing around it, `json_schema` one that fits this schema.
     """
 
     must: tuple[str, ...] = ()
@@ -43,6 +43,7 @@ class AnswerRules:
     begins: str = ""
     sections: tuple[str, ...] = ()
     json_only: bool = False
+    json_schema: str = ""
 
     def __post_init__(self) -> None:
         if self.language not in LANGUAGES:
@@ -80,6 +81,8 @@ class AnswerRules:
         found += self._sections(answer)
         if self.json_only and not is_json(answer):
             found.append("It must be one valid JSON value and nothing else.")
+        elif self.json_schema and (misfit := schema_misfit(answer, self.json_schema)):
+            found.append(f"The JSON must fit the schema, but {misfit}.")
         return tuple(found)
 
     def _length(self, answer: str) -> list[str]:
@@ -104,6 +107,18 @@ class AnswerRules:
     def and_words(self, must: tuple[str, ...], must_not: tuple[str, ...]) -> AnswerRules:
         """These rules with more words."""
         return replace(self, must=(*self.must, *must), must_not=(*self.must_not, *must_not))
+
+    def and_json(self, json_schema: str | None) -> AnswerRules:
+        """These rules, with JSON as the options want it; None wants none, "{}" any.
+
+        Raises:
+            InputError: no JSON schema.
+        """
+        if json_schema is None:
+            return self
+        check_schema(json_schema)
+        schema = "" if json_schema.strip() in ("", "{}") else json_schema
+        return replace(self, json_only=True, json_schema=schema)
 
 
 def ask_again(problems: tuple[str, ...]) -> str:
@@ -180,3 +195,51 @@ def bare(answer: str) -> str:
     if len(text) > 1 and _QUOTES.get(text[0]) == text[-1] and text[-1] not in text[1:-1]:
         text = text[1:-1].strip()
     return text
+
+
+def check_schema(json_schema: str) -> None:
+    """Refuse what is no JSON schema.
+
+    Raises:
+        InputError: with what is wrong.
+    """
+    if not json_schema.strip():
+        return
+    from jsonschema import SchemaError
+    from jsonschema.validators import validator_for
+
+    try:
+        schema = json.loads(json_schema)
+        if not isinstance(schema, dict):
+            raise InputError("The JSON schema is no object.", 'Write it as {"type": "object", …}.')
+        validator_for(schema).check_schema(schema)
+    except (ValueError, RecursionError) as error:
+        raise InputError(
+            f"The JSON schema is no JSON ({str(error)[:120]}).", "Put it right, or leave it empty."
+        ) from None
+    except SchemaError as error:
+        raise InputError(
+            f"The JSON schema cannot be used: {error.message[:200]}.", "Put it right."
+        ) from None
+
+
+def schema_misfit(answer: str, json_schema: str) -> str:
+    """Why a JSON text does not fit a schema; empty when it does. Nothing is fetched for it."""
+    from jsonschema import ValidationError
+    from jsonschema.validators import validator_for
+    from referencing import Registry
+    from referencing.exceptions import Unresolvable
+
+    schema = json.loads(json_schema)
+    try:
+        # The empty registry knows no address, so that no reference is fetched.
+        validator_for(schema)(schema, registry=Registry()).validate(json.loads(answer))
+    except Unresolvable as error:
+        raise InputError(
+            f"The JSON schema refers to {str(error)[:80]}, which is not in it.",
+            "Write the whole schema into the field.",
+        ) from None
+    except ValidationError as error:
+        place = "".join(f"[{step!r}]" for step in error.absolute_path)
+        return f"{place or 'it'}: {error.message[:200]}"
+    return ""

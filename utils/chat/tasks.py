@@ -16,7 +16,7 @@ from .options import GenerationOptions
 
 OWN_FILES = ("tasks.yaml", "enhancers.yaml")
 # Groups whose menus a user may add to; the other nodes' tasks come with their parsers.
-OPEN_GROUPS = ("caption", "enhance")
+OPEN_GROUPS = ("caption", "refine", "enhance")
 MAX_TASKS, MAX_TITLE, MAX_TEXT = 500, 80, 20_000
 _ID = re.compile(r"[a-z][a-z0-9_]{0,63}")
 

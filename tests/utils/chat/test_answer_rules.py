@@ -117,3 +117,45 @@ def test_only_json_is_json(text, good):
 )
 def test_what_stands_around_an_answer_goes(answer, text):
     assert bare(answer) == text
+
+
+SCHEMA = '{"type": "object", "required": ["a"], "properties": {"a": {"type": "integer"}}}'
+
+
+def test_json_as_the_options_want_it():
+    assert AnswerRules().and_json(None) == AnswerRules()
+    for anything in ("", "{}", " {} "):
+        rules = AnswerRules().and_json(anything)
+        assert rules.problems("[1]") == () and rules.problems("no")
+    rules = AnswerRules().and_json(SCHEMA)
+    assert rules.problems('{"a": 1}') == ()
+    assert rules.problems('{"a": "x"}') == (
+        "The JSON must fit the schema, but ['a']: 'x' is not of type 'integer'.",
+    )
+    assert "one valid JSON value" in rules.problems("{")[0]
+
+
+@pytest.mark.parametrize(
+    ("schema", "message"),
+    [
+        ("{", "is no JSON"),
+        ("[]", "is no object"),
+        ('{"type": 3}', "cannot be used"),
+        ("[" * 100_000, "is no JSON"),
+    ],
+)
+def test_what_is_no_schema_is_refused(schema, message):
+    with pytest.raises(InputError, match=message):
+        AnswerRules().and_json(schema)
+
+
+def test_no_reference_of_a_schema_is_fetched(monkeypatch):
+    import urllib.request
+
+    def fetch(*_, **__):
+        raise AssertionError("fetched")
+
+    monkeypatch.setattr(urllib.request, "urlopen", fetch)
+    rules = AnswerRules().and_json('{"$ref": "http://127.0.0.1:9/schema.json"}')
+    with pytest.raises(InputError, match="refers to .*127.0.0.1"):
+        rules.problems("{}")

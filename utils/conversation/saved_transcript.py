@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from io import BytesIO
@@ -12,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from ..chat.messages import Part
 from ..errors import InputError
 from ..images.picture import Clip, Picture
-from .messages import Part
+from .picture_shelf import PictureShelf
 from .transcript import Chat, Turn
 
 FORMAT, VERSION = "qwen3vl-chat", 1
@@ -23,12 +23,12 @@ MAX_BYTES = 1 << 30
 MAX_TURNS, MAX_PARTS, MAX_VISUALS, MAX_FRAMES = 10_000, 10_000, 2_000, 10_000
 MAX_PIXELS = 1_000_000_000
 _FIELDS = ("format", "version", "system_prompt", "forgotten", "turns", "pictures", "clips")
-_CLIP_FIELDS = ("frames", "source_fps", "indices", "total_frames")
+_CLIP_FIELDS = ("frames", "source_fps", "indices", "total_frames", "seconds", "keep_size")
 
 
 def to_json(chat: Chat) -> str:
     """The chat as JSON text; a picture that several turns show is stored once, lossless."""
-    shelf = _Shelf()
+    shelf = PictureShelf()
     turns = [
         {
             "asked": [shelf.part(part) for part in turn.asked],
@@ -60,46 +60,6 @@ def from_json(text: str, name: str) -> Chat:
         InputError: it is no such chat, of a newer version, or damaged; with the place in it.
     """
     return _Reader(name).chat(_parsed(text, name))
-
-
-class _Shelf:
-    """The pictures and clips of a chat, each once."""
-
-    def __init__(self) -> None:
-        self.pictures: list[dict[str, str]] = []
-        self.clips: list[dict[str, Any]] = []
-        self._known: dict[bytes, int] = {}
-
-    def part(self, part: Part) -> dict[str, Any]:
-        """A part of a message as JSON."""
-        if isinstance(part, str):
-            return {"text": part}
-        if isinstance(part, Picture):
-            return {"picture": self._place(part.pixels, (), self.pictures, self._picture(part))}
-        facts = (part.source_fps, *part.indices, part.total_frames)
-        return {"clip": self._place(part.frames, facts, self.clips, self._clip(part))}
-
-    def _place(self, pixels: np.ndarray, facts: Sequence[float], shelf: list, make: Any) -> int:
-        hashed = hashlib.blake2b(np.ascontiguousarray(pixels).data, digest_size=16)
-        hashed.update(repr((pixels.shape, facts)).encode())
-        key = hashed.digest()
-        if key not in self._known:
-            self._known[key] = len(shelf)
-            shelf.append(make())
-        return self._known[key]
-
-    @staticmethod
-    def _picture(picture: Picture) -> Any:
-        return lambda: {"png": _png(picture.pixels)}
-
-    @staticmethod
-    def _clip(clip: Clip) -> Any:
-        return lambda: {
-            "frames": [_png(frame) for frame in clip.frames],
-            "source_fps": clip.source_fps,
-            "indices": list(clip.indices),
-            "total_frames": clip.total_frames,
-        }
 
 
 class _Reader:
@@ -183,10 +143,19 @@ class _Reader:
             self._whole(one, 0, total - 1, f"{where}.indices[{number}]")
             for number, one in enumerate(self._list(fields["indices"], MAX_FRAMES, where))
         )
-        fps = fields["source_fps"]
-        if isinstance(fps, bool) or not isinstance(fps, int | float):
-            raise self._wrong(f"{where}.source_fps", "is no number")
-        return Clip(np.stack(frames), float(fps), indices, total)
+        seconds = tuple(
+            self._number(one, f"{where}.seconds[{number}]")
+            for number, one in enumerate(self._list(fields["seconds"], MAX_FRAMES, where))
+        )
+        if not isinstance(fields["keep_size"], bool):
+            raise self._wrong(f"{where}.keep_size", "is neither true nor false")
+        fps = self._number(fields["source_fps"], f"{where}.source_fps")
+        return Clip(np.stack(frames), fps, indices, total, seconds, fields["keep_size"])
+
+    def _number(self, value: Any, where: str) -> float:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise self._wrong(where, "is no number")
+        return float(value)
 
     def _pixels(self, value: Any, where: str) -> np.ndarray:
         """A PNG's pixels, uint8 [height, width, 3]; its size is known before it is decoded."""
@@ -251,11 +220,3 @@ def _parsed(text: str, name: str) -> Any:
     except (ValueError, RecursionError) as error:
         detail = str(error)[:120] if isinstance(error, ValueError) else "nested too deep"
     raise InputError(f"{name} is no JSON ({detail}).", "Choose a file that Save Chat wrote.")
-
-
-def _png(pixels: np.ndarray) -> str:
-    from PIL import Image
-
-    held = BytesIO()
-    Image.fromarray(pixels).save(held, format="PNG", compress_level=1)
-    return base64.b64encode(held.getvalue()).decode("ascii")

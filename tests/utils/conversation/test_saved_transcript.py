@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from qwen3vl_nodes.utils.chat import saved_transcript
-from qwen3vl_nodes.utils.chat.saved_transcript import from_json, to_json
-from qwen3vl_nodes.utils.chat.transcript import Chat, Turn
+from qwen3vl_nodes.utils.conversation import saved_transcript
+from qwen3vl_nodes.utils.conversation.saved_transcript import from_json, to_json
+from qwen3vl_nodes.utils.conversation.transcript import Chat, Turn
 from qwen3vl_nodes.utils.errors import InputError
 from qwen3vl_nodes.utils.images.picture import Clip, Picture
 
@@ -20,7 +20,7 @@ def noise(*shape):
 
 def full_chat():
     shown = Picture(noise(5, 7))
-    film = Clip(noise(3, 4, 6), 2.5, (0, 2, 5), 9)
+    film = Clip(noise(3, 4, 6), 2.5, (0, 2, 5), 9, (0.0, 1.5, 1.5), True)
     return Chat(
         "规则 \u2028",
         (
@@ -40,6 +40,7 @@ def test_there_and_back_with_pictures_and_clips():
     film = back.turns[1].asked[0]
     assert np.array_equal(film.frames, chat.turns[1].asked[0].frames)
     assert (film.source_fps, film.indices, film.total_frames) == (2.5, (0, 2, 5), 9)
+    assert (film.seconds, film.keep_size) == ((0.0, 1.5, 1.5), True)
     assert back.turns[1].asked[2] is back.turns[0].asked[0]  # stored once
     assert to_json(back) == to_json(chat)
 
@@ -100,6 +101,9 @@ WRONG = [
     (["clips", 0, "frames"], [], "is empty, or its frames differ"),
     (["clips", 0, "source_fps"], "fast", "source_fps is no number"),
     (["clips", 0, "source_fps"], -1, "frames a second"),
+    (["clips", 0, "keep_size"], 1, "neither true nor false"),
+    (["clips", 0, "seconds", 1], None, r"seconds\[1\] is no number"),
+    (["clips", 0, "seconds"], [2, 1, 0], "do not rise"),
     (["clips", 0, "indices"], [0, 1], "frame numbers"),
     (["clips", 0, "indices", 0], 9, r"indices\[0\] is not a whole number from 0 to 8"),
 ]

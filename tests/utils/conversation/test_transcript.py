@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from qwen3vl_nodes.utils.chat.transcript import Chat, Turn
+from qwen3vl_nodes.utils.conversation.transcript import Chat, Turn
 from qwen3vl_nodes.utils.errors import InputError
 from qwen3vl_nodes.utils.images.picture import Clip, Picture
 
@@ -71,3 +71,10 @@ def test_the_conversation_as_text():
     made = Chat("be brief").answered((picture(), "What?"), "A star.")
     expected = "System: be brief\n\nUser: [picture 64 x 32] What?\n\nAssistant: A star."
     assert made.text() == expected
+
+
+def test_a_picture_that_is_read_already_is_known_by_its_pixels():
+    made = Chat().answered((picture(value=3), "What?"), "A star.")
+    assert made.shows(picture(value=3))
+    assert not made.shows(picture(value=4))
+    assert not made.forgetting(1).shows(picture(value=3))

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
+from ..chat.messages import Message, Part
 from ..errors import InputError
 from ..images.picture import Clip, Picture
-from .messages import Message, Part
 
 # About what a turn takes in the context; only the proportions between turns matter.
 _CHARACTERS_PER_TOKEN = 3
@@ -99,6 +101,15 @@ class Chat:
         """How many pictures and clips the model still reads."""
         parts = [part for turn in self.turns[self.forgotten :] for part in turn.asked]
         return sum(not isinstance(part, str) for part in parts)
+
+    def shows(self, picture: Picture) -> bool:
+        """Whether the model reads this very picture already."""
+        parts = (part for turn in self.turns[self.forgotten :] for part in turn.asked)
+        return any(
+            isinstance(part, Picture)
+            and (part is picture or np.array_equal(part.pixels, picture.pixels))
+            for part in parts
+        )
 
     def text(self) -> str:
         """The whole conversation as plain text."""

@@ -1,0 +1,1 @@
+"""A conversation: its turns, what is forgotten, how it is saved. Knows no file and no model."""
