@@ -6,6 +6,10 @@ from .agents.gui_action import Qwen3VLGuiAction
 from .agents.zoom import Qwen3VLZoom
 from .asking.ask import Qwen3VLAsk
 from .asking.caption import Qwen3VLCaption
+from .asking.chat import Qwen3VLChat
+from .asking.chat_files import Qwen3VLLoadChat, Qwen3VLSaveChat
+from .asking.compare import Qwen3VLCompare
+from .asking.enhance import Qwen3VLEnhancePrompt
 from .detection.camera import Qwen3VLCamera
 from .detection.choose import (
     Qwen3VLFilterBoxes,
@@ -53,6 +57,11 @@ NODES: list[type[io.ComfyNode]] = [
     Qwen3VLOptions,
     Qwen3VLCaption,
     Qwen3VLAsk,
+    Qwen3VLCompare,
+    Qwen3VLChat,
+    Qwen3VLSaveChat,
+    Qwen3VLLoadChat,
+    Qwen3VLEnhancePrompt,
     Qwen3VLCaptionFolder,
     Qwen3VLFolderImages,
     Qwen3VLSaveCaptions,

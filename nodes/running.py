@@ -79,9 +79,12 @@ def answer_all(
     return [replies.get(index, NOT_BEGUN) for index in range(len(requests))]
 
 
-def report(replies: Sequence[Reply]) -> str:
-    """How the replies went, a line each: tokens, time, and whether they were cut off."""
-    return "\n".join(_report_line(number, reply) for number, reply in enumerate(replies, 1))
+def report(replies: Sequence[Reply], notes: Sequence[str] = ()) -> str:
+    """How the replies went, a line each: tokens, time, whether they were cut off, its note."""
+    lines = [_report_line(number, reply) for number, reply in enumerate(replies, 1)]
+    for number, note in enumerate(notes):
+        lines[number] += f"; {note}" if note else ""
+    return "\n".join(lines)
 
 
 def _report_line(number: int, reply: Reply) -> str:

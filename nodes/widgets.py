@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
+from ..loaders.user_tasks import known_tasks
 from ..utils.chat.composition import MAX_SEED, caption_presets
 
 
-def preset_inputs(seed_changes: bool = True) -> list[io.Input]:
-    """The widgets that choose the words of a caption."""
+def preset_inputs(seed_changes: bool = True, refining: bool = False) -> list[io.Input]:
+    """The widgets that choose the words of a caption; the menu has the user's own presets too."""
     return [
-        io.Combo.Input("preset", options=caption_presets()),
+        io.Combo.Input("preset", options=caption_presets(known_tasks().tasks, refining)),
         io.String.Input(
             "instructions",
             multiline=True,
             default="",
-            dynamic_prompts=True,
             tooltip="Added to the preset's prompt; alone with the custom preset.",
         ),
         io.String.Input(

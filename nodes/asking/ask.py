@@ -6,13 +6,24 @@ import torch
 from comfy_api.latest import io
 
 from ...loaders.engine.protocol import Model
-from ...utils.chat.composition import EACH, TOGETHER, requests_for
+from ...utils.chat.composition import EACH, SEVERAL, TOGETHER, requests_for
 from ...utils.chat.options import GenerationOptions
 from ...utils.errors import InputError
-from ...utils.images.tensors import pictures_from_tensor
+from ...utils.images.masking import SHOW
 from .. import sockets
-from ..running import answer_all, answer_output, node_id_of
+from ..checking import answer_checked, checked_output
+from ..running import node_id_of
 from ..widgets import answer_outputs, seed_input
+from ..widgets_asking import (
+    STOP,
+    interrupt_input,
+    mask_inputs,
+    max_new_tokens_input,
+    own_limit,
+    pictures_seen,
+    vision_ids_input,
+    word_inputs,
+)
 
 
 class Qwen3VLAsk(io.ComfyNode):
@@ -33,12 +44,17 @@ class Qwen3VLAsk(io.ComfyNode):
                 io.Image.Input("image", optional=True),
                 io.String.Input(
                     "question", multiline=True, default="What is in this image?",
-                    dynamic_prompts=True,
+                    tooltip="image1, image2 … in braces put a picture there; the others go first.",
                 ),
                 io.String.Input("system_prompt", multiline=True, default=""),
                 seed_input(),
                 io.Combo.Input("batch", options=[EACH, TOGETHER], default=EACH),
                 sockets.Options.Input("options", optional=True),
+                *mask_inputs(),
+                vision_ids_input(),
+                *word_inputs(),
+                max_new_tokens_input(),
+                interrupt_input(),
             ],
             outputs=answer_outputs(),
             hidden=[io.Hidden.unique_id],
@@ -55,16 +71,28 @@ class Qwen3VLAsk(io.ComfyNode):
         batch: str,
         image: torch.Tensor | None = None,
         options: GenerationOptions | None = None,
+        mask: torch.Tensor | None = None,
+        mask_use: str = SHOW,
+        vision_ids: str = SEVERAL,
+        must: str = "",
+        must_not: str = "",
+        max_new_tokens: int = 0,
+        on_interrupt: str = STOP,
     ) -> io.NodeOutput:
         """One answer for each image, or one for all, or one to the text alone."""
         if not question.strip():
             raise InputError("The question is empty.", "Write a question.")
         requests = requests_for(
-            [] if image is None else pictures_from_tensor(image),
+            pictures_seen(image, mask, mask_use),
             question.strip(),
             together=batch == TOGETHER,
             system_prompt=system_prompt,
-            options=options,
+            options=own_limit(options, max_new_tokens),
             seed=seed,
+            vision_ids=vision_ids,
         )
-        return answer_output(answer_all(model, requests, node_id_of(cls)))
+        return checked_output(
+            answer_checked(
+                model, requests, node_id_of(cls), must, must_not, on_interrupt=on_interrupt
+            )
+        )

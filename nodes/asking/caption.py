@@ -6,12 +6,24 @@ import torch
 from comfy_api.latest import io
 
 from ...loaders.engine.protocol import Model
-from ...utils.chat.composition import EACH, TOGETHER, caption_prompt, requests_for
+from ...utils.chat.composition import EACH, SEVERAL, TOGETHER, requests_for
 from ...utils.chat.options import GenerationOptions
-from ...utils.images.tensors import pictures_from_tensor
+from ...utils.images.masking import SHOW
 from .. import sockets
-from ..running import answer_all, answer_output, node_id_of
+from ..checking import answer_checked, checked_output
+from ..running import node_id_of
 from ..widgets import answer_outputs, preset_inputs
+from ..widgets_asking import (
+    STOP,
+    chosen_caption,
+    interrupt_input,
+    mask_inputs,
+    max_new_tokens_input,
+    own_limit,
+    pictures_seen,
+    vision_ids_input,
+    word_inputs,
+)
 
 
 class Qwen3VLCaption(io.ComfyNode):
@@ -29,9 +41,23 @@ class Qwen3VLCaption(io.ComfyNode):
             inputs=[
                 sockets.Model.Input("model"),
                 io.Image.Input("image"),
-                *preset_inputs(),
+                *preset_inputs(refining=True),
                 io.Combo.Input("batch", options=[EACH, TOGETHER], default=EACH),
                 sockets.Options.Input("options", optional=True),
+                io.String.Input(
+                    "context",
+                    multiline=True,
+                    default="",
+                    optional=True,
+                    advanced=True,
+                    tooltip="Tags or text that the image has already, taken for facts; the preset "
+                    "Refine rewrites it.",
+                ),
+                *mask_inputs(),
+                vision_ids_input(),
+                *word_inputs(),
+                max_new_tokens_input(),
+                interrupt_input(),
             ],
             outputs=answer_outputs(),
             hidden=[io.Hidden.unique_id],
@@ -49,16 +75,28 @@ class Qwen3VLCaption(io.ComfyNode):
         seed: int,
         batch: str,
         options: GenerationOptions | None = None,
+        context: str = "",
+        mask: torch.Tensor | None = None,
+        mask_use: str = SHOW,
+        vision_ids: str = SEVERAL,
+        must: str = "",
+        must_not: str = "",
+        max_new_tokens: int = 0,
+        on_interrupt: str = STOP,
     ) -> io.NodeOutput:
         """One caption for each image, or one for all."""
-        task, words = caption_prompt(preset, instructions)
+        task, words = chosen_caption(preset, instructions, context)
         requests = requests_for(
-            pictures_from_tensor(image),
+            pictures_seen(image, mask, mask_use),
             words,
             together=batch == TOGETHER,
             system_prompt=system_prompt,
-            options=options,
+            options=own_limit(options, max_new_tokens),
             task=task,
             seed=seed,
+            vision_ids=vision_ids,
         )
-        return answer_output(answer_all(model, requests, node_id_of(cls)))
+        rules = task.answer if task else None
+        return checked_output(
+            answer_checked(model, requests, node_id_of(cls), must, must_not, rules, on_interrupt)
+        )

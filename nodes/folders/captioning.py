@@ -140,6 +140,8 @@ class FolderCaptioning:
         for index, outcome in outcomes:
             asked = self._asked.pop(index)
             problem = _problem(outcome)
+            if problem is None and isinstance(outcome, Reply):
+                problem = self.kinds[asked.wanted.recipe.variant].misfit(outcome.text)
             if isinstance(outcome, Reply):
                 self.tokens += outcome.tokens
             if isinstance(outcome, Reply) and problem is None:

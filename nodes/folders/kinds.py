@@ -6,13 +6,14 @@ from dataclasses import asdict, dataclass, replace
 
 from ...utils.captions.recipe import Recipe
 from ...utils.captions.wording import Wording
-from ...utils.chat.composition import MAX_SEED, caption_prompt, requests_for
+from ...utils.chat.composition import MAX_SEED, requests_for
 from ...utils.chat.options import OPTION_RANGES, GenerationOptions
 from ...utils.chat.requests import Request
 from ...utils.chat.tasks import Task
 from ...utils.errors import InputError
 from ...utils.images.picture import Picture
 from ...utils.images.resize import DEFAULT_MAX_PIXELS
+from ..widgets_asking import chosen_caption
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,16 @@ class Kind:
         fewer = max(seen >> halvings, int(OPTION_RANGES["max_pixels"][0]))
         return replace(request, options=replace(request.options, min_pixels=None, max_pixels=fewer))
 
+    def misfit(self, answer: str) -> InputError | None:
+        """Why an answer is not what the preset asks for; None when it is."""
+        problems = self.task.answer.problems(answer) if self.task is not None else ()
+        if not problems:
+            return None
+        return InputError(
+            f"The answer is not what the preset wants. {' '.join(problems)}",
+            "Change the preset, or use another seed.",
+        )
+
     def seed_for(self, digest: bytes, attempt: int) -> int:
         """A picture's own seed: it depends on its content, not on its name or on what is left.
 
@@ -74,7 +85,8 @@ def kinds(preset: str, more_presets: str, wording: Wording, asking: Asking) -> d
 
 
 def _kind(title: str, further: bool, wording: Wording, asking: Asking) -> Kind:
-    task, words = caption_prompt(title, asking.instructions)
+    task, words = chosen_caption(title, asking.instructions)
+    asking = replace(asking, system_prompt=asking.system_prompt or (task.system if task else ""))
     short = task.id.removeprefix("caption_") if task else "custom"
     options = asdict(asking.options) if asking.options else {}
     facts = {
@@ -86,4 +98,6 @@ def _kind(title: str, further: bool, wording: Wording, asking: Asking) -> Kind:
         "background": asking.background,
         "run_seed": asking.seed,
     }
+    if task is not None and task.answer:
+        facts["answer"] = asdict(task.answer)
     return Kind(Recipe(short if further else "", wording, facts), words, task, asking)

@@ -104,3 +104,26 @@ def test_an_answer_is_text_and_never_html(seen, renderer):
         "one\ntwo",
     ]  # fmt: skip
     assert hostile["report"] == "a line"
+
+
+@by_renderer
+def test_a_text_grows_in_the_box_as_text(seen, renderer):
+    streamed = seen[renderer]["streamed"]
+    assert streamed["begun"] == {"shown": [], "report": ""}  # what was there is gone
+    assert streamed["grown"] == {"shown": ["1 / 3", "<img and more"], "report": "5 tokens/s"}
+    assert streamed["hacked"] is None
+
+
+@by_renderer
+def test_of_a_long_run_the_newest_are_shown_and_the_line(seen, renderer):
+    batch = seen[renderer]["streamed"]["batch"]
+    assert batch["shown"] == [part for n in range(4, 12) for part in (f"p{n}", str(n))]
+    assert batch["report"] == "11 of 12"
+
+
+@by_renderer
+def test_an_interrupt_and_an_error_are_said_in_the_box(seen, renderer):
+    streamed = seen[renderer]["streamed"]
+    assert streamed["interrupted"]["report"] == "Interrupted."
+    assert streamed["interrupted"]["shown"][-1] == "11"  # what is written stays to be read
+    assert streamed["failed"]["shown"] == ["It <b>broke</b>."]

@@ -174,7 +174,8 @@ async def watch(server, prompt, act):
             prompt_id = (await answer.json())["prompt_id"]
         async for message in socket:
             if message.type == aiohttp.WSMsgType.BINARY:
-                await act(session, {"type": "text", "data": message.data[4:]})
+                kind = int.from_bytes(message.data[:4], "big")
+                await act(session, {"type": "binary", "data": {"kind": kind}})
                 continue
             event = json.loads(message.data)
             if event.get("data", {}).get("prompt_id") == prompt_id:
@@ -185,18 +186,50 @@ async def watch(server, prompt, act):
     raise AssertionError("the websocket closed early")
 
 
-def test_progress_and_running_text_reach_the_browser(server, captions):
-    bars, texts = [], []
+CORE_PROGRESS_TEXT = 3  # the kind of a binary message that front ends draw as HTML or Markdown
+
+
+def test_progress_and_growing_text_reach_the_browser(server, captions):
+    bars, told, binary = [], [], []
 
     async def note(_session, event):
         if event["type"] == "progress":
             bars.append((event["data"]["value"], event["data"]["max"]))
-        if event["type"] == "text":
-            texts.append(event["data"].decode(errors="replace"))
+        if event["type"] == "qwen3vl.text":
+            told.append((time.monotonic(), event["data"]))
+        if event["type"] == "binary":
+            binary.append(event["data"]["kind"])
 
     asyncio.run(watch(server, folder_prompt(max_new_tokens=120, seed=3), note))
     assert bars[-1][1] == 13 and 0 < bars[-1][0] <= 13
-    assert any("of 13" in text for text in texts)
+    assert CORE_PROGRESS_TEXT not in binary
+    assert any("of 13" in data.get("line", "") for _, data in told)
+    held, titles = {}, set()
+    for _, data in told:
+        assert data["node"] == "3"
+        if "index" in data:
+            held[data["index"]] = held.get(data["index"], "")[: data["at"]] + data["text"]
+            titles.add(data["title"])
+    assert titles <= {f"p{n}.png" for n in range(12)} and titles
+    written = {path.read_text("utf-8") for path in captions.glob("*.txt")}
+    whole = [text for text in held.values() if text.strip() in written]
+    assert whole  # a caption that finished was sent to its end
+
+
+def test_a_growing_text_is_the_answer_in_the_end(server):
+    held = ""
+
+    async def note(_session, event):
+        nonlocal held
+        if event["type"] == "qwen3vl.text" and "index" in event["data"]:
+            data = event["data"]
+            held = held[: data["at"]] + data["text"]
+
+    prompt = caption_prompt(seed=11)
+    prompt["2"] = options(max_new_tokens=300)
+    prompt_id = asyncio.run(watch(server, prompt, note))
+    (answer,) = server.wait(prompt_id)["outputs"]["3"]["text"]
+    assert held and answer.startswith(held.strip()[: len(answer) // 2])
 
 
 def test_interrupt_stops_within_two_seconds_and_keeps_captions(server, captions):

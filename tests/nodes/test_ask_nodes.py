@@ -19,7 +19,9 @@ from qwen3vl_nodes.utils.chat.composition import (
 )
 from qwen3vl_nodes.utils.chat.options import GenerationOptions
 from qwen3vl_nodes.utils.errors import GenerationError, InputError, LoadError
+from qwen3vl_nodes.utils.images.masking import CROP
 from qwen3vl_nodes.utils.images.tensors import pictures_from_tensor
+from scripted_model import ScriptedModel
 
 CAPTION = {
     "preset": "Short caption", "instructions": "", "system_prompt": "", "seed": 0, "batch": EACH,
@@ -210,3 +212,53 @@ def test_what_cannot_be_loaded_is_said_at_first_use(comfy, images, choice, messa
     with pytest.raises(LoadError, match=message):
         caption(LocalModel(settings), images(1))
     assert MODEL_CACHE.settings() == ()
+
+
+def test_only_the_masked_part_is_seen(images):
+    scripted = ScriptedModel("x")
+    mask = torch.zeros(1, 64, 96)
+    mask[:, :32, :32] = 1.0
+    shown = caption(scripted, images(1), mask=mask, mask_use=CROP)
+    assert shown.args[0] == ["x"]
+    run_node(Qwen3VLAsk, model=scripted, image=images(2), **(ASK | {"mask": mask}))
+    sizes = [request.messages[-1].parts[0].size_wh for request in scripted.requests]
+    assert sizes == [(34, 34), (96, 64), (96, 64)]
+    assert (scripted.requests[1].messages[-1].parts[0].pixels[40:] == 127).all()
+    with pytest.raises(InputError, match="a mask and no image"):
+        run_node(Qwen3VLAsk, model=scripted, **(ASK | {"mask": mask}))
+
+
+def test_context_is_told_first_or_rewritten(images):
+    scripted = ScriptedModel("x")
+    caption(scripted, images(1), context="1girl, hat")
+    caption(scripted, images(1), context="1girl, hat", preset="Refine tags")
+    first, second = scripted.prompt_of(0), scripted.prompt_of(1)
+    assert first.startswith("This is known of the image: 1girl, hat\nDescribe")
+    assert '"1girl, hat"' in second and "Correct them" in second
+    with pytest.raises(InputError, match="needs context"):
+        caption(scripted, images(1), preset="Refine tags")
+
+
+def test_a_preset_of_the_users_is_in_the_menu_with_its_rules(tmp_path, monkeypatch, images):
+    from qwen3vl_nodes.loaders import user_tasks
+
+    class Host:
+        def user_folder(self):
+            return tmp_path
+
+    monkeypatch.setattr(user_tasks, "host", Host)
+    own = tmp_path / "qwen3vl_tasks.yaml"
+    own.write_text(
+        "mine: {title: Mine, group: caption, prompt: Say it., system: Be brief.,"
+        " answer: {must: [cat]}}"
+    )
+    menu = next(one for one in Qwen3VLCaption.GET_SCHEMA().inputs if one.id == "preset").options
+    assert menu[-4:] == ["Mine", CUSTOM, "Refine what is there", "Refine tags"]
+    scripted = ScriptedModel("dog")
+    output = caption(scripted, images(1), preset="Mine")
+    assert scripted.requests[0].messages[0].parts == ("Be brief.",)
+    assert len(scripted.requests) == 2 and "It must contain: cat." in output.args[2]
+    own.write_text("mine: [")
+    with pytest.raises(InputError, match="is no YAML"):
+        caption(scripted, images(1), preset="Mine")
+    caption(scripted, images(1))  # ours go on

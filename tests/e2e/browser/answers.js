@@ -94,6 +94,36 @@ async function run(page) {
   await page.waitForTimeout(500);
 }
 
+/** What the box shows of messages as the server sends them: run inside the page. */
+async function streamed() {
+  const { api } = await import("/scripts/api.js");
+  const node = app.graph.nodes.find(({ type }) => type === "Qwen3VLCaptionFolder");
+  const { element } = node.widgets.find(({ name }) => name === "qwen3vl_answer");
+  const say = (kind, detail) => api.dispatchEvent(new CustomEvent(kind, { detail }));
+  const tell = (data) => say("qwen3vl.text", { node: String(node.id), total: 3, ...data });
+  const look = () => ({
+    shown: [...element.querySelectorAll("main > *")].map((part) => part.textContent),
+    report: element.querySelector("footer").textContent,
+  });
+  const seen = {};
+  say("executing", String(node.id));
+  seen.begun = look();
+  tell({ line: "5 tokens/s", index: 0, at: 0, text: '<img src=x onerror="window.hacked = 2">' });
+  tell({ index: 0, at: 4, text: " and" });
+  tell({ index: 0, at: 8, text: " more" });
+  seen.grown = look();
+  for (let index = 1; index < 12; index += 1) tell({ index, at: 0, text: `${index}`, title: `p${index}` });
+  tell({ line: "11 of 12" });
+  seen.batch = look();
+  say("execution_interrupted", { prompt_id: "x" });
+  seen.interrupted = look();
+  say("executing", String(node.id));
+  say("execution_error", { node_id: String(node.id), exception_message: "It <b>broke</b>.\n" });
+  seen.failed = look();
+  seen.hacked = window.hacked ?? null;
+  return seen;
+}
+
 async function visit(page, vueNodes) {
   const shot = (name) => path.join(folder, `${name}_${vueNodes ? "vue" : "canvas"}.png`);
   await open(page, vueNodes);
@@ -115,6 +145,8 @@ async function visit(page, vueNodes) {
   }, HOSTILE);
   await page.waitForTimeout(500);
   seen.hostile = await page.evaluate(look);
+  seen.streamed = await page.evaluate(streamed);
+  await page.screenshot({ path: shot("streamed") });
   return seen;
 }
 
