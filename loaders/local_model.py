@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from ..utils.errors import LoadError
+from ..utils.files.fingerprint import digest_of, published
 from ..utils.text.amounts import GB
 from .checkpoint.config import files_version
 from .engine.model.layers import supports
@@ -23,6 +24,7 @@ from .model_cache import MODEL_CACHE
 from .plan.decision import ONE_DEVICE, SPREAD, Plan
 from .plan.prepare import Preparation, prepare
 from .plan.report import loaded_text, loading_text, plan_text
+from .plan.whole_copy import versions_here
 from .settings import PARK, UNLOAD, Adapter, LoadSettings
 from .weights.build import Built, build, size_bytes
 from .weights.lora import apply as apply_loras
@@ -45,6 +47,25 @@ class LocalModel:
     def identity(self) -> str:
         """What decides its answers, apart from rounding: the model and its adapters."""
         return " ".join([self.name, *(adapter.identity for adapter in self.settings.adapters)])
+
+    @property
+    def making(self) -> str:
+        """What else decides them, as a digest: the files as they are, dtype, quantization, context.
+
+        Apart from `identity`, so that captions of releases which knew only that stay known.
+        Empty where the files are not here, or not whole: then nothing is said about them.
+        """
+        settings = self.settings
+        files = versions_here(settings)
+        if not files:
+            return ""
+        first = {
+            "files": files,
+            "dtype": settings.dtype,
+            "quantization": settings.quantization,
+            "context": settings.context,
+        }
+        return digest_of(published("Making", first)).hex()
 
     @contextmanager
     def open(self) -> Iterator[Engine]:

@@ -62,6 +62,19 @@ def adapter_files(name: str, architecture: Architecture) -> LoraFiles:
     return _once((folder, architecture), folder, lambda: inspect_adapter(folder, architecture))
 
 
+def versions_here(settings: LoadSettings) -> tuple[str, ...]:
+    """The stamps of the model's files and of each adapter's; none where something is missing.
+
+    Nothing is fetched, and nothing is read that has been looked at before.
+    """
+    try:
+        checkpoint, _ = _best_copy(settings.model)
+        loras = [adapter_files(a.name, checkpoint.architecture) for a in settings.adapters]
+    except LoadError:  # said by whoever wants to load it
+        return ()
+    return tuple(files.version for files in (checkpoint, *loras))
+
+
 def _best_copy(name: str) -> tuple[Checkpoint, str]:
     first = catalog.folder_of(name)
     try:
