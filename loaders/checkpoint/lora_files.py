@@ -10,9 +10,9 @@ from ...utils.errors import LoadError
 from .architecture import Architecture
 from .config import files_version, positive, read_json, refuse_code
 from .safetensors_header import StoredTensor, read_header
+from .tensor_names import PLAIN_DTYPES, canonical
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
-_PREFIX = "base_model.model."
 # Each makes the two matrices mean something else than their product.
 UNREAD = (
     "use_dora", "modules_to_save", "rank_pattern", "alpha_pattern", "layer_replication",
@@ -92,28 +92,32 @@ def _layers(
     for name, up in tensors.items():
         if not name.endswith(".lora_B.weight"):
             continue
-        module = name.removesuffix(".lora_B.weight").removeprefix(_PREFIX)
+        weight = canonical(name.removesuffix("lora_B.weight") + "weight")
+        module = weight.removesuffix(".weight")
         down = tensors.get(name.replace(".lora_B.", ".lora_A."))
-        shape = modules.get(f"{module}.weight")
-        if (
-            shape is None
-            or down is None
-            or (up.shape, down.shape)
-            != (
-                (shape[0], rank),
-                (rank, *shape[1:]),
-            )
-        ):
+        shape = modules.get(weight)
+        if shape is not None and len(shape) != 2:
+            raise _cannot_apply(folder, f"the convolution {module}")
+        fits = shape and down and (up.shape, down.shape) == ((shape[0], rank), (rank, shape[1]))
+        if not fits or down is None:
             raise LoadError(
                 f"The LoRA {folder} does not fit this model at {module} "
                 f"({list(up.shape)} x {list(down.shape) if down else '?'} onto "
                 f"{list(shape) if shape else 'nothing'}).",
                 f"It was made for {base}: choose that model, or another adapter.",
             )
+        for matrix in (down, up):
+            if matrix.dtype not in PLAIN_DTYPES:
+                raise _cannot_apply(folder, f"matrices stored as {matrix.dtype}")
         found.append(LoraLayer(module, down, up))
     if not found or 2 * len(found) != len(tensors):
         raise LoadError(
             f"{folder / WEIGHTS} holds other tensors than LoRA matrices.",
+            "Choose an adapter that peft has saved.",
+        )
+    if len({layer.module for layer in found}) != len(found):
+        raise LoadError(
+            f"{folder / WEIGHTS} holds two pairs of matrices for one layer.",
             "Choose an adapter that peft has saved.",
         )
     return tuple(found)

@@ -14,6 +14,7 @@ PLAIN_DTYPES = ("BF16", "F16", "F32", "F64")
 FP8_DTYPE = "F8_E4M3"
 # Tables that the modules compute themselves; some savers store them.
 _COMPUTED = re.compile(r"(rotary_emb|rotary_pos_emb)\.(original_)?inv_freq$")
+_WRAPPERS = ("base_model.model.", "module.")
 _EXPERT = re.compile(r"^(.+\.mlp\.experts)\.(\d+)\.(gate_proj|up_proj|down_proj)\.(weight.*)$")
 
 
@@ -21,8 +22,10 @@ def canonical(name: str) -> str:
     """Hugging Face's name for a tensor that another tool may have saved under a shorter one.
 
     ComfyUI's text encoders say `model.layers.0…` and `visual.…`; Qwen2-VL's habit was
-    `visual.…` and `model.…` too.
+    `visual.…` and `model.…` too. peft and parallel training put words of their own before it.
     """
+    while wrapper := next((w for w in _WRAPPERS if name.startswith(w)), ""):
+        name = name.removeprefix(wrapper)
     if name.startswith(("model.language_model.", "model.visual.", "lm_head.")):
         return name
     if name.startswith("model.lm_head."):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import torch
 
 from ...utils.text.amounts import GB
@@ -19,6 +21,8 @@ PACKERS: dict[str, tuple[str, ...]] = {
 FP8_CAPABILITY = (8, 9)
 # RDNA 2 and older, by the start of their names: ComfyUI computes in fp16 on them.
 AMD_WITHOUT_BF16 = ("gfx103", "gfx101", "gfx906", "gfx900", "gfx803")
+# Optional packages by their oldest version that is known to work; the project's own list says so.
+FLOORS = {"bitsandbytes": (0, 46), "peft": (0, 20)}
 HALVES = (torch.bfloat16, torch.float16)
 # These never change their frequencies with the length, so a cached key keeps its rotation.
 STATIC_ROPE = ("default", "linear", "yarn", "llama3")
@@ -75,8 +79,8 @@ def why_not_attention(machine: Machine, device: torch.device, attention: str) ->
 
 def why_not_quantization(machine: Machine, device: torch.device) -> str | None:
     """Why bitsandbytes cannot quantize for a device; None when it can."""
-    if not machine.has("bitsandbytes"):
-        return _lacks("bitsandbytes")
+    if reason := _why_not_package(machine, "bitsandbytes"):
+        return reason
     if device.type == "mps":
         return "bitsandbytes does not run on mps"
     return None
@@ -112,9 +116,9 @@ def why_not_packed(machine: Machine, method: str) -> str | None:
     """Why a packed checkpoint of this quant_method cannot be loaded; None when it can."""
     if method not in PACKERS:
         return f"quant_method {method!r} is unknown here"
-    if machine.has(*PACKERS[method]):
-        return None
-    return _lacks(PACKERS[method][0])
+    if not machine.has(*PACKERS[method]):
+        return _lacks(PACKERS[method][0])
+    return next((why for p in PACKERS[method] if (why := _why_old(machine, p))), None)
 
 
 def why_not_fast(activation: str, rope: str) -> str | None:
@@ -126,7 +130,7 @@ def why_not_fast(activation: str, rope: str) -> str | None:
 
 def why_not_attached(machine: Machine) -> str | None:
     """Why a LoRA cannot be attached, which merging it does not need; None when it can."""
-    return None if machine.has("peft") else _lacks("peft")
+    return _why_not_package(machine, "peft")
 
 
 def table(machine: Machine, device: torch.device) -> str:
@@ -160,6 +164,19 @@ def _gpu_line(machine: Machine, index: int) -> str:
 
 def _lacks(package: str) -> str:
     return f"it needs the package {package.replace('_', '-')}, which is not installed"
+
+
+def _why_not_package(machine: Machine, package: str) -> str | None:
+    return _why_old(machine, package) if machine.has(package) else _lacks(package)
+
+
+def _why_old(machine: Machine, package: str) -> str | None:
+    """An older version fails in the middle of a load, with words of its own."""
+    numbers = re.findall(r"\d+", machine.packages.get(package, ""))[:2]
+    floor = FLOORS.get(package)
+    if floor is None or len(numbers) < 2 or tuple(map(int, numbers)) >= floor:
+        return None
+    return f"it needs {package} {_dotted(floor)} or newer, not {machine.packages[package]}"
 
 
 def _answer(reason: str | None) -> str:

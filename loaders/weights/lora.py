@@ -31,16 +31,25 @@ def merge(module: Any, lora: LoraFiles, strength: float) -> None:
 def attach(module: Any, lora: LoraFiles, strength: float, name: str) -> None:
     """Let peft compute the adapter beside the weights, which stay as they are.
 
-    Through peft alone: transformers' own way refuses each peft but its newest.
+    Through peft alone: transformers' own way refuses each peft but its newest. Its config is made
+    here, of what was read and checked: from a file's other fields peft imports modules by name,
+    and drops parts of the adapter at random as in training.
 
     Raises:
         LoadError: this peft refuses the adapter.
     """
-    import peft
-
     try:
-        config = peft.LoraConfig.from_pretrained(str(lora.folder))
-        config.target_modules = {layer.module for layer in lora.layers}
+        import peft
+
+        rank = lora.layers[0].down.shape[0]
+        config = peft.LoraConfig(
+            r=rank,
+            lora_alpha=lora.scale * rank,  # type: ignore[arg-type] - it is divided by the rank
+            lora_dropout=0.0,
+            target_modules={layer.module for layer in lora.layers},
+            inference_mode=True,
+            init_lora_weights=False,
+        )
         peft.inject_adapter_in_model(config, module, name)
         matrices = {
             f"{layer.module}.lora_{side}.weight": _read(tensor)
@@ -56,7 +65,7 @@ def attach(module: Any, lora: LoraFiles, strength: float, name: str) -> None:
         scaling = getattr(part, "scaling", None)
         if isinstance(scaling, dict) and name in scaling:
             scaling[name] *= strength
-    module.requires_grad_(False)
+    module.eval().requires_grad_(False)  # what was put in is as new, and in training
 
 
 def _refused(lora: LoraFiles, why: str) -> LoadError:

@@ -5,7 +5,7 @@ import importlib.util
 
 import pytest
 import torch
-from checkpoint_kinds import edit_json, logits, write_adapter
+from checkpoint_kinds import edit_json, edit_weights, logits, write_adapter
 from engine_requests import ask
 from qwen3vl_nodes.loaders import local_model
 from qwen3vl_nodes.loaders.checkpoint.inspection import inspect
@@ -15,12 +15,14 @@ from qwen3vl_nodes.loaders.hub import catalog
 from qwen3vl_nodes.loaders.hub.discovery import adapter_folders
 from qwen3vl_nodes.loaders.local_model import LocalModel
 from qwen3vl_nodes.loaders.plan import prepare as preparing
+from qwen3vl_nodes.loaders.plan.capability import FLOORS
 from qwen3vl_nodes.loaders.plan.decision import PLAIN, Plan
 from qwen3vl_nodes.loaders.plan.hardware import this_machine
 from qwen3vl_nodes.loaders.settings import NATIVE, Adapter, LoadSettings
 from qwen3vl_nodes.loaders.weights.build import build
 from qwen3vl_nodes.loaders.weights.lora import apply, merge
 from qwen3vl_nodes.utils.errors import LoadError
+from qwen3vl_pack import ROOT
 
 HAS_PEFT = importlib.util.find_spec("peft") is not None
 
@@ -117,6 +119,77 @@ def test_attached_to_bf16(kind, adapter):
     assert not torch.allclose(logits(module), plain, atol=1e-1)
 
 
+@pytest.mark.skipif(not HAS_PEFT, reason="peft is not installed")
+def test_an_adapters_config_is_data(kind, adapter, tmp_path, monkeypatch):
+    """peft imports what `megatron_core` names; dropout would answer greedily, each time other."""
+    (tmp_path / "evil_core.py").write_text("raise SystemExit('code of an adapter ran')")
+    monkeypatch.syspath_prepend(tmp_path)
+    plain, merged = module_of(kind), module_of(kind)
+    apply(merged, [(Adapter("style", 1.0, True), files_of(kind, adapter))])
+    edit_json(
+        adapter / "adapter_config.json",
+        megatron_config={}, megatron_core="evil_core", lora_dropout=0.5, unknown_field={"a": 1},
+        target_modules="all-linear", eva_config={"rho": 2}, layers_to_transform=[0],
+        runtime_config={"ephemeral_gpu_offload": True},
+    )  # fmt: skip
+    apply(plain, [(Adapter("style", 1.0, False), files_of(kind, adapter))])
+    assert not any(part.training for part in plain.modules())
+    assert torch.equal(logits(plain), logits(plain))
+    assert torch.allclose(logits(plain), logits(merged), atol=1e-4)
+    plain.train()  # whoever puts it into training: nothing is dropped all the same
+    assert torch.equal(logits(plain), logits(plain))
+
+
+def test_a_peft_that_is_too_old_is_named(kind, adapter, monkeypatch, lying_in):
+    """Not its own error in the middle of a load."""
+    monkeypatch.setattr(catalog, "folder_of", kind)
+    lying_in(adapters=[adapter.parent])
+    machine = dataclasses.replace(
+        this_machine(), packages={"transformers": "5.0.0", "peft": "0.17.1"}
+    )
+    monkeypatch.setattr(preparing, "this_machine", lambda: machine)
+    model = LocalModel(LoadSettings("dense", device="cpu", dtype="fp32"))
+    with pytest.raises(LoadError, match=r"needs peft 0\.20 or newer, not 0\.17\.1"):
+        model.with_adapter(Adapter("style", 1.0, False)).describe()
+    assert model.with_adapter(Adapter("style")).describe()
+
+
+def test_the_floors_are_the_projects_own():
+    text = (ROOT / "pyproject.toml").read_text("utf-8")
+    for package, (major, minor) in FLOORS.items():
+        assert f"{package}>={major}.{minor}" in text
+
+
+def rewrite(folder, change):
+    edit_weights(folder / "adapter_model.safetensors", change)
+
+
+def test_other_wrappers_around_the_names(kind, adapter):
+    """As trainers save them: without peft's words, or with those of parallel training."""
+    expected = {layer.module for layer in files_of(kind, adapter).layers}
+    for prefix in ("", "module.", "module.base_model.model."):
+        rewrite(adapter, lambda w, p=prefix: rename(w, p))
+        assert {layer.module for layer in files_of(kind, adapter).layers} == expected
+
+
+def rename(weights, prefix):
+    for name in list(weights):
+        weights[prefix + name[name.index("model.language_model.") :]] = weights.pop(name)
+
+
+def of_the_patches(folder):
+    def add(weights):
+        name = "base_model.model.model.visual.patch_embed.proj"
+        weights[f"{name}.lora_A.weight"] = torch.ones(4, 3, 2, 16, 16)
+        weights[f"{name}.lora_B.weight"] = torch.ones(32, 4, 1, 1, 1)
+
+    rewrite(folder, add)
+
+
+def twice(folder):
+    rewrite(folder, lambda w: w.update({f"module.{n}": t.clone() for n, t in w.items()}))
+
+
 def wrong_shape(folder):
     edit_json(folder / "adapter_config.json", r=5)
 
@@ -147,6 +220,11 @@ WRONG = {
     "another rank": (wrong_shape, "does not fit this model"),
     "no weights": (no_weights, "no adapter_model.safetensors"),
     "cut off": (cut, "cut off"),
+    "whole numbers": (
+        lambda f: rewrite(f, lambda w: w.update({n: t.to(torch.int32) for n, t in w.items()})),
+        "stored as I32"),
+    "a convolution": (of_the_patches, "the convolution model.visual.patch_embed.proj"),
+    "a layer twice": (twice, "two pairs of matrices for one layer"),
     "no config": (lambda f: (f / "adapter_config.json").unlink(), "no adapter_config.json"),
 }  # fmt: skip
 
