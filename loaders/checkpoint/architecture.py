@@ -15,6 +15,9 @@ from .config import positive
 from .rope import read_rope
 
 MODEL_TYPES = ("qwen3_vl", "qwen3_vl_moe")
+# The official towers' heads, by their width: no weight's shape tells them.
+VISION_HEADS = {1024: 16, 1152: 16}
+_AGAIN = "Download the file again."
 TEXT, VISION = "model.language_model.", "model.visual."
 
 Shapes = Iterator[tuple[str, tuple[int, ...]]]
@@ -87,14 +90,12 @@ def read_architecture(config: Mapping[str, Any], where: str) -> Architecture:
     model_type = config.get("model_type")
     text, vision = config.get("text_config"), config.get("vision_config")
     if not isinstance(text, dict) or not isinstance(vision, dict):
-        raise LoadError(
-            f"{where} lacks its text_config or vision_config.", "Download the file again."
-        )
+        raise LoadError(f"{where} lacks its text_config or vision_config.", _AGAIN)
     tied = config.get("tie_word_embeddings", text.get("tie_word_embeddings", False))
     if not isinstance(tied, bool):
         raise LoadError(
             f"{where}: tie_word_embeddings is {str(tied)[:40]!r}, not true or false.",
-            "Download the file again.",
+            _AGAIN,
         )
     moe = model_type == "qwen3_vl_moe"
     return Architecture(str(model_type), _text(text, where, tied, moe), _vision(vision, where))
@@ -106,6 +107,9 @@ def _text(config: Mapping[str, Any], where: str, tied: bool, moe: bool) -> TextS
 
     layers = positive(config, "num_hidden_layers", where, 1024)
     heads, hidden = number("num_attention_heads"), number("hidden_size")
+    kv_heads = number("num_key_value_heads")
+    head_dim = number("head_dim") if "head_dim" in config else hidden // heads
+    _check_heads(where, heads, kv_heads, head_dim)
     sparse = _sparse_layers(config, where, layers) if moe else set()
     # transformers 5 writes the count under its own name.
     experts_key = "num_local_experts" if "num_local_experts" in config else "num_experts"
@@ -117,8 +121,8 @@ def _text(config: Mapping[str, Any], where: str, tied: bool, moe: bool) -> TextS
         hidden=hidden,
         layers=layers,
         heads=heads,
-        kv_heads=number("num_key_value_heads"),
-        head_dim=number("head_dim") if "head_dim" in config else hidden // heads,
+        kv_heads=kv_heads,
+        head_dim=head_dim,
         intermediate=number("intermediate_size") if len(sparse) < layers else 0,
         experts=experts,
         expert_intermediate=number("moe_intermediate_size") if sparse else 0,
@@ -126,15 +130,24 @@ def _text(config: Mapping[str, Any], where: str, tied: bool, moe: bool) -> TextS
         tied=tied,
         context=number("max_position_embeddings"),
         activation=str(config.get("hidden_act", "silu"))[:40],
-        rope=read_rope(config, where),
+        rope=read_rope(config, head_dim, where),
     )
+
+
+def _check_heads(where: str, heads: int, kv_heads: int, head_dim: int) -> None:
+    if heads % kv_heads or head_dim % 2:
+        raise LoadError(
+            f"{where} has {heads} attention heads of {head_dim} numbers and {kv_heads} for keys "
+            "and values, which cannot be.",
+            _AGAIN,
+        )
 
 
 def _sparse_layers(config: Mapping[str, Any], where: str, layers: int) -> set[int]:
     step = positive({"decoder_sparse_step": 1, **config}, "decoder_sparse_step", where, 1024)
     dense = config.get("mlp_only_layers") or []
     if not isinstance(dense, list):
-        raise LoadError(f"{where}: mlp_only_layers is not a list.", "Download the file again.")
+        raise LoadError(f"{where}: mlp_only_layers is not a list.", _AGAIN)
     return {n for n in range(layers) if n not in dense and (n + 1) % step == 0}
 
 
@@ -144,10 +157,27 @@ def _vision(config: Mapping[str, Any], where: str) -> VisionShape:
 
     deepstack = config.get("deepstack_visual_indexes")
     if not isinstance(deepstack, list) or len(deepstack) > 64:
-        raise LoadError(f"{where} lacks deepstack_visual_indexes.", "Download the file again.")
+        raise LoadError(f"{where} lacks deepstack_visual_indexes.", _AGAIN)
+    depth, hidden = positive(config, "depth", where, 1024), number("hidden_size")
+    inside = [n for n in deepstack if type(n) is int and 0 <= n < depth]
+    if len(set(inside)) != len(deepstack):
+        raise LoadError(
+            f"{where} has the deepstack_visual_indexes {str(deepstack)[:80]}, but its tower has "
+            f"the layers 0 to {depth - 1}.",
+            _AGAIN,
+        )
+    heads = number("num_heads", VISION_HEADS.get(hidden, 16))
+    # transformers takes any number, and the pictures would be noise.
+    if hidden % heads or hidden // heads % 4 or heads != VISION_HEADS.get(hidden, heads):
+        right = VISION_HEADS.get(hidden)
+        raise LoadError(
+            f"{where} has num_heads {heads} for a vision tower {hidden} wide"
+            + (f", which has {right}." if right else ", which cannot be."),
+            _AGAIN,
+        )
     return VisionShape(
-        depth=positive(config, "depth", where, 1024),
-        hidden=number("hidden_size"),
+        depth=depth,
+        hidden=hidden,
         intermediate=number("intermediate_size"),
         out_hidden=number("out_hidden_size"),
         positions=number("num_position_embeddings"),

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from ...utils.errors import IncompleteError
+from .architecture import Architecture
 from .config import read_json
+from .picture_settings import check_pictures
 
 # What downloaders leave beside a file that they have not finished.
 PARTIAL_ENDINGS = (".incomplete", ".part", ".partial", ".crdownload", ".aria2", ".download", ".tmp")
@@ -18,7 +20,7 @@ PICTURES = "<|image_pad|>"
 Configs = Mapping[str, Mapping[str, Any]]
 
 
-def check_companions(folder: Path, configs: Configs) -> None:
+def check_companions(folder: Path, configs: Configs, architecture: Architecture) -> None:
     """Everything that the processor needs is there and belongs to this model.
 
     Raises:
@@ -37,11 +39,31 @@ def check_companions(folder: Path, configs: Configs) -> None:
     )
     if not inline and not (folder / "chat_template.jinja").is_file():
         raise _lacks(folder, "chat_template.jinja (or chat_template.json)")
-    _check_tokenizer(folder, configs["config.json"])
+    check_pictures(folder, configs, architecture.vision)
+    _check_token_ids(folder, configs, architecture.text.vocabulary)
+    _check_tokenizer(folder, configs["config.json"], architecture.text.vocabulary)
 
 
-def _check_tokenizer(folder: Path, config: Mapping[str, Any]) -> None:
-    """The tokenizer's picture token is the one that the model looks for."""
+def _check_token_ids(folder: Path, configs: Configs, vocabulary: int) -> None:
+    """Every token that the configs name is one of the vocabulary: each is looked up in it."""
+    config = configs["config.json"]
+    places = [("config.json", config), ("config.json", config["text_config"])]
+    places.append(("generation_config.json", configs.get("generation_config.json", {})))
+    for name, place in places:
+        for key, value in place.items():
+            if not key.endswith("_token_id"):
+                continue
+            ids = value if isinstance(value, list) else [] if value is None else [value]
+            if wrong := [n for n in ids if type(n) is not int or not -1 <= n < vocabulary]:
+                raise IncompleteError(
+                    f"{folder / name} has {key} {str(wrong[0])[:40]}, but the vocabulary has "
+                    f"{vocabulary:,} tokens.",
+                    "Download the file again.",
+                )
+
+
+def _check_tokenizer(folder: Path, config: Mapping[str, Any], vocabulary: int) -> None:
+    """The tokenizer's picture token is the one that the model looks for, and none is too many."""
     path = folder / "tokenizer.json"
     if not path.is_file():
         return
@@ -49,7 +71,16 @@ def _check_tokenizer(folder: Path, config: Mapping[str, Any]) -> None:
     added = tokenizer.get("added_tokens")
     if "model" not in tokenizer or not isinstance(added, list):
         raise IncompleteError(f"{path} is not a tokenizer.", "Download the file again.")
-    ids = {t.get("content"): t.get("id") for t in added if isinstance(t, dict)}
+    ids = {str(t.get("content")): t.get("id") for t in added if isinstance(t, dict)}
+    model = tokenizer["model"]
+    words = model.get("vocab") if isinstance(model, dict) else None
+    known = [*ids.values(), *(words.values() if isinstance(words, dict) else ())]
+    most = max((n for n in known if isinstance(n, int)), default=0)
+    if most >= vocabulary:
+        raise IncompleteError(
+            f"{path} knows the token {most}, but the model has only {vocabulary:,}.",
+            "Download the tokenizer files of this checkpoint again.",
+        )
     if ids.get(PICTURES) != config.get("image_token_id"):
         raise IncompleteError(
             f"{path} is of another model: its {PICTURES} is token {ids.get(PICTURES)}, but "
@@ -77,6 +108,8 @@ def refuse_half_download(folder: Path, needed: list[Path]) -> None:
 def half_downloads(folder: Path) -> list[str]:
     """Names of unfinished files that a downloader left in a checkpoint folder."""
     places = [folder, *(folder / name for name in PARTIAL_FOLDERS)]
+    if folder.parent.name == "snapshots":  # in Hugging Face's cache, where all files are links
+        places.append(folder.parent.parent / "blobs")
     found: list[str] = []
     for place in places:
         try:
@@ -86,6 +119,14 @@ def half_downloads(folder: Path) -> list[str]:
         in_temp = place.name == "._____temp"
         found += [name for name in names if in_temp or name.endswith(PARTIAL_ENDINGS)]
     return found
+
+
+def dangling_links(folder: Path) -> list[str]:
+    """Names in a checkpoint folder that are links to nothing, as a cleaned-up cache leaves them."""
+    try:
+        return sorted(p.name for p in folder.iterdir() if p.is_symlink() and not p.exists())
+    except OSError:  # no such folder: no links
+        return []
 
 
 def _lacks(folder: Path, name: str) -> IncompleteError:

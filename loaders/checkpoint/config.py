@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from ...utils.errors import IncompleteError, LoadError
 from ...utils.files.fingerprint import stamp
+from ...utils.files.ordinary import open_ordinary
 
 # Each can make some version of transformers import code from the checkpoint or from a hub.
 CODE_KEYS = ("auto_map", "_attn_implementation_internal", "trust_remote_code", "custom_pipelines")
@@ -16,6 +18,8 @@ CODE_KEYS = ("auto_map", "_attn_implementation_internal", "trust_remote_code", "
 ATTENTION_KEYS = ("_attn_implementation", "attn_implementation", "_experts_implementation")
 # Official tokenizers have 11 MB; nothing else comes near.
 MAX_JSON_BYTES = 64 * 1024 * 1024
+# Official ones have 4 levels.
+MAX_DEPTH = 64
 # Too large to search for keys, and never read as a config.
 VOCABULARIES = ("tokenizer.json", "vocab.json")
 # Weights, configs and indexes, chat templates, merges.txt: whatever loading reads.
@@ -37,12 +41,13 @@ def read_json(path: Path) -> dict[str, Any]:
         LoadError: the file cannot be read, is something else, or is damaged.
     """
     try:
-        size = path.stat().st_size
-        data = path.read_bytes() if size <= MAX_JSON_BYTES else b""
+        with open_ordinary(path) as file:
+            data = file.read(MAX_JSON_BYTES + 1)
     except OSError as error:
         raise LoadError(f"{path} cannot be read ({error.strerror}).", "Check the file.") from None
+    size = len(data)
     if size > MAX_JSON_BYTES:
-        raise IncompleteError(f"{path} has {size:,} bytes, too many for a config.", _AGAIN)
+        raise IncompleteError(f"{path} has more than {MAX_JSON_BYTES:,} bytes.", _AGAIN)
     refuse_impostor(path, data[:512], size)
     try:
         value = json.loads(data)
@@ -50,7 +55,40 @@ def read_json(path: Path) -> dict[str, Any]:
         raise IncompleteError(f"{path} is not readable JSON ({error}).", _AGAIN) from None
     if not isinstance(value, dict):
         raise IncompleteError(f"{path} is not a JSON object.", _AGAIN)
+    if path.name not in VOCABULARIES:
+        _refuse_deep(value, path)
     return value
+
+
+def _refuse_deep(value: Any, path: Path) -> None:
+    """What is nested further than any config would overflow whoever copies or prints it."""
+    level, inside = 0, [value]
+    while inside:
+        level += 1
+        if level > MAX_DEPTH:
+            raise IncompleteError(f"{path} is nested more than {MAX_DEPTH} deep.", _AGAIN)
+        nested = (v.values() if isinstance(v, dict) else v for v in inside)
+        inside = [v for values in nested for v in values if isinstance(v, dict | list)]
+
+
+def check_files(folder: Path) -> None:
+    """Everything that transformers may read is an ordinary file of a bounded size.
+
+    Raises:
+        LoadError: naming a pipe, a device or a file that is too large for what it is.
+    """
+    for path in sorted(folder.iterdir()):
+        if not path.name.endswith(READ_ENDINGS) or path.is_dir():
+            continue
+        try:
+            facts = path.stat()
+        except OSError:  # a link to nothing: `inspect` says so where the file is needed
+            continue
+        if not stat.S_ISREG(facts.st_mode):
+            raise LoadError(f"{path} is no ordinary file.", "Remove it from the folder.")
+        small = path.suffix in (".json", ".jinja") or path.name == "merges.txt"
+        if small and facts.st_size > MAX_JSON_BYTES:
+            raise IncompleteError(f"{path} has more than {MAX_JSON_BYTES:,} bytes.", _AGAIN)
 
 
 def refuse_impostor(path: Path, start: bytes, size: int) -> None:

@@ -10,14 +10,16 @@ from typing import Any
 
 from ...utils.errors import IncompleteError, LoadError
 from .architecture import MODEL_TYPES, Architecture, read_architecture
-from .companions import check_companions, half_downloads, refuse_half_download
-from .config import files_version, read_configs
+from .companions import check_companions, dangling_links, half_downloads, refuse_half_download
+from .config import check_files, files_version, read_configs
 from .fp8_blocks import check_scales
+from .number_kind import check_number_kind
 from .quantization import Quantization, read_quantization
-from .safetensors_header import StoredTensor, check_index, read_header, weight_files
+from .safetensors_header import MAX_TENSORS, StoredTensor, check_index, read_header, weight_files
 from .single_file import inspect_file
-from .tensor_names import canonical, check_tensors
+from .tensor_names import by_canonical_name, check_tensors
 
+_AGAIN = "Download the checkpoint again."
 CLASS_NAMES = {
     "qwen3_vl": "Qwen3VLForConditionalGeneration",
     "qwen3_vl_moe": "Qwen3VLMoeForConditionalGeneration",
@@ -68,7 +70,10 @@ def inspect(folder: Path) -> Checkpoint:
     try:
         return replace(_inspect(folder), version=version)
     except LoadError as error:
-        unfinished = half_downloads(folder)
+        unfinished, dangling = half_downloads(folder), dangling_links(folder)
+        if dangling and isinstance(error, IncompleteError):
+            problem = f"{error.problem} {dangling[0]} is a link to a file that is not there."
+            raise IncompleteError(problem, "Download the checkpoint again.") from None
         if not unfinished:
             raise
         problem = f"{error.problem} A download did not finish here: {', '.join(unfinished[:3])}."
@@ -84,18 +89,21 @@ def _inspect(folder: Path) -> Checkpoint:
         return Checkpoint(folder, whole.model_type, size, whole, config, tensors, quantization)
     if not folder.is_dir():
         raise LoadError(f"There is no folder {folder}.", "Choose another model in the loader.")
+    check_files(folder)
     configs = read_configs(folder)
     config = _model_config(folder, configs)
-    check_companions(folder, configs)
     architecture = read_architecture(config, str(folder / "config.json"))
+    check_companions(folder, configs, architecture)
     quantization = read_quantization(config, str(folder / "config.json"))
     files = weight_files(folder)
     refuse_half_download(folder, files)
     tensors = _read_tensors(files)
     check_index(folder, tensors)
-    named = {canonical(name): tensor for name, tensor in tensors.items()}
+    named = by_canonical_name(folder, tensors)
     check_tensors(folder, architecture, named, packed=quantization is not None)
-    if quantization is not None and quantization.is_fp8:
+    if quantization is None:
+        check_number_kind(named)
+    elif quantization.is_fp8:
         check_scales(folder, named, quantization.block, required=True)
     size = sum(path.stat().st_size for path in files)
     return Checkpoint(
@@ -138,4 +146,6 @@ def _read_tensors(files: list[Path]) -> dict[str, StoredTensor]:
                     "Download the checkpoint again: its files are not of one version.",
                 )
             tensors[name] = tensor
+        if len(tensors) > MAX_TENSORS:
+            raise IncompleteError(f"{path.parent} has more tensors than any model.", _AGAIN)
     return tensors

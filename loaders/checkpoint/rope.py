@@ -22,7 +22,7 @@ def context_tokens(native: int, choice: str) -> int:
     return native if choice != YARN else native * YARN_CONTEXT // YARN_NATIVE
 
 
-def read_rope(text: Mapping[str, Any], where: str) -> str:
+def read_rope(text: Mapping[str, Any], head_dim: int, where: str) -> str:
     """How a config stretches positions: a kind that transformers knows, "default" for not at all.
 
     Raises:
@@ -35,9 +35,22 @@ def read_rope(text: Mapping[str, Any], where: str) -> str:
                 f"{key} in {where} is {str(rope)[:40]!r}, not an object.",
                 "Get config.json again from where the checkpoint came from.",
             )
+        section = rope.get("mrope_section")
+        if section is not None and not _is_section(section, head_dim):
+            raise LoadError(
+                f"{key} in {where} has the mrope_section {str(section)[:40]}, but a head has "
+                f"{head_dim // 2} pairs of numbers to share out.",
+                "Get config.json again from where the checkpoint came from.",
+            )
     kinds = [rope.get("rope_type") or rope.get("type") for rope in ropes.values()]
     stretched = [str(kind)[:40] for kind in kinds if kind not in (None, *UNSTRETCHED)]
     return stretched[0] if stretched else "default"
+
+
+def _is_section(section: Any, head_dim: int) -> bool:
+    """Shares of time, height and width in a head's rotation."""
+    numbers = isinstance(section, list) and all(type(n) is int and n >= 0 for n in section)
+    return numbers and len(section) == 3 and sum(section) == head_dim // 2
 
 
 def stretched_by(rope: str, choice: str) -> str:

@@ -16,7 +16,7 @@ from .architecture import TEXT, VISION, read_architecture
 from .fp8_blocks import WHOLE, check_scales
 from .quantization import FP8_METHOD, Quantization
 from .safetensors_header import StoredTensor, read_header
-from .tensor_names import FP8_DTYPE, canonical, check_tensors, scale_name
+from .tensor_names import FP8_DTYPE, by_canonical_name, check_tensors, scale_name
 
 # Hidden size to layers: what was cut off below the last layer cannot be seen otherwise.
 LAYERS = {2048: 28, 2560: 36, 4096: 36, 5120: 64}
@@ -38,12 +38,13 @@ def inspect_file(
         LoadError: it is damaged, no Qwen3-VL, cut down to an encoder, or quantized otherwise.
     """
     stored = read_header(path)
-    tensors: dict[str, StoredTensor] = {}
+    plain_names: dict[str, StoredTensor] = {}
     for name, tensor in stored.items():
         if name.endswith(".comfy_quant"):
             _check_format(path, tensor)
         if not MARKS.search(name):
-            tensors[canonical(SCALE.sub(".weight_scale_inv", name))] = tensor
+            plain_names[SCALE.sub(".weight_scale_inv", name)] = tensor
+    tensors = by_canonical_name(path, plain_names)
     config = _config(path, tensors)
     architecture = read_architecture(config, str(path))
     fp8 = any(tensor.dtype == FP8_DTYPE for tensor in tensors.values())

@@ -37,6 +37,25 @@ def canonical(name: str) -> str:
     return TEXT + name.removeprefix("model.")
 
 
+def by_canonical_name(where: Path, stored: Mapping[str, StoredTensor]) -> dict[str, StoredTensor]:
+    """The tensors of a checkpoint by Hugging Face's names.
+
+    Raises:
+        LoadError: two of them are one under two names; which is meant nobody can tell.
+    """
+    named: dict[str, StoredTensor] = {}
+    before: dict[str, str] = {}
+    for name, tensor in stored.items():
+        own = canonical(name)
+        if own in named:
+            raise LoadError(
+                f"{where} holds {own[:120]} twice, as {before[own][:120]} and as {name[:120]}.",
+                "Get the checkpoint again, or remove one of the two.",
+            )
+        named[own], before[own] = tensor, name
+    return named
+
+
 def check_tensors(
     folder: Path,
     architecture: Architecture,

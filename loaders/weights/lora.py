@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from ...utils.errors import LoadError
+from ...utils.files.ordinary import open_ordinary
 from ..checkpoint.lora_files import LoraFiles
 from ..checkpoint.safetensors_header import StoredTensor
 from ..settings import Adapter
@@ -103,7 +104,7 @@ def _activate(module: Any, names: list[str]) -> None:
 
 def _read(stored: StoredTensor) -> torch.Tensor:
     data = bytearray(stored.size_bytes)
-    with stored.path.open("rb") as file:
+    with open_ordinary(stored.path) as file:
         file.seek(stored.start)
-        file.readinto(data)
+        file.readinto(data)  # type: ignore[attr-defined]
     return torch.frombuffer(data, dtype=STORED_DTYPES[stored.dtype]).view(stored.shape)

@@ -10,11 +10,14 @@ import torch
 from torch import nn
 
 from ...utils.errors import LoadError
+from ..checkpoint.config import read_json
 from ..checkpoint.fp8_blocks import WHOLE
 from ..checkpoint.inspection import CLASS_NAMES, Checkpoint
 from ..checkpoint.rope import with_context
 from .chunks import Chunk, chunks_of
 from .reader import OnBytes, read_chunks
+
+TOKEN_KEYS = ("bos_token_id", "eos_token_id", "pad_token_id")
 
 
 def model_class(model_type: str) -> Any:
@@ -76,10 +79,12 @@ def empty_module(checkpoint: Checkpoint, config: Any, dtype: torch.dtype) -> Any
         module = model_class(checkpoint.model_type)(config)
     if checkpoint.architecture.text.tied:
         module.lm_head.weight = module.get_input_embeddings().weight
-    if (checkpoint.folder / "generation_config.json").is_file():
-        module.generation_config = GenerationConfig.from_pretrained(
-            checkpoint.folder, local_files_only=True
-        )
+    path = checkpoint.folder / "generation_config.json"
+    if path.is_file():
+        # The tokens alone: how an answer is drawn is not the file's to say.
+        said = read_json(path)
+        tokens = {key: said[key] for key in TOKEN_KEYS if said.get(key) is not None}
+        module.generation_config = GenerationConfig(**tokens)
     return module
 
 

@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 import torch
 
 from ...utils.errors import LoadError
+from ...utils.files.ordinary import open_ordinary
 from ..checkpoint.safetensors_header import ITEM_BYTES
 from .chunks import CHUNK_BYTES, STORED_DTYPES, Chunk, Scales, dequantize
 
@@ -157,7 +158,7 @@ class _Reader:
     def _file(self, path: Any) -> BinaryIO:
         files = self._own.__dict__.setdefault("files", {})
         if path not in files:
-            files[path] = path.open("rb", buffering=0)
+            files[path] = open_ordinary(path, buffering=0)
             with self._lock:
                 self._files.append(files[path])
         return files[path]

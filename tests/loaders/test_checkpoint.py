@@ -1,13 +1,14 @@
 """Every damage is refused before weights load, with a message a user can act on."""
 
 import json
+import os
 import struct
 from pathlib import Path
 
 import pytest
 import torch
 from checkpoint_kinds import edit_json, edit_weights, shard
-from qwen3vl_nodes.loaders.checkpoint import inspection
+from qwen3vl_nodes.loaders.checkpoint import inspection, safetensors_header
 from qwen3vl_nodes.loaders.checkpoint.architecture import read_architecture
 from qwen3vl_nodes.utils.errors import LoadError
 
@@ -131,6 +132,46 @@ def deep(levels):
     return b'{"a":' * levels + b"1" + b"}" * levels
 
 
+def picture_edit(**changes):
+    """In either generation's file."""
+
+    def damage(folder):
+        if (folder / "preprocessor_config.json").is_file():
+            edit_json(folder / "preprocessor_config.json", **changes)
+        else:
+            nested("processor_config.json", "image_processor", **changes)(folder)
+
+    return damage
+
+
+def pipe(file):
+    def damage(folder):
+        (folder / file).unlink(missing_ok=True)
+        os.mkfifo(folder / file)
+
+    return damage
+
+
+def dangling(folder):
+    (folder / FIRST).unlink()
+    (folder / FIRST).symlink_to("../../blobs/gone")
+
+
+def renamed(dtype, name):
+    """Weights of one kind under the label of another, as a careless conversion leaves them."""
+
+    def damage(folder):
+        edit_weights(
+            folder / WEIGHTS, lambda w: w.update({n: (t * 0.1).to(dtype) for n, t in w.items()})
+        )
+        rewrite_header(
+            folder / WEIGHTS,
+            lambda h: [h[key].update(dtype=name) for key in h if key != "__metadata__"],
+        )
+
+    return damage
+
+
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:abc\nsize 4967215360\n"
 PAGE = b"\n<!DOCTYPE html><html><title>Sign in</title></html>"
 
@@ -177,6 +218,59 @@ DAMAGES = {
         "dense", config_edit(quantization_config={"bits": 4}), "without quant_method"),
     "tied in words": ("dense", config_edit(tie_word_embeddings="false"), "not true or false"),
     "made for a number": ("dense", config_edit(architectures=5), "made for 5"),
+    "config nested 900 deep": (
+        "dense", write("extra.json", deep(900)), "nested more than 64 deep"),
+    "heads that do not share out": (
+        "dense", nested("config.json", "text_config", num_key_value_heads=3), "which cannot be"),
+    "a rotation for another head": (
+        "dense", nested("config.json", "text_config", rope_scaling={"mrope_section": [9, 9, 9]}),
+        "mrope_section [9, 9, 9]"),
+    "a rotation of words": (
+        "dense", nested("config.json", "text_config", rope_parameters={"mrope_section": "abc"}),
+        "mrope_section abc"),
+    "vision heads that do not share out": (
+        "dense", nested("config.json", "vision_config", num_heads=3), "num_heads 3"),
+    "deepstack beyond the tower": (
+        "dense", nested("config.json", "vision_config", deepstack_visual_indexes=[0, 3]),
+        "the layers 0 to 2"),
+    "deepstack twice": (
+        "dense", nested("config.json", "vision_config", deepstack_visual_indexes=[1, 1]),
+        "deepstack_visual_indexes"),
+    "deepstack of words": (
+        "dense", nested("config.json", "vision_config", deepstack_visual_indexes=["0", 1]),
+        "deepstack_visual_indexes"),
+    "a token beyond the vocabulary": (
+        "dense", config_edit(video_token_id=5000), "video_token_id 5000"),
+    "a padding token beyond the vocabulary": (
+        "dense", nested("config.json", "text_config", pad_token_id=5000), "pad_token_id 5000"),
+    "an end token that is a word": (
+        "dense", write("generation_config.json", b'{"eos_token_id": [1, "<|im_end|>"]}'),
+        "eos_token_id <|im_end|>"),
+    "an end token beyond the vocabulary": (
+        "dense", write("generation_config.json", b'{"eos_token_id": 5000}'), "eos_token_id 5000"),
+    "a tokenizer of more words": (
+        "dense", nested("config.json", "text_config", vocab_size=266), "knows the token 267"),
+    "patches of another size": (
+        "dense", picture_edit(patch_size=14), "patch_size is 14"),
+    "patches of no size": ("dense", picture_edit(merge_size=0), "merge_size is 0"),
+    "a size of two sides": (
+        "dense", picture_edit(size={"height": 64, "width": 64}), "shortest_edge"),
+    "a size of nothing": (
+        "dense", picture_edit(size={"shortest_edge": 0, "longest_edge": 9}), "shortest_edge"),
+    "edges the wrong way round": (
+        "dense", picture_edit(size={"shortest_edge": 9, "longest_edge": 8}), "shortest_edge"),
+    "colours of two": ("dense", picture_edit(image_mean=[0.5, 0.5]), "image_mean is [0.5, 0.5]"),
+    "divided by nothing": ("dense", picture_edit(image_std=[0, 0, 0]), "image_std is [0, 0, 0]"),
+    # files that are none
+    "a config that never comes": ("dense", pipe("config.json"), "no ordinary file"),
+    "weights that never come": ("dense", pipe(WEIGHTS), "no ordinary file"),
+    "a template that never comes": ("dense", pipe("chat_template.jinja"), "no ordinary file"),
+    "a vocabulary that never comes": ("dense", pipe("merges.txt"), "no ordinary file"),
+    "notes without an end": (
+        "dense", lambda f: (f / "notes.json").symlink_to("/dev/zero"), "no ordinary file"),
+    "a template larger than any": (
+        "dense", lambda f: os.truncate(f / "chat_template.jinja", 1 << 40), "more than 67,108,864"),
+    "weights that were cleaned away": ("sharded", dangling, "link to a file that is not there"),
     "sparse in words": (
         "moe", nested("config.json", "text_config", decoder_sparse_step="x"),
         "'decoder_sparse_step'"),
@@ -256,6 +350,11 @@ DAMAGES = {
     "a tensor is missing": ("dense", weights_edit(lambda w: w.pop(Q)), "lacks 1 weights"),
     "untied without head": (
         "untied", weights_edit(lambda w: w.pop("lm_head.weight")), "lm_head.weight"),
+    "one tensor under two names": (
+        "dense", weights_edit(lambda w: w.update({Q.replace(".language_model", ""): w[Q] + 1})),
+        f"holds {Q} twice"),
+    "bf16 that is called fp16": ("dense", renamed(torch.bfloat16, "F16"), "its numbers are BF16"),
+    "fp16 that is called bf16": ("dense", renamed(torch.float16, "BF16"), "its numbers are F16"),
     "a tensor too many": (
         "dense", weights_edit(lambda w: w.update({"model.extra.weight": torch.ones(2)})),
         "does not ask for"),
@@ -300,6 +399,42 @@ def test_damage_is_refused(copy_of, damage, monkeypatch):
         inspection.inspect(folder)
     assert words in str(caught.value)
     assert caught.value.remedy
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
+def test_numbers_that_are_what_they_are_called_pass(copy_of, dtype):
+    folder = copy_of("dense")
+    edit_weights(
+        folder / WEIGHTS, lambda w: w.update({n: (t * 0.1).to(dtype) for n, t in w.items()})
+    )
+    inspection.inspect(folder)
+
+
+def test_a_header_of_very_many_tensors_is_refused_before_it_is_read(tmp_path):
+    """900,000 of them, all empty, took 16 seconds."""
+    path = tmp_path / WEIGHTS
+    empty = {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]}
+    header = json.dumps({f"a{n}": empty for n in range(safetensors_header.MAX_TENSORS + 1)})
+    path.write_bytes(struct.pack("<Q", len(header)) + header.encode())
+    with pytest.raises(LoadError, match="200,001 tensors, too many"):
+        safetensors_header.read_header(path)
+    path.write_bytes(struct.pack("<Q", safetensors_header.MAX_HEADER_BYTES + 1) + b"{}")
+    with pytest.raises(LoadError, match="is not a safetensors file"):
+        safetensors_header.read_header(path)
+
+
+def test_an_unfinished_download_in_the_hubs_cache_is_named(copy_of, tmp_path):
+    """There the files are links, and what is half lies elsewhere."""
+    repository = tmp_path / "models--Qwen--X"
+    (repository / "blobs").mkdir(parents=True)
+    (repository / "blobs" / "abc.incomplete").write_bytes(b"half")
+    folder = repository / "snapshots" / "abc"
+    folder.parent.mkdir()
+    copy_of("sharded").rename(folder)
+    inspection.inspect(folder)
+    (folder / FIRST).unlink()
+    with pytest.raises(LoadError, match=r"did not finish here: abc\.incomplete"):
+        inspection.inspect(folder)
 
 
 def test_there_are_enough_damages():
