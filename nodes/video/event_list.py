@@ -30,7 +30,7 @@ from ...utils.video.timeline import Event, Events, by_frame, seen_spans
 from .. import sockets
 from ..film_source import FilmSource, film_sources
 from ..film_widgets import FilmSettings, film_inputs, frames_told
-from ..grounding import STOP, shown, unreadable_input
+from ..grounding import STOP, unreadable_input
 from ..running import answer_all, node_id_of, report
 from ..widgets import seed_input
 
@@ -239,14 +239,20 @@ class Qwen3VLEvents(io.ComfyNode):
         found = _found_in(reply, find, footage, unreadable)
         sheet = _sheet(source, found.events, footage.begins, sheet_columns)
         how = _told(source, footage, find, found, reply)
+        texts = {
+            "json": json.dumps(found.as_json, ensure_ascii=False),
+            "srt": to_srt(found.events),
+            "vtt": to_vtt(found.events),
+        }
+        # No picture: beside a VIDEO socket a browser takes a preview for a film.
+        words = "\n".join(f"{event.when}  {event.text}" for event in found.events) or reply.text
+        ui = {"text": [words], "answer": [reply.text], "report": [how]}
         return io.NodeOutput(
             reply.text,
-            json.dumps(found.as_json, ensure_ascii=False),
-            to_srt(found.events),
-            to_vtt(found.events),
+            *texts.values(),
             sheet,
             _drawn(footage.clip, found.frames),
             [to_box_value(there) for there in found.frames],
             how,
-            ui=shown([reply.text], how, sheet, cls),
+            ui=ui | {name: [text] for name, text in texts.items()},
         )

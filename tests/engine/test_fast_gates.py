@@ -1,5 +1,7 @@
 """Greedy tokens of the fast engine equal `transformers.generate`, whatever runs beside them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -20,6 +22,10 @@ CASES = {
     "several images": [ask("a", picture(64, 96), "b", picture(128, 64), picture(64, 64), "?")],
     "video": [ask(clip(), "what happens?")],
     "video and image": [ask(picture(64, 64), clip(4), "?", picture(96, 64))],
+    "film of a varying rate": [
+        ask(replace(clip(4), seconds=(2.0, 2.04, 7.5, 9.013)), "what happens?")
+    ],
+    "two films and a picture": [ask(clip(2), picture(64, 96), clip(3, seed=1), "?")],
     "small picture": [ask(picture(20, 30), "what?")],
     "system": [ask("who?", before=(Message("system", ("Be brief.",)),))],
 }

@@ -19,7 +19,6 @@ _AHEAD_FRAMES = 12
 _STEPS_BACK = (0.0, 2.0, 12.0, 1e9)
 # A damaged film may fail at every packet: after so many in a row nothing more is expected.
 _MAX_FAULTS = 200
-_CHECK_EVERY = 8
 # A length that is rounded up, or that of the sound, may ask for so many frames too many.
 _LAST_FRAMES = 1.5
 
@@ -152,8 +151,7 @@ class FrameReader:
             try:
                 packet = next(packets)
                 for frame in self.film.decode(packet):
-                    if self.cost.decoded % _CHECK_EVERY == 0:
-                        self.film.check()
+                    self.film.check()
                     self.cost.decoded += 1
                     if not frame.is_corrupt and _stamp(frame) is not None:
                         faults_in_a_row = 0

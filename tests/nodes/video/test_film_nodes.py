@@ -250,6 +250,17 @@ def test_events_leave_as_json_subtitles_and_a_sheet(film):
     assert report.startswith("film.mp4: 12 frames from 0.00 to 5.88 s of 6.00 s, 2 events\n")
 
 
+def test_the_box_has_readable_lines_and_history_has_everything(film):
+    out = events(ScriptedModel(ANSWER), Video(film))
+    assert out.ui["text"] == [
+        "00:00.00 - 00:03.50  A red star.\n00:01.50 - 00:06.00  A heart."
+    ]  # fmt: skip
+    assert out.ui["answer"] == [ANSWER]
+    assert [out.ui[name][0] for name in ("json", "srt", "vtt")] == list(out.args[1:4])
+    # Beside a VIDEO socket, Nodes 2.0 shows a node's pictures as a film that fails to load.
+    assert "images" not in out.ui
+
+
 def test_the_sheet_shows_the_middle_of_each_event_in_the_order_of_the_answer(film):
     backwards = '{"00:04.00 - 00:06.00": "late", "00:00.00 - 00:02.00": "early"}'
     sheet = events(ScriptedModel(backwards), Video(film)).args[4]
