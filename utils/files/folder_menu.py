@@ -6,8 +6,7 @@ import logging
 import os
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,41 +16,19 @@ from .safe_paths import real_inside, why_no_name
 
 MAX_NAMES = 2000
 MAX_DEPTH = 6
-# For each root: a lost network drive must not hold up the whole menu. What was seen is kept, so
-# the next menu comes further.
+# For each root: a lost network drive must not hold up the whole menu.
 MAX_SECONDS = 1.0
-# A walk this slow is good for `REST` times as long; ComfyUI asks several times in a row.
-SLOW_SECONDS = 0.2
+# A menu that took this long is good for `REST` times as long; ComfyUI asks several times in a row.
+SLOW_SECONDS = 0.05
 REST = 10
-# A folder changed so lately may change again without a new time: many disks count in steps.
-UNSETTLED_NS = 2_000_000_000
 _ON_WINDOWS = os.name == "nt"
 # Windows' junction, which Python tells from a link before 3.12 only by this tag.
 _MOUNT_POINT = 0xA0000003
 _HIDDEN = 2  # stat.FILE_ATTRIBUTE_HIDDEN
 
 
-@dataclass(frozen=True, slots=True)
-class _Listing:
-    """The folders in one folder, as they were when it had changed at `mtime_ns`."""
-
-    mtime_ns: int
-    folders: tuple[str, ...]
-    links: frozenset[str]
-    is_settled: bool
-
-
-@dataclass(slots=True)
-class _Walked:
-    """What is remembered of one root."""
-
-    listings: dict[str, _Listing] = field(default_factory=dict)
-    names: list[str] = field(default_factory=list)
-    is_cut: bool = False
-    good_until: float = float("-inf")
-
-
-_memory: dict[Path, _Walked] = {}
+# The last menu of these roots, and until when it is good.
+_memory: dict[tuple[tuple[str, Path], ...], tuple[float, list[str]]] = {}
 _told: set[Path] = set()
 
 log = logging.getLogger(__name__)
@@ -64,16 +41,24 @@ def folder_menu(roots: Sequence[tuple[str, Path]]) -> list[str]:
     At most MAX_NAMES in all and MAX_DEPTH names below a root; where there are more folders, the
     roots share the places, the upper folders come before those in them, and the log says so.
     """
-    found = [_walked(path) for _, path in roots]
-    counts = _shares([len(walked.names) for walked in found], MAX_NAMES - len(roots))
+    asked, started = tuple(roots), time.monotonic()
+    good_until, menu = _memory.get(asked, (float("-inf"), []))
+    if started < good_until:
+        return list(menu)
+    walked = [_walk(path, time.monotonic() + MAX_SECONDS) for _, path in roots]
+    counts = _shares([len(names) for names, _ in walked], MAX_NAMES - len(roots))
     menu = []
-    for (root, path), walked, count in zip(roots, found, counts, strict=True):
+    for (root, path), (names, is_cut), count in zip(roots, walked, counts, strict=True):
         menu.append(root)
-        menu += [f"{root}/{name}" for name in sorted(walked.names[:count], key=_natural)]
-        if (walked.is_cut or count < len(walked.names)) and path not in _told:
+        menu += [f"{root}/{name}" for name in sorted(names[:count], key=_natural)]
+        if (is_cut or count < len(names)) and path not in _told:
             _told.add(path)
             log.warning("The menu of folders shows only %d of those in %s", count, path)
-    return menu
+    ended = time.monotonic()
+    _memory.clear()
+    if ended - started > SLOW_SECONDS:
+        _memory[asked] = (ended + REST * (ended - started), menu)
+    return list(menu)
 
 
 def _natural(name: str) -> list[list[tuple[int, int, str]]]:
@@ -90,40 +75,21 @@ def _shares(wanted: Sequence[int], places: int) -> list[int]:
     return counts
 
 
-def _walked(root: Path) -> _Walked:
-    """The folders below a root: none where it cannot be listed."""
-    last = _memory.get(root, _Walked())
-    started = time.monotonic()
-    if started < last.good_until:
-        return last
-    walked = _walk(root, last.listings, started + MAX_SECONDS)
-    took = time.monotonic() - started
-    if took > SLOW_SECONDS:
-        walked.good_until = started + took * (1 + REST)
-    _memory[root] = walked  # with the folders of this walk alone: it does not grow
-    return walked
-
-
-def _walk(root: Path, known: Mapping[str, _Listing], deadline: float) -> _Walked:
-    """Level by level through the folders below `root`; `known` are their last listings."""
-    walked = _Walked()
+def _walk(root: Path, deadline: float) -> tuple[list[str], bool]:
+    """The folders below `root`, level by level, and whether it had to stop before the end."""
+    names: list[str] = []
     waiting = deque([("", 0)])
-    while waiting and not walked.is_cut:
-        name, depth = waiting.popleft()
-        place = os.path.join(root, name)  # noqa: PTH118 - thousands of times, and a Path is slow
-        listing = _listing(place, known.get(name))
-        if listing is None:
-            continue
-        walked.listings[name] = listing
-        for folder in listing.folders:
-            below = f"{name}/{folder}" if name else folder
-            is_link = folder in listing.links
-            if not is_link or _stays(root, below):
-                walked.names.append(below)
+    while waiting:
+        if len(names) > MAX_NAMES or (names and time.monotonic() > deadline):
+            return names, True
+        above, depth = waiting.popleft()
+        for folder, is_link in _inside(root / above):
+            name = f"{above}/{folder}" if above else folder
+            if not is_link or _stays(root, name):
+                names.append(name)
             if not is_link and depth + 1 < MAX_DEPTH:  # a link may lead to a folder above it
-                waiting.append((below, depth + 1))
-        walked.is_cut = len(walked.names) > MAX_NAMES or time.monotonic() > deadline
-    return walked
+                waiting.append((name, depth + 1))
+    return names, False
 
 
 def _stays(root: Path, name: str) -> bool:
@@ -134,19 +100,14 @@ def _stays(root: Path, name: str) -> bool:
         return False
 
 
-def _listing(place: str, known: _Listing | None) -> _Listing | None:
-    """The folders in `place`: what is known if it did not change; None if it cannot be listed."""
+def _inside(place: Path) -> list[tuple[str, bool]]:
+    """The folders in one, and whether they are links; none where it cannot be listed."""
     try:
-        mtime_ns = os.stat(place).st_mtime_ns  # noqa: PTH116 - the cost of a warm menu
-        if known is not None and known.is_settled and known.mtime_ns == mtime_ns:
-            return known
         with os.scandir(place) as entries:
-            found = {entry.name: _is_link(entry) for entry in entries if _is_offered(entry)}
-    except OSError:  # no folder of ours, or gone
-        return None
-    folders = tuple(sorted(found, key=natural_key))
-    links = frozenset(name for name, is_link in found.items() if is_link)
-    return _Listing(mtime_ns, folders, links, time.time_ns() - mtime_ns > UNSETTLED_NS)
+            found = [(entry.name, _is_link(entry)) for entry in entries if _is_offered(entry)]
+    except OSError:
+        return []
+    return sorted(found, key=lambda one: natural_key(one[0]))
 
 
 def _is_offered(entry: os.DirEntry[str]) -> bool:
