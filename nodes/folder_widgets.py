@@ -5,16 +5,15 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..loaders.host.port import host
+from ..utils.captions.place import BESIDE, SHORT_NAMES, UNDER_OUTPUT, WHOLE_NAMES
 from ..utils.captions.policy import MODES, SKIP
-from ..utils.captions.sidecars import FORMATS
+from ..utils.captions.sidecars import ENDINGS, FORMATS, store_maker
 from ..utils.captions.view import CaptionView
 from ..utils.errors import InputError
 from ..utils.files.allowed_folders import Folder
-from ..utils.files.listing import PictureChoice, patterns
+from ..utils.files.listing import FileChoice, patterns
 from ..utils.images.color import BACKGROUNDS
 
-# Stored in workflows: append only.
-BESIDE, UNDER_OUTPUT = "beside the picture", "in the output folder"
 OUTPUT_SUBFOLDER = "captions"
 
 
@@ -140,6 +139,29 @@ def format_input() -> io.Input:
     )
 
 
+def naming_inputs() -> list[io.Input]:
+    """The widgets that say how caption files are called."""
+    return [
+        io.Combo.Input(
+            "extension",
+            options=list(ENDINGS),
+            default=ENDINGS[0],
+            optional=True,
+            advanced=True,
+            tooltip="How files of text end. The formats json and jsonl have no choice.",
+        ),
+        io.Combo.Input(
+            "naming",
+            options=[SHORT_NAMES, WHOLE_NAMES],
+            default=SHORT_NAMES,
+            optional=True,
+            advanced=True,
+            tooltip="The caption of a.jpg. Trainers want a.txt; with a.jpg.txt a folder may also "
+            "hold a.png.",
+        ),
+    ]
+
+
 def choice_inputs() -> list[io.Input]:
     """The widgets that leave pictures out."""
     return [
@@ -202,9 +224,9 @@ def caption_folder(source: Folder, place: str, write: bool = True) -> Folder:
     return target
 
 
-def picture_choice(recursive: bool, include: str, exclude: str) -> PictureChoice:
+def picture_choice(recursive: bool, include: str, exclude: str) -> FileChoice:
     """Which pictures the widgets mean."""
-    return PictureChoice(recursive, patterns(include), patterns(exclude))
+    return FileChoice(recursive, patterns(include), patterns(exclude))
 
 
 def caption_view(
@@ -214,6 +236,8 @@ def caption_view(
     include: str = "",
     exclude: str = "",
     format: str = "txt",  # noqa: A002 - the widget's name
+    extension: str = ENDINGS[0],
+    naming: str = SHORT_NAMES,
 ) -> CaptionView:
     """The pictures that the widgets mean, with the captions that they have.
 
@@ -222,4 +246,5 @@ def caption_view(
     """
     source = source_folder(folder)
     target = caption_folder(source, place, write=False)
-    return CaptionView.of(source, target, picture_choice(recursive, include, exclude), format)
+    choice = picture_choice(recursive, include, exclude)
+    return CaptionView.of(source, target, choice, store_maker(format, extension, naming))

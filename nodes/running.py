@@ -7,9 +7,9 @@ from contextlib import closing
 
 from comfy_api.latest import io
 
-from ..loaders.engine.protocol import Model, Outcome
+from ..loaders.engine.protocol import Model
 from ..loaders.host.port import host
-from ..utils.chat.requests import Progress, Reply, Request
+from ..utils.chat.requests import CUT_OFF, Outcome, Progress, Reply, Request
 from ..utils.errors import GenerationError, Qwen3VLError
 from .streaming import Show, TextStream, Title
 
@@ -94,15 +94,11 @@ def _report_line(number: int, reply: Reply) -> str:
         parts = [f"{reply.tokens_per_second:.0f} tokens/s", first, *parts]
     line = f"{number}: {reply.tokens} tokens in {reply.seconds:.2f} s ({', '.join(parts)})"
     closed = "; thinking closed at its budget" if reply.thinking_closed else ""
-    return "; ".join([line + closed + CUT_OFF.get(reply.stopped_by, ""), *reply.notes])
+    cut_off = filter(None, [CUT_OFF.get(reply.stopped_by)])
+    return "; ".join([line + closed, *cut_off, *reply.notes])
 
 
 NOT_BEGUN = Reply("", "", "interrupt", 0, 0, 0.0, 0.0)
-CUT_OFF = {
-    "length": "; cut off at max_new_tokens",
-    "interrupt": "; interrupted",
-    "repetition": "; stopped because it repeated itself without end",
-}
 
 
 def answer_output(replies: list[Reply]) -> io.NodeOutput:

@@ -9,15 +9,14 @@ from qwen3vl_nodes.utils.captions.journal import Journal
 from qwen3vl_nodes.utils.captions.ledger import Ledger
 from qwen3vl_nodes.utils.captions.policy import SKIP
 from qwen3vl_nodes.utils.captions.recipe import Recipe
+from qwen3vl_nodes.utils.captions.record import Record
 from qwen3vl_nodes.utils.captions.sidecars import FORMATS
 from qwen3vl_nodes.utils.captions.wording import Wording
-from qwen3vl_nodes.utils.dataset.jobs import Done
 from qwen3vl_nodes.utils.dataset.run import CaptionRun
 from qwen3vl_nodes.utils.errors import InputError
 from qwen3vl_nodes.utils.files.allowed_folders import Folder, Root
-from qwen3vl_nodes.utils.files.fingerprint import digest, file_stamp
-from qwen3vl_nodes.utils.files.listing import PictureChoice, list_pictures
-from qwen3vl_nodes.utils.files.picture_reader import FileFacts
+from qwen3vl_nodes.utils.files.fingerprint import FileFacts, digest, file_stamp
+from qwen3vl_nodes.utils.files.listing import FileChoice, list_files
 
 # A caption, or what makes one of a picture's name.
 Text = str | Callable[[str], object]
@@ -48,46 +47,57 @@ def allowed(path: Path, root: Path | None = None) -> Folder:
 FIRST = (recipe(),)
 
 
-def run(source: Path, target=None, recipes=FIRST, mode=SKIP, form="txt", dry_run=False):
+class Run(CaptionRun):
+    """A run that knows the recipes of all its files."""
+
+    recipes: list[Recipe]
+
+
+def run(source: Path, target=None, recipes=FIRST, mode=SKIP, form="txt", dry_run=False) -> Run:
     """A folder run with its files in order."""
     into = allowed(target or source)
-    store = FORMATS[form](into.path, lambda path: into.check(path, write=True))
+    if not dry_run:  # as whoever takes the lock does
+        into.path.mkdir(parents=True, exist_ok=True)
+    store = FORMATS[form](into, into.path != source)
     ledger = Ledger(dry_run=dry_run)
-    files = CaptionRun(allowed(source), store, Journal(into.path), list(recipes), mode, ledger)
+    files = Run(allowed(source), store, Journal(into), mode, ledger)
+    files.recipes = list(recipes)
     if not dry_run:
         files.begin()
     return files
 
 
-def jobs_of(files: CaptionRun):
+def wanted_of(files: Run) -> list[Record]:
     """What the run wants; folders that cannot be listed are in the ledger."""
-    names = list_pictures(
+    names = list_files(
         files.source.path,
-        PictureChoice(recursive=True),
+        FileChoice(recursive=True),
         lambda name, error: files.ledger.add(name, "failed", str(error)),
     )
-    return files.decide(names, lambda: None)
+    return files.decide(names, lambda _: files.recipes, lambda: None)
 
 
-def made(files: CaptionRun, jobs, text: Text = "a caption") -> list[Done]:
+def made(files: Run, wanted: list[Record], text: Text = "a caption") -> list[Record]:
     """Each wanted caption, with the text or what `text(picture)` gives, and what was known."""
     found = []
-    for job in jobs:
+    for record in wanted:
+        name = record.place.file
         try:
-            path = files.path(job.picture)
+            path = files.file(name).path()
             facts = FileFacts(digest(path.read_bytes()), file_stamp(path.stat()))
         except (InputError, OSError) as error:
-            files.fail(job.picture, job.wanted, error)
+            files.fail([record], error)
             continue
-        ask, done = files.settle(job, facts)
-        said = str(text(job.picture)) if callable(text) else text
-        found += [*done, *(Done(job.picture, wanted, facts, said) for wanted in ask)]
+        ask, known = files.settle([record], facts)
+        for one in ask:
+            one.text = str(text(name)) if callable(text) else text
+        found += [*known, *ask]
     return found
 
 
-def caption_all(files: CaptionRun, text: Text = "a caption") -> list[str]:
+def caption_all(files: Run, text: Text = "a caption") -> list[str]:
     """Write every caption that is wanted; the pictures that were written for."""
-    files.write(made(files, jobs_of(files), text))
+    files.write(made(files, wanted_of(files), text))
     files.end()
     return [line.name for line in files.ledger.lines if line.state == "written"]
 

@@ -1,8 +1,8 @@
 """A disk that refuses: the k-th change of anything below a folder raises what a disk raises.
 
 Changes are counted where the pack makes them: opening for writing, writing, syncing, renaming,
-linking, cutting, removing, making folders. Writes go through Python's own buffers, so what a
-buffer still holds after a failure is written on closing, as on a real disk.
+linking, cutting, removing, making folders, by paths and below open folders. What Python's own
+buffers still hold after a failure is written on closing, as on a real disk.
 """
 
 from __future__ import annotations
@@ -84,7 +84,8 @@ def breaking(disk: FaultyDisk):
     def opened(path, mode="r", buffering=-1, encoding=None, errors=None, newline=None):
         if mode in ("r", "rb"):
             return open(path, mode, buffering, encoding, errors, newline)  # noqa: PTH123
-        disk.touch(path)
+        if not isinstance(path, int):  # else its opening has been counted
+            disk.touch(path)
         raw = Raw(path, mode.replace("b", ""))
         if buffering == 0:
             return raw
@@ -95,24 +96,38 @@ def breaking(disk: FaultyDisk):
 
     def os_open(path, flags, *more, **named):
         if flags & WRITING:
-            disk.touch(path)
+            disk.touch(whole(path, named))
         return real_open(path, flags, *more, **named)
+
+    def os_write(handle, data):
+        if disk.touch(handle, "write"):
+            return real_write(handle, memoryview(data).cast("B")[: max(1, len(data) // 2)])
+        return real_write(handle, data)
 
     def counted(real):
         def call(path, *more, **named):
-            disk.touch(path)
+            disk.touch(whole(path, named))
             return real(path, *more, **named)
 
         return call
 
-    real_open = os.open
+    real_open, real_write = os.open, os.write
     with ExitStack() as stack:
         put = mock.patch.object
         stack.enter_context(put(os, "open", os_open))
+        stack.enter_context(put(os, "write", os_write))
+        stack.enter_context(put(os, "fdopen", opened))
         stack.enter_context(put(Path, "open", opened))
-        for place, name in (
-            *((os, name) for name in ("fsync", "link", "truncate", "ftruncate")),
-            *((Path, name) for name in ("replace", "unlink", "mkdir")),
-        ):
-            stack.enter_context(put(place, name, counted(getattr(place, name))))
+        for name in ("fsync", "link", "truncate", "ftruncate", "replace", "unlink", "mkdir"):
+            stack.enter_context(put(os, name, counted(getattr(os, name))))
+        for name in ("replace", "unlink", "mkdir"):
+            stack.enter_context(put(Path, name, counted(getattr(Path, name))))
         yield disk
+
+
+def whole(path, named):
+    """A path that may be below an open folder."""
+    folder = named.get("dir_fd", named.get("src_dir_fd"))
+    if folder is None or isinstance(path, int):
+        return path
+    return Path(f"/proc/self/fd/{folder}").readlink() / path

@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Protocol
 
-from ...utils.chat.requests import Progress, Reply, Request
-from ...utils.errors import Qwen3VLError
+from ...utils.chat.requests import Outcome, Progress, Request
 
 if TYPE_CHECKING:
     from ..settings import Adapter
@@ -15,9 +14,6 @@ if TYPE_CHECKING:
 # Called at every step of a generation, in the caller's thread. Whatever it raises ends the
 # run at once and passes through unchanged: that is how an interrupt gets in.
 OnProgress = Callable[[Progress], None]
-
-# A request that cannot be answered is reported in its place; the others go on.
-Outcome = Reply | Qwen3VLError
 
 
 class Engine(Protocol):

@@ -2,40 +2,18 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-
 from comfy_api.latest import io
 
 from ...loaders.engine.protocol import Model
-from ...loaders.host.port import host
-from ...utils.captions.journal import JOURNAL_NAME, Journal
-from ...utils.captions.json_lines import JSON_LINES_NAME
-from ...utils.captions.ledger import Ledger
-from ...utils.captions.ledger_file import LEDGER_NAME, LedgerFile
-from ...utils.captions.policy import APPEND, OVERWRITE_ALL, PREPEND
-from ...utils.captions.recipe import Recipe
-from ...utils.captions.sidecars import FORMATS
-from ...utils.captions.view import no_pictures
+from ...utils.captions.place import SHORT_NAMES
+from ...utils.captions.sidecars import ENDINGS, store_maker
 from ...utils.captions.wording import Wording, parse_replacements
 from ...utils.chat.options import GenerationOptions
-from ...utils.dataset.jobs import Job
-from ...utils.dataset.run import CaptionRun
-from ...utils.errors import InputError
-from ...utils.files.allowed_folders import Folder
-from ...utils.files.atomic_write import (
-    HOLDER_NAME,
-    LOCK_NAME,
-    check_own_files,
-    check_space,
-    naming,
-    only_writer,
-    sweep,
-)
-from ...utils.files.listing import PictureChoice, list_pictures
+from ...utils.dataset.medium import Media
+from ...utils.dataset.picture_kinds import Asking, picture_kinds, pictures
+from ...utils.dataset.scope import Scope, check_mode
 from .. import sockets
+from ..folder_running import run_folder
 from ..folder_widgets import (
     background_input,
     caption_folder,
@@ -46,6 +24,7 @@ from ..folder_widgets import (
     format_input,
     frame_inputs,
     mode_input,
+    naming_inputs,
     overwrite_all_input,
     picture_choice,
     place_input,
@@ -54,12 +33,8 @@ from ..folder_widgets import (
     wording_inputs,
 )
 from ..running import node_id_of
-from ..streaming import duration
 from ..widgets import preset_inputs
-from .captioning import ATTEMPTS, FolderCaptioning
-from .kinds import Asking, kinds
-
-OWN_FILES = (LOCK_NAME, HOLDER_NAME, JOURNAL_NAME, LEDGER_NAME, JSON_LINES_NAME)
+from ..widgets_asking import chosen_caption
 
 
 class Qwen3VLCaptionFolder(io.ComfyNode):
@@ -126,30 +101,20 @@ class Qwen3VLCaptionFolder(io.ComfyNode):
         background: str = "white",
         dry_run: bool = False,
         allow_overwrite_all: bool = False,
+        extension: str = ENDINGS[0],
+        naming: str = SHORT_NAMES,
     ) -> io.NodeOutput:
         """Caption what needs it; the ledger is the output and the node's text."""
         check_mode(mode, format, allow_overwrite_all)
         wording = Wording(parse_replacements(replace), max_characters, trigger_word, prefix, suffix)
         asking = Asking(model.identity, instructions, system_prompt, seed, options, background)
-        made = kinds(preset, more_presets, wording, asking)
+        made = picture_kinds(preset, more_presets, wording, asking, chosen_caption)
+        media = Media((pictures(made, background),))
         source = source_folder(folder)
         target = caption_folder(source, place)
-        plan = FolderPlan(source, target, picture_choice(recursive, include, exclude), format, mode)
-        started = time.monotonic()
-        recipes = [kind.recipe for kind in made.values()]
-        with plan.opened(recipes, dry_run) as files:
-            work = FolderCaptioning(files, made, node_id_of(cls))
-            jobs = plan.jobs(files)
-            if dry_run:
-                work.try_out(jobs)
-            elif jobs:
-                check_space(target.path)
-                # The likeliest answer is the same with every seed.
-                attempts = 1 if options and options.temperature == 0 else ATTEMPTS
-                work.caption(model, jobs, attempts)
-        ledger = files.ledger
-        report = [ledger.summary, speed(ledger, work.tokens, time.monotonic() - started)]
-        return io.NodeOutput(str(ledger), ui={"text": [str(ledger)], "report": report})
+        choice = picture_choice(recursive, include, exclude)
+        scope = Scope(source, target, choice, store_maker(format, extension, naming), mode)
+        return run_folder(scope, media, model, options, dry_run, node_id_of(cls))
 
 
 def later_inputs() -> list[io.Input]:
@@ -170,91 +135,5 @@ def later_inputs() -> list[io.Input]:
         background_input(),
         dry_run_input(),
         overwrite_all_input(),
+        *naming_inputs(),
     ]
-
-
-def check_mode(mode: str, kind: str, allow_overwrite_all: bool) -> None:
-    """Refuse what would lose captions by a slip, and what a format cannot do.
-
-    Raises:
-        InputError: with the switch or the format that helps.
-    """
-    if mode == OVERWRITE_ALL and not allow_overwrite_all:
-        raise InputError(
-            "overwrite all replaces captions that you wrote or edited.",
-            "Switch allow_overwrite_all on if you mean it, or choose overwrite own.",
-        )
-    if mode in (APPEND, PREPEND) and kind != "txt":
-        raise InputError(
-            f"Nothing can be added to a caption in {kind}.",
-            "Choose the format txt, or another mode.",
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class FolderPlan:
-    """Which pictures, and where and how their captions are kept."""
-
-    source: Folder
-    target: Folder
-    choice: PictureChoice
-    format: str
-    mode: str
-
-    @contextmanager
-    def opened(self, recipes: Sequence[Recipe], dry_run: bool = False) -> Iterator[CaptionRun]:
-        """The files of a run, ours alone for the length of the `with` block.
-
-        Raises:
-            InputError: another run has them, or they cannot be written.
-        """
-        folder = self.target.path
-        check_own_files(folder, OWN_FILES)
-        if dry_run:
-            files = self._files(Ledger(dry_run=True), recipes)
-            yield files
-            return
-        with only_writer(folder):
-            sweep(folder)
-            with naming(folder):
-                file = LedgerFile(folder / LEDGER_NAME)
-            with file:
-                ledger = Ledger(file.add, f"{self.target.name}/{LEDGER_NAME}")
-                files = self._files(ledger, recipes)
-                with naming(folder):
-                    files.begin()
-                yield files
-                file.add(ledger.summary)
-            with suppress(OSError):  # the captions are written; the next run puts them in order
-                files.end()
-
-    def _files(self, ledger: Ledger, recipes: Sequence[Recipe]) -> CaptionRun:
-        folder = self.target.path
-        with naming(folder):
-            journal = Journal(folder)
-            store = FORMATS[self.format](folder, lambda path: self.target.check(path, write=True))
-        return CaptionRun(self.source, store, journal, recipes, self.mode, ledger)
-
-    def jobs(self, files: CaptionRun) -> list[Job]:
-        """What is to be captioned; every other picture is in the ledger.
-
-        Raises:
-            InputError: no picture at all, and nothing in the folder is unreadable.
-        """
-
-        def unlisted(name: str, error: InputError) -> None:
-            files.ledger.add(name or f"{self.source.name}/", "failed", str(error))
-
-        names = list_pictures(self.source.path, self.choice, unlisted)
-        if not names and not files.ledger.total:
-            raise no_pictures(self.source)
-        return files.decide(names, host().check_interrupt)
-
-
-def speed(ledger: Ledger, tokens: int, seconds: float) -> str:
-    """How long the run took, and how fast it was."""
-    took = f"{ledger.total} lines in {duration(seconds)}"
-    made = ledger.count("written")
-    if not tokens or seconds <= 0:
-        return took
-    return f"{took}, {made / seconds:.2g} captions and {tokens / seconds:.0f} tokens a second"

@@ -8,10 +8,13 @@ from typing import Any
 from comfy_api.latest import io
 
 from ...loaders.host.port import host
+from ...utils.captions.place import SHORT_NAMES
+from ...utils.captions.sidecars import ENDINGS
 from ...utils.captions.view import CaptionView
 from ...utils.drawing.contact_sheet import Card, contact_sheet, tile
 from ...utils.errors import InputError
-from ...utils.files.picture_reader import read_ahead, read_picture
+from ...utils.files.picture_reader import read_picture
+from ...utils.files.read_ahead import read_ahead
 from ...utils.images.picture import Picture
 from ...utils.images.tensors import image_from_pictures
 from .. import sockets
@@ -21,6 +24,7 @@ from ..folder_widgets import (
     choice_inputs,
     folder_input,
     format_input,
+    naming_inputs,
     place_input,
     recursive_input,
 )
@@ -66,6 +70,7 @@ class Qwen3VLCaptionReview(io.ComfyNode):
                 ),
                 *choice_inputs(),
                 format_input(),
+                *naming_inputs(),
             ],
             outputs=[io.Image.Output("sheet", display_name="sheet")],
             hidden=[io.Hidden.unique_id],
@@ -100,9 +105,11 @@ class Qwen3VLCaptionReview(io.ComfyNode):
         include: str = "",
         exclude: str = "",
         format: str = "txt",  # noqa: A002 - the widget's name
+        extension: str = ENDINGS[0],
+        naming: str = SHORT_NAMES,
     ) -> io.NodeOutput:
         """One sheet, [1, H, W, 3]."""
-        view = caption_view(folder, recursive, place, include, exclude, format)
+        view = caption_view(folder, recursive, place, include, exclude, format, extension, naming)
         total = len(view.names)
         if first >= total:
             raise InputError(
@@ -119,7 +126,7 @@ def cards_of(view: CaptionView, first: int, count: int) -> list[Card]:
     """A card for each picture from number `first` on, whatever is wrong with it."""
 
     def read(name: str) -> Picture:
-        return tile(read_picture(view.path(name)))
+        return tile(read_picture(view.file(name)))
 
     cards = []
     with closing(read_ahead(view.names[first : first + count], read)) as found:

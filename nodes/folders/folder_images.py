@@ -6,19 +6,26 @@ from typing import Any
 
 from comfy_api.latest import io
 
+from ...loaders.host.port import host
+from ...utils.captions.place import SHORT_NAMES
+from ...utils.captions.sidecars import ENDINGS
+from ...utils.dataset.piece import Piece
 from ...utils.errors import InputError
+from ...utils.images.color import BACKGROUNDS
+from ...utils.images.tensors import image_from_pictures
 from .. import sockets
 from ..folder_widgets import (
     background_input,
+    caption_view,
     check_folder,
     choice_inputs,
     folder_input,
     format_input,
+    naming_inputs,
     place_input,
     recursive_input,
 )
 from ..running import node_id_of
-from .taking import Piece
 
 MAX_PICTURES = 1_000_000
 
@@ -64,6 +71,7 @@ class Qwen3VLFolderImages(io.ComfyNode):
                 *choice_inputs(),
                 format_input(),
                 background_input(),
+                *naming_inputs(),
             ],
             outputs=[
                 io.Image.Output("images", display_name="images", is_output_list=True),
@@ -84,8 +92,8 @@ class Qwen3VLFolderImages(io.ComfyNode):
     def fingerprint_inputs(cls, background: str = "white", **widgets: Any) -> str | float:
         """What is there now, so that a changed folder runs again and an unchanged one does not."""
         try:
-            piece = Piece.of(**widgets)
-            pictures = [name for _, name, _ in piece.candidates()]
+            piece = piece_of(**widgets)
+            pictures = piece.first()
         except (InputError, TypeError):  # execute will say what is wrong; a linked widget is absent
             return float("nan")
         return piece.view.state(pictures)
@@ -103,12 +111,39 @@ class Qwen3VLFolderImages(io.ComfyNode):
         exclude: str = "",
         format: str = "txt",  # noqa: A002 - the widget's name
         background: str = "white",
+        extension: str = ENDINGS[0],
+        naming: str = SHORT_NAMES,
     ) -> io.NodeOutput:
         """The piece as lists of equal length, and what was left out of it."""
-        piece = Piece.of(
-            folder, recursive, only_without_caption, place, start, count, include, exclude, format
-        )
-        taken = piece.read(background, node_id_of(cls))
+        piece = piece_of(
+            folder, recursive, only_without_caption, place, start, count, include, exclude, format,
+            extension, naming,
+        )  # fmt: skip
+        bar = host().progress_bar(piece.most, node_id_of(cls))
+        taken = piece.read(BACKGROUNDS[background], host().check_interrupt, bar.show)
+        images = [image_from_pictures([picture]) for picture in taken.given()]
         report = taken.report()
         ui = {"text": [report]}
-        return io.NodeOutput(taken.images, taken.names, taken.captions, report, ui=ui)
+        return io.NodeOutput(images, taken.names, taken.captions, report, ui=ui)
+
+
+def piece_of(
+    folder: str,
+    recursive: bool,
+    only_without_caption: bool,
+    place: str,
+    start: int,
+    count: int,
+    include: str = "",
+    exclude: str = "",
+    format: str = "txt",  # noqa: A002 - the widget's name
+    extension: str = ENDINGS[0],
+    naming: str = SHORT_NAMES,
+) -> Piece:
+    """What the widgets mean.
+
+    Raises:
+        InputError: the folder cannot be used, or has no picture number `start`.
+    """
+    view = caption_view(folder, recursive, place, include, exclude, format, extension, naming)
+    return Piece(view, start, count, only_without_caption)

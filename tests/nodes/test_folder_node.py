@@ -59,7 +59,7 @@ def test_every_picture_has_a_line_and_a_second_run_skips(model, pics):
     assert output.ui["text"] == [output[0]]
     assert output.ui["report"][0] == lines[-1]
     assert re.fullmatch(
-        r"4 lines in \d s, \S+ captions and \d+ tokens a second", output.ui["report"][1]
+        r"4 lines in \d+ s, \S+ captions and \d+ tokens a second", output.ui["report"][1]
     )
     assert set(texts(pics)) == {"a.txt", "b.txt", "sub/c.txt"}
     assert caption_folder(model)[0].endswith("written 0, skipped 3, failed 1")
@@ -213,7 +213,7 @@ def test_another_adapter_is_another_recipe():
 
 def test_a_disk_that_fills_up_lets_go_of_the_model(model, pics, monkeypatch):
     from qwen3vl_nodes.loaders.model_cache import MODEL_CACHE
-    from qwen3vl_nodes.nodes.folders import captioning
+    from qwen3vl_nodes.utils.dataset import captioning
 
     def full(*_):
         raise OSError("no space left")

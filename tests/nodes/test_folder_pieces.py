@@ -11,12 +11,12 @@ from node_running import run_node
 from PIL import Image
 from qwen3vl_nodes.loaders.host import comfyui
 from qwen3vl_nodes.nodes.folder_widgets import BESIDE, UNDER_OUTPUT
-from qwen3vl_nodes.nodes.folders import taking
 from qwen3vl_nodes.nodes.folders.caption_folder import Qwen3VLCaptionFolder
 from qwen3vl_nodes.nodes.folders.caption_review import Qwen3VLCaptionReview
 from qwen3vl_nodes.nodes.folders.folder_images import Qwen3VLFolderImages
 from qwen3vl_nodes.nodes.folders.save_captions import Qwen3VLSaveCaptions
 from qwen3vl_nodes.utils.captions.policy import APPEND, OVERWRITE, OVERWRITE_ALL, SKIP
+from qwen3vl_nodes.utils.dataset import piece
 from qwen3vl_nodes.utils.errors import InputError
 from qwen3vl_nodes.utils.files import atomic_write
 from qwen3vl_nodes.utils.files.safe_paths import OWNER_FILE
@@ -136,7 +136,7 @@ def test_twins_can_get_no_caption_and_do_not_block_the_rest(pics):
 
 
 def test_too_much_for_memory_says_how_many_fit(pics, monkeypatch):
-    monkeypatch.setattr(taking, "MAX_IMAGE_BYTES", 3 * 8 * (8 + 16) * 4)
+    monkeypatch.setattr(piece, "MAX_IMAGE_BYTES", 3 * 8 * (8 + 16) * 4)
     assert len(take(count=2)[0]) == 2
     with pytest.raises(InputError, match=r"Only 2 pictures fit, from 0 to 1.*start to 2"):
         take()
@@ -326,7 +326,7 @@ def test_a_name_twice_and_twins_fail_and_the_rest_is_written(pics):
     Image.new("RGB", (8, 8)).save(pics / "a10.bmp")
     ledger = save(["a1.png", "a2.png", "a1.png", "a10.png"], ["x", "y", "z", "w"])
     assert ledger.count("failed  a1.png: It is named 2 times") == 2
-    assert "failed  a10.png: Another picture has the same name" in ledger
+    assert "failed  a10.png: Another file has the same name" in ledger
     assert ledger.endswith("written 1, skipped 0, failed 3")
     assert texts(pics) == {"a2.txt": "y"}
 
@@ -363,7 +363,7 @@ def test_a_dry_run_writes_nothing(pics):
 
 
 def test_many_captions_are_written_in_groups_and_all_are(pics, monkeypatch):
-    monkeypatch.setattr("qwen3vl_nodes.nodes.folders.save_captions.TOGETHER", 3)
+    monkeypatch.setattr("qwen3vl_nodes.utils.dataset.saving.TOGETHER", 3)
     assert save(NAMES, list("wxyz")).endswith("written 4, skipped 0, failed 0")
     assert len(texts(pics)) == 4
 

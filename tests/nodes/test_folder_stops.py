@@ -8,14 +8,14 @@ from contextlib import contextmanager
 import pytest
 from folder_node import Unloadable, captioned, pictures, texts
 from qwen3vl_nodes.loaders.host import comfyui
-from qwen3vl_nodes.nodes.folders import captioning
 from qwen3vl_nodes.utils.captions.policy import OVERWRITE
 from qwen3vl_nodes.utils.captions.sidecars import TextFiles
+from qwen3vl_nodes.utils.dataset import picture_kinds
 from qwen3vl_nodes.utils.dataset.run import HOPELESS, CaptionRun
 from qwen3vl_nodes.utils.files import atomic_write
-from qwen3vl_nodes.utils.files.atomic_write import only_writer
+from qwen3vl_nodes.utils.files.folder_lock import only_writer
 from qwen3vl_nodes.utils.files.group_commit import GroupCommit
-from qwen3vl_nodes.utils.files.picture_reader import READ_AHEAD
+from qwen3vl_nodes.utils.files.read_ahead import READ_AHEAD
 from scripted_model import ScriptedModel
 
 NAMES = [f"{n:02}.png" for n in range(6)]
@@ -105,15 +105,17 @@ def test_an_interrupt_while_captions_are_being_written_waits_for_them(comfy, mon
 
 def test_an_interrupt_does_not_wait_for_a_picture_that_is_being_read(comfy, monkeypatch):
     pictures(comfy, *NAMES)
-    read, go = captioning.read_file, threading.Event()
+    read, go = picture_kinds.read_file, threading.Event()
 
     def hang(path, background):
         if path.name != NAMES[0]:
             go.wait(10)
         return read(path, background)
 
-    monkeypatch.setattr(captioning, "read_file", hang)
-    monkeypatch.setattr(captioning.Kind, "request", lambda *_: (_ for _ in ()).throw(Interrupted))
+    monkeypatch.setattr(picture_kinds, "read_file", hang)
+    monkeypatch.setattr(
+        picture_kinds.PictureKind, "request", lambda *_: (_ for _ in ()).throw(Interrupted)
+    )
     started = time.monotonic()
     with pytest.raises(Interrupted):
         captioned(Watched())
@@ -148,7 +150,7 @@ def test_an_interrupt_is_not_hidden_by_a_mistake_in_writing(comfy, monkeypatch):
 def test_a_disk_that_takes_nothing_more_is_not_asked_for(comfy, monkeypatch):
     """After 20 failed writes in a row the rest fails without being read or asked about."""
     folder = pictures(comfy, *(f"{n:03}.png" for n in range(100)))
-    reads, read = [], captioning.read_file
+    reads, read = [], picture_kinds.read_file
     model = ScriptedModel("x")
 
     def full(_handle):
@@ -158,7 +160,7 @@ def test_a_disk_that_takes_nothing_more_is_not_asked_for(comfy, monkeypatch):
         reads.append(args)
         return read(*args)
 
-    monkeypatch.setattr(captioning, "read_file", counted)
+    monkeypatch.setattr(picture_kinds, "read_file", counted)
     write = CaptionRun.write
 
     def on_full_disk(self, captions):
@@ -199,5 +201,5 @@ def test_copied_pictures_are_looked_at_once_more_and_then_known(comfy, monkeypat
     for name in NAMES:
         os.utime(folder / name, (1, 1))
     assert captioned(Unloadable()).count("is up to date") == 6
-    monkeypatch.setattr(captioning, "read_file", lambda *_: pytest.fail("read again"))
+    monkeypatch.setattr(picture_kinds, "read_file", lambda *_: pytest.fail("read again"))
     assert captioned(Unloadable()).count("has a caption") == 6

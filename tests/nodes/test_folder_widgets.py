@@ -3,6 +3,7 @@
 import json
 import os
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from PIL import Image
 from qwen3vl_nodes.loaders.host import comfyui
 from qwen3vl_nodes.loaders.host.owner_settings import owner_settings
 from qwen3vl_nodes.nodes.folder_widgets import UNDER_OUTPUT
-from qwen3vl_nodes.utils.captions.ledger_file import LEDGER_NAME
+from qwen3vl_nodes.utils.captions.ledger import LEDGER_NAME
 from qwen3vl_nodes.utils.captions.policy import (
     APPEND,
     MODES,
@@ -215,19 +216,20 @@ def test_nothing_of_ours_is_opened_through_a_link(comfy, name, dry_run):
 
 
 @pytest.mark.parametrize(
-    ("name", "allowed"), [(".qwen3vl.jsonl", ""), (".qwen3vl.jsonl", "rb"), (LEDGER_NAME, "")]
+    ("name", "may_read"), [(".qwen3vl.jsonl", 0), (".qwen3vl.jsonl", 1), (LEDGER_NAME, 0)]
 )
-def test_a_file_of_ours_that_cannot_be_opened_is_named(comfy, monkeypatch, name, allowed):
+def test_a_file_of_ours_that_cannot_be_opened_is_named(comfy, monkeypatch, name, may_read):
     folder = pictures(comfy, "a.png")
     (folder / name).write_text("x")
-    path_open = type(folder).open
+    really_open = os.open
 
-    def locked(path, mode="r", *args, **kwargs):
-        if path.name == name and mode != allowed:
+    def locked(path, flags, *args, **kwargs):
+        writes = flags & (os.O_WRONLY | os.O_RDWR)
+        if Path(path).name == name and (writes or not may_read):
             raise PermissionError(13, "Permission denied")
-        return path_open(path, mode, *args, **kwargs)
+        return really_open(path, flags, *args, **kwargs)
 
-    monkeypatch.setattr(type(folder), "open", locked)
+    monkeypatch.setattr(os, "open", locked)
     with pytest.raises(InputError, match=r"cannot be written into .*Permission denied"):
         captioned(Unloadable())
 

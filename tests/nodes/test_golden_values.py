@@ -16,14 +16,15 @@ from folder_node import FOLDER, captioned
 from node_running import run_node
 from qwen3vl_nodes.loaders.local_model import LocalModel
 from qwen3vl_nodes.loaders.settings import Adapter, LoadSettings
-from qwen3vl_nodes.nodes.folders.kinds import Asking, kinds
 from qwen3vl_nodes.nodes.folders.save_captions import Qwen3VLSaveCaptions
-from qwen3vl_nodes.utils.captions.ledger_file import LEDGER_NAME
+from qwen3vl_nodes.nodes.widgets_asking import chosen_caption
+from qwen3vl_nodes.utils.captions.ledger import LEDGER_NAME
 from qwen3vl_nodes.utils.captions.recipe import Recipe
 from qwen3vl_nodes.utils.captions.wording import Wording
 from qwen3vl_nodes.utils.chat.options import GenerationOptions
-from qwen3vl_nodes.utils.files.atomic_write import HOLDER_NAME, LOCK_NAME
+from qwen3vl_nodes.utils.dataset.picture_kinds import Asking, picture_kinds
 from qwen3vl_nodes.utils.files.fingerprint import published
+from qwen3vl_nodes.utils.files.folder_lock import HOLDER_NAME, LOCK_NAME
 from scripted_model import ScriptedModel
 
 DATA = Path(__file__).parent / "data"
@@ -62,7 +63,8 @@ def asked_kinds(case):
     asking = Asking(
         case["model"], case["instructions"], case["system_prompt"], case["seed"], options, "white"
     )
-    return kinds(case["preset"], case["more_presets"], wording(case["wording"]), asking)
+    words = wording(case["wording"])
+    return picture_kinds(case["preset"], case["more_presets"], words, asking, chosen_caption)
 
 
 @pytest.mark.parametrize("case", GOLDEN["recipes"], ids=lambda case: case["about"])

@@ -33,7 +33,7 @@ from qwen3vl_nodes.loaders.host import comfyui  # noqa: E402
 from qwen3vl_nodes.nodes.folders.caption_folder import Qwen3VLCaptionFolder  # noqa: E402
 from qwen3vl_nodes.utils.captions.journal import JOURNAL_NAME  # noqa: E402
 from qwen3vl_nodes.utils.captions.json_lines import JSON_LINES_NAME  # noqa: E402
-from qwen3vl_nodes.utils.captions.ledger_file import LEDGER_NAME  # noqa: E402
+from qwen3vl_nodes.utils.captions.ledger import LEDGER_NAME  # noqa: E402
 from qwen3vl_nodes.utils.chat.requests import Progress, Reply  # noqa: E402
 from qwen3vl_nodes.utils.files.atomic_write import TEMP_SUFFIX  # noqa: E402
 

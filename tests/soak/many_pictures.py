@@ -20,9 +20,8 @@ from pathlib import Path
 
 import folder_runs as runs
 from PIL import Image, ImageDraw
-from qwen3vl_nodes.nodes.folders import caption_folder as node
-from qwen3vl_nodes.nodes.folders import captioning
 from qwen3vl_nodes.utils.captions.journal import JOURNAL_NAME
+from qwen3vl_nodes.utils.dataset import picture_kinds, scope
 from qwen3vl_nodes.utils.dataset.run import CaptionRun
 
 PLOT_WH, EDGE = (900, 420), 60
@@ -86,8 +85,8 @@ def change(folder: Path, every: int) -> int:
 def run_once(name: str, count: int) -> list[tuple[int, float]]:
     """One run, told in a line; its memory."""
     model = runs.StubModel(words=12)
-    listing, deciding = Timed(node, "list_pictures"), Timed(CaptionRun, "decide")
-    reading, writing = Timed(captioning, "read_file"), Timed(CaptionRun, "write")
+    listing, deciding = Timed(scope, "list_files"), Timed(CaptionRun, "decide")
+    reading, writing = Timed(picture_kinds, "read_file"), Timed(CaptionRun, "write")
     memory, before = Memory(model), runs.resident_mb()
     memory.start()
     started = time.perf_counter()

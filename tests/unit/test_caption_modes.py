@@ -3,7 +3,7 @@
 import os
 
 import pytest
-from caption_runs import allowed, caption_all, jobs_of, made, make, recipe, run, states
+from caption_runs import allowed, caption_all, made, make, recipe, run, states, wanted_of
 from qwen3vl_nodes.utils.captions import sidecars
 from qwen3vl_nodes.utils.captions.policy import (
     APPEND,
@@ -67,10 +67,10 @@ def test_a_picture_with_another_time_is_read_once_and_then_known(tmp_path, mode)
     captioned(folder, SKIP, P, "one")
     os.utime(folder / "a.png", (1, 1))  # the clock of the camera, or a copy
     files = run(folder, mode=mode)
-    assert len(jobs_of(files)) == 1
+    assert len(wanted_of(files)) == 1
     assert caption_all(run(folder, mode=mode), "two") == []
     assert text_of(folder) == "one"
-    assert jobs_of(run(folder, mode=mode)) == []
+    assert wanted_of(run(folder, mode=mode)) == []
 
 
 def test_overwrite_all_replaces_everything_and_goes_on_where_it_stopped(tmp_path):
@@ -80,7 +80,7 @@ def test_overwrite_all_replaces_everything_and_goes_on_where_it_stopped(tmp_path
     (folder / "c.txt").symlink_to(folder / "precious.txt")
     (folder / "precious.txt").write_text("precious")
     files = run(folder, mode=OVERWRITE_ALL)
-    files.write(made(files, jobs_of(files)[1:], "new"))
+    files.write(made(files, wanted_of(files)[1:], "new"))
     assert text_of(folder) == "mine" and text_of(folder, "b.txt") == "new"
     assert not (folder / "c.txt").is_symlink() and text_of(folder, "precious.txt") == "precious"
     assert caption_all(run(folder, mode=OVERWRITE_ALL), "new") == ["a.png"]
@@ -94,7 +94,7 @@ def test_words_are_added_once_and_are_then_everybodys(tmp_path, mode):
     whole = {APPEND: "mine,\r\nand mine ours", PREPEND: "ours mine,\r\nand mine\r\n"}[mode]
     assert text_of(folder) == whole
     for again, kind in ((mode, P), (SKIP, P), (SKIP, Q), (OVERWRITE, P), (OVERWRITE, Q)):
-        assert jobs_of(run(folder, recipes=[kind], mode=again)) == []
+        assert wanted_of(run(folder, recipes=[kind], mode=again)) == []
     make(folder, "x.png", "a.png")  # another picture; the words of others stay what they are
     assert "others' words" in str(captioned(folder, mode, P, "new").ledger)
     assert text_of(folder) == whole
@@ -111,7 +111,7 @@ def test_what_is_there_already_is_not_added_again(tmp_path, mode):
     assert text_of(folder).count("ours") == 1
     (folder / "a.txt").write_text(text_of(folder) + " edited")
     assert "has these words already" in str(captioned(folder, mode, P, "ours").ledger)
-    assert jobs_of(run(folder, recipes=[P], mode=mode)) == []  # it is remembered
+    assert wanted_of(run(folder, recipes=[P], mode=mode)) == []  # it is remembered
     for path in (folder / ".qwen3vl.jsonl",):
         path.unlink()
     assert "has these words already" in str(captioned(folder, mode, P, "ours").ledger)
@@ -154,7 +154,7 @@ def test_a_caption_that_others_changed_while_the_model_ran_stays_theirs(tmp_path
     for name in ("a", "b") if mode != SKIP else "abc":
         (folder / f"{name}.{form}").unlink() if mode == SKIP else None
     files = run(folder, recipes=[Q], mode=mode, form=form)
-    done = made(files, jobs_of(files), "new")
+    done = made(files, wanted_of(files), "new")
     assert len(done) == 3
     (folder / f"a.{form}").write_text("written meanwhile")
     (folder / f"b.{form}").unlink(missing_ok=True)
@@ -182,13 +182,13 @@ def test_a_caption_changed_between_the_journal_and_the_write_stays_theirs(tmp_pa
 
 def test_a_caption_that_appears_just_before_the_rename_stays_theirs(tmp_path, monkeypatch):
     folder = make(tmp_path, "a.png")
-    write = sidecars.write_whole
+    write = sidecars.write_in
 
-    def after_somebody_else(path, data, new):
-        path.write_text("theirs")
-        write(path, data, new)
+    def after_somebody_else(opened, name, data, new):
+        (folder / name).write_text("theirs")
+        write(opened, name, data, new)
 
-    monkeypatch.setattr(sidecars, "write_whole", after_somebody_else)
+    monkeypatch.setattr(sidecars, "write_in", after_somebody_else)
     files = captioned(folder, SKIP, P, "new")
     assert text_of(folder) == "theirs" and states(files) == {"a.png": "skipped"}
 
@@ -218,7 +218,7 @@ def test_two_runs_on_nested_folders_at_once_lose_nothing(tmp_path):
     outer = run(folder)
     inner = run(folder / "pics")
     inner.source = allowed(folder / "pics", folder)
-    theirs, ours = made(inner, jobs_of(inner), "inner"), made(outer, jobs_of(outer), "outer")
+    theirs, ours = made(inner, wanted_of(inner), "inner"), made(outer, wanted_of(outer), "outer")
     inner.write(theirs[:1])
     outer.write(ours)
     inner.write(theirs[1:])

@@ -7,9 +7,10 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from caption_runs import allowed, caption_all, jobs_of, made, make, recipe, run, states, tree
+from caption_runs import allowed, caption_all, made, make, recipe, run, states, tree, wanted_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from qwen3vl_nodes.utils.captions.journal import JOURNAL_NAME
 from qwen3vl_nodes.utils.captions.policy import APPEND, MODES, OVERWRITE, OVERWRITE_ALL, SKIP
 from qwen3vl_nodes.utils.captions.recipe import Recipe
 from qwen3vl_nodes.utils.captions.wording import Wording
@@ -54,8 +55,8 @@ def test_a_pipe_is_waited_for_neither_as_a_picture_nor_as_a_caption(tmp_path):
     (folder / "b.txt").unlink()
     os.mkfifo(folder / "a.png")
     os.mkfifo(folder / "b.txt")
-    jobs = jobs_of(run(folder, mode=OVERWRITE_ALL))
-    assert [job.picture for job in jobs] == ["a.png", "b.png"]
+    wanted = wanted_of(run(folder, mode=OVERWRITE_ALL))
+    assert [record.place.file for record in wanted] == ["a.png", "b.png"]
 
 
 def test_copied_renamed_and_moved_pictures_have_the_caption_that_is_known(tmp_path):
@@ -114,7 +115,7 @@ def test_after_many_failed_writes_in_a_row_a_run_is_hopeless(tmp_path, monkeypat
 
     folder = make(tmp_path, *(f"{n}.png" for n in range(HOPELESS)))
     files = run(folder)
-    done = made(files, jobs_of(files))
+    done = made(files, wanted_of(files))
     with monkeypatch.context() as patch:
         patch.setattr(atomic_write.os, "fsync", full)
         files.write(done[:-1])
@@ -129,7 +130,7 @@ def test_a_folder_that_may_not_be_written_to_is_no_reason_to_give_up(tmp_path, m
         raise PermissionError(13, "Permission denied")
 
     files = run(make(tmp_path, *(f"{n}.png" for n in range(2 * HOPELESS))))
-    done = made(files, jobs_of(files))
+    done = made(files, wanted_of(files))
     with monkeypatch.context() as patch:
         patch.setattr(atomic_write.os, "fsync", refuse)
         files.write(done)
@@ -138,7 +139,7 @@ def test_a_folder_that_may_not_be_written_to_is_no_reason_to_give_up(tmp_path, m
 
 def test_a_write_in_between_is_hope(tmp_path, monkeypatch):
     files = run(make(tmp_path, *(f"{n:02}.png" for n in range(HOPELESS + 1))))
-    done = made(files, jobs_of(files))
+    done = made(files, wanted_of(files))
     with monkeypatch.context() as patch:
         patch.setattr(files.store, "write", lambda writes: [OSError("no")] * len(writes))
         files.write(done[:-2])
@@ -160,12 +161,11 @@ def test_a_dry_run_writes_nothing_at_all(tmp_path, monkeypatch):
     for mode in MODES:
         for form in ("txt", "json", "jsonl"):
             files = run(folder, recipes=[recipe("new")], mode=mode, form=form, dry_run=True)
-            for job in jobs_of(files):
-                for wanted in job.wanted:
-                    files.plan(job.picture, wanted)
+            for record in wanted_of(files):
+                files.would_write(record)
             assert files.ledger.total == 4
     files = run(folder, dry_run=True)
-    made(files, jobs_of(files))
+    made(files, wanted_of(files))
     assert tree(tmp_path) == before
 
 
@@ -182,14 +182,14 @@ def test_a_picture_that_cannot_be_looked_at_is_a_line_with_a_remedy(tmp_path, mo
     (folder / "a.png").unlink()
     (folder / "a.png").symlink_to("a.png")  # in a circle
     files = run(folder)
-    assert jobs_of(files) == [] and states(files) == {"a.png": "failed"}
+    assert wanted_of(files) == [] and states(files) == {"a.png": "failed"}
     assert "cannot be looked at (Too many levels" in str(files.ledger)
 
 
 def test_a_check_of_the_root_stands_before_every_picture(tmp_path):
     files = run(make(tmp_path / "root" / "pics", "a.png"))
     files.source = allowed(tmp_path / "root" / "pics", tmp_path / "root")
-    assert stat.S_ISREG(files.path("a.png").stat().st_mode)
+    assert stat.S_ISREG(files.file("a.png").path().stat().st_mode)
 
 
 @settings(max_examples=60, deadline=None)
@@ -202,6 +202,7 @@ def test_every_picture_and_kind_is_counted_once(data):
     )  # fmt: skip
     with tempfile.TemporaryDirectory() as place:
         folder = make(Path(place) / "in", *names)
+        journal = folder / JOURNAL_NAME
         for _ in range(data.draw(st.integers(1, 3))):
             for name in data.draw(st.lists(st.sampled_from(names), max_size=2)):
                 path = (folder / name).with_suffix(data.draw(st.sampled_from([".txt", ".json"])))
@@ -213,14 +214,14 @@ def test_every_picture_and_kind_is_counted_once(data):
                 st.sampled_from(["txt", "json", "jsonl"])
             )  # fmt: skip
             files = run(folder, recipes=kinds, mode=mode, form=form)
-            done = made(files, jobs_of(files))
+            done = made(files, wanted_of(files))
             if data.draw(st.booleans()):
                 (folder / names[0]).with_suffix(".txt").write_text("meanwhile")
             if data.draw(st.booleans()):
-                files.journal.path.unlink(missing_ok=True)
-                files.journal.path.mkdir()
+                journal.unlink(missing_ok=True)
+                journal.mkdir()
             files.write(done)
-            files.end() if not files.journal.path.is_dir() else files.journal.path.rmdir()
+            files.end() if not journal.is_dir() else journal.rmdir()
             assert files.ledger.total == len(names) * len(kinds)
 
 
@@ -232,6 +233,6 @@ def test_appending_is_refused_before_a_model_is_asked_where_words_would_be_lost(
     (folder / "d.txt").symlink_to(make(tmp_path / "secret", "s.png") / "s.png")
     before = tree(tmp_path)
     files = run(folder, mode=APPEND)
-    assert jobs_of(files) == [] and files.ledger.count("failed") == 4
+    assert wanted_of(files) == [] and files.ledger.count("failed") == 4
     assert "Save it as UTF-8" in str(files.ledger)
     assert tree(tmp_path) == before

@@ -4,7 +4,7 @@ import os
 import sys
 
 import pytest
-from caption_runs import caption_all, jobs_of, made, make, recipe, run, states
+from caption_runs import caption_all, made, make, recipe, run, states, wanted_of
 from qwen3vl_nodes.utils.captions.policy import OVERWRITE
 
 
@@ -57,7 +57,7 @@ def test_a_caption_folder_that_becomes_a_link_is_refused_at_the_last_moment(tmp_
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "out").mkdir()
     files = run(folder, tmp_path / "out")
-    done = made(files, jobs_of(files))
+    done = made(files, wanted_of(files))
     (tmp_path / "out" / "b").symlink_to(tmp_path / "elsewhere")
     files.write(done)
     assert list(states(files).values()) == ["failed", "failed"]
@@ -84,7 +84,7 @@ def test_a_caption_goes_to_its_own_picture_whatever_the_name(tmp_path, name, for
     assert states(run(folder, tmp_path / "out", form=form)) == {}
     assert caption_all(run(folder, tmp_path / "out", form=form)) == []
     again = run(folder, tmp_path / "out", [recipe("other")], OVERWRITE, form)
-    assert len(jobs_of(again)) == 1  # known as ours
+    assert len(wanted_of(again)) == 1  # known as ours
     written = {p.relative_to(tmp_path / "out").as_posix() for p in tmp_path.rglob(f"*.{form}")}
     place = "captions.jsonl" if form == "jsonl" else name.removesuffix(".png") + f".{form}"
     assert written - {".qwen3vl.jsonl"} == {place}

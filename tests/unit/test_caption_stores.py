@@ -6,7 +6,7 @@ import os
 import stat
 
 import pytest
-from caption_runs import caption_all, jobs_of, made, make, recipe, run, states
+from caption_runs import caption_all, made, make, recipe, run, states, wanted_of
 from qwen3vl_nodes.utils.captions.json_lines import JSON_LINES_NAME
 from qwen3vl_nodes.utils.captions.policy import OVERWRITE, OVERWRITE_ALL
 from qwen3vl_nodes.utils.errors import InputError
@@ -55,7 +55,7 @@ def test_a_killed_runs_replaced_lines_go_at_the_next_start(tmp_path):
     folder = make(tmp_path, "a.png")
     caption_all(run(folder, form="jsonl"), "old")
     killed = run(folder, recipes=[Q], mode=OVERWRITE, form="jsonl")
-    killed.write(made(killed, jobs_of(killed), "new"))
+    killed.write(made(killed, wanted_of(killed), "new"))
     assert len(lines_of(folder)) == 2
     run(folder, form="jsonl")
     assert [json.loads(line)["caption"] for line in lines_of(folder)] == ["new"]
@@ -116,7 +116,7 @@ def test_a_line_of_ours_that_was_cut_off_is_made_again(tmp_path, kept):
 def test_a_line_added_by_an_editor_during_a_run_keeps_its_own_line(tmp_path):
     folder = make(tmp_path, "a.png")
     files = run(folder, form="jsonl")
-    done = made(files, jobs_of(files))
+    done = made(files, wanted_of(files))
     (folder / JSON_LINES_NAME).write_text('{"file_name": "z.png", "caption": "mine"}')
     files.write(done)
     files.end()
@@ -127,7 +127,7 @@ def test_lines_that_move_during_a_run_are_left_alone(tmp_path):
     folder = make(tmp_path, "a.png", "b.png")
     caption_all(run(folder, form="jsonl"), "old")
     files = run(folder, recipes=[Q], mode=OVERWRITE, form="jsonl")
-    done = made(files, jobs_of(files), "new")
+    done = made(files, wanted_of(files), "new")
     first, second = lines_of(folder)
     (folder / JSON_LINES_NAME).write_text(f"# moved\n{first}\n{second}\n")
     files.write(done)
@@ -155,7 +155,7 @@ def test_a_full_disk_is_a_line_and_leaves_the_old_caption(tmp_path, monkeypatch)
     folder = make(tmp_path, "a.png")
     caption_all(run(folder))
     files = run(folder, recipes=[Q], mode=OVERWRITE)
-    done = made(files, jobs_of(files), "new")
+    done = made(files, wanted_of(files), "new")
     sync, calls = os.fsync, []
 
     def full(handle):
@@ -179,7 +179,7 @@ def test_a_full_disk_takes_all_lines_of_a_jsonl_or_none(tmp_path, monkeypatch):
     monkeypatch.setattr(files.journal, "add", lambda _: None)
     monkeypatch.setattr(atomic_write.os, "fsync", lambda _: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        files.write(made(files, jobs_of(files), "new"))
+        files.write(made(files, wanted_of(files), "new"))
     assert lines_of(folder) == before
 
 
@@ -189,7 +189,7 @@ def test_a_file_where_a_folder_is_wanted_is_a_failure_and_no_caption(tmp_path):
     (tmp_path / "out" / "b").write_text("in the way")
     files = run(folder, tmp_path / "out")
     caption_all(files)
-    assert states(files) == {"b/c.png": "failed"} and "Not a folder" in str(files.ledger)
+    assert states(files) == {"b/c.png": "failed"} and "Not a directory" in str(files.ledger)
 
 
 def test_a_folder_that_cannot_be_synced_has_its_caption_all_the_same(tmp_path, monkeypatch):
@@ -211,4 +211,4 @@ def test_a_folder_that_cannot_be_synced_has_its_caption_all_the_same(tmp_path, m
 def test_half_a_character_in_a_caption_harms_nothing(tmp_path, form):
     folder = make(tmp_path, "a.png")
     assert caption_all(run(folder, form=form), "cat \ud83d") == ["a.png"]
-    assert jobs_of(run(folder, form=form)) == []
+    assert wanted_of(run(folder, form=form)) == []

@@ -7,13 +7,20 @@ import threading
 import time
 
 import pytest
-from qwen3vl_nodes.utils.captions.recipe import Slot
+from caption_runs import allowed, recipe
+from qwen3vl_nodes.utils.captions.place import Place
+from qwen3vl_nodes.utils.captions.record import Record
 from qwen3vl_nodes.utils.captions.sidecars import TextFiles
-from qwen3vl_nodes.utils.captions.store import Write
 from qwen3vl_nodes.utils.errors import InputError
 from qwen3vl_nodes.utils.files import atomic_write
 from qwen3vl_nodes.utils.files.append_lines import append_whole
-from qwen3vl_nodes.utils.files.atomic_write import HOLDER_NAME, only_writer
+from qwen3vl_nodes.utils.files.folder_lock import HOLDER_NAME, only_writer
+from qwen3vl_nodes.utils.files.open_folder import OpenFolder
+
+
+def append(folder, lines):
+    with OpenFolder.at(folder) as opened:
+        return append_whole(opened, "lines", lines)
 
 
 @pytest.fixture
@@ -38,19 +45,19 @@ def test_a_caption_whose_name_may_be_lost_is_not_told_as_written(
     tmp_path, folder_sync_fails, number
 ):
     folder_sync_fails(number)
-    store = TextFiles(tmp_path, lambda path: path)
-    (outcome,) = store.write([Write(Slot("a.png"), b"a cat", None)])
+    store = TextFiles(allowed(tmp_path))
+    (outcome,) = store.write([Record(Place("a.png"), recipe(), content=b"a cat")])
     assert isinstance(outcome, OSError) and outcome.errno == number
     with pytest.raises(OSError, match=os.strerror(number)):
-        append_whole(tmp_path / "lines", b"one\n")
+        append(tmp_path, b"one\n")
     assert (tmp_path / "lines").read_bytes() == b""
 
 
 def test_a_file_system_that_syncs_no_folders_is_no_failure(tmp_path, folder_sync_fails):
     folder_sync_fails(errno.EINVAL)
-    store = TextFiles(tmp_path, lambda path: path)
-    assert store.write([Write(Slot("a.png"), b"a cat", None)]) == [None]
-    assert append_whole(tmp_path / "lines", b"one\n") == 0
+    store = TextFiles(allowed(tmp_path))
+    assert store.write([Record(Place("a.png"), recipe(), content=b"a cat")]) == [None]
+    assert append(tmp_path, b"one\n") == 0
 
 
 def test_a_run_that_has_only_just_begun_is_named_all_the_same(tmp_path):

@@ -2,14 +2,13 @@
 
 import threading
 import time
-from pathlib import Path
 
 import pytest
+from caption_runs import allowed
 from hypothesis import given
 from hypothesis import strategies as st
 from qwen3vl_nodes.utils.captions import ledger as ledger_module
-from qwen3vl_nodes.utils.captions.ledger import STATES, Ledger
-from qwen3vl_nodes.utils.captions.ledger_file import LEDGER_NAME, LedgerFile
+from qwen3vl_nodes.utils.captions.ledger import LEDGER_NAME, STATES, Ledger, LedgerFile
 
 
 def test_one_line_a_picture_in_the_order_of_the_names():
@@ -29,11 +28,13 @@ def test_one_line_a_picture_in_the_order_of_the_names():
 def test_a_name_cannot_break_the_form_of_the_ledger():
     ledger = Ledger()
     ledger.add("a\nwritten b.png", "failed", "caf\udce9.png is broken")
-    ledger.add("图 片 é😀.png", "written")
+    ledger.add("图 片 é😀 👩\u200d🚀.png", "written")
+    ledger.add("x\u202egpj.exe\u2066", "skipped")
     assert str(ledger).splitlines() == [
         "failed  a\\nwritten b.png: caf\\udce9.png is broken",
-        "written 图 片 é😀.png",
-        "written 1, skipped 0, failed 1",
+        "skipped x\\u202egpj.exe\\u2066",
+        "written 图 片 é😀 👩\u200d🚀.png",
+        "written 1, skipped 1, failed 1",
     ]
 
 
@@ -72,7 +73,7 @@ def test_a_long_ledger_is_shortened_and_says_so(monkeypatch, whole):
 
 
 def test_threads_lose_no_line(tmp_path):
-    with LedgerFile(tmp_path / LEDGER_NAME) as file:
+    with LedgerFile(allowed(tmp_path)) as file:
         ledger = Ledger(file.add)
 
         def add(number):
@@ -118,8 +119,8 @@ def test_a_disk_that_takes_no_more_ends_the_file_and_not_the_run(tmp_path, monke
         def close(self):
             raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "open", lambda *_args, **_kwargs: Full())
-    with LedgerFile(tmp_path / LEDGER_NAME) as file:
+    monkeypatch.setattr(ledger_module.os, "fdopen", lambda *_args, **_kwargs: Full())
+    with LedgerFile(allowed(tmp_path)) as file:
         ledger = Ledger(file.add)
         for _ in range(3):
             ledger.add("a.png", "written")

@@ -1,20 +1,14 @@
 """One run at a time in a folder, and nothing opened there that is not what it seems."""
 
+import errno
 import json
 import os
 
-import filelock
 import pytest
 from qwen3vl_nodes.utils.errors import InputError
-from qwen3vl_nodes.utils.files import atomic_write
-from qwen3vl_nodes.utils.files.atomic_write import (
-    HOLDER_NAME,
-    LOCK_NAME,
-    check_own_files,
-    check_space,
-    naming,
-    only_writer,
-)
+from qwen3vl_nodes.utils.files import atomic_write, folder_lock
+from qwen3vl_nodes.utils.files.atomic_write import check_own_files, check_space, naming
+from qwen3vl_nodes.utils.files.folder_lock import HOLDER_NAME, LOCK_NAME, only_writer
 
 
 def names_in(folder):
@@ -57,10 +51,10 @@ def test_a_folder_that_cannot_be_written_into_is_named_with_a_remedy(tmp_path, m
         raise PermissionError(13, "Permission denied")
 
     def no_locks(*_args, **_kwargs):
-        raise NotImplementedError("this file system has no locks")
+        raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr(filelock.FileLock, "acquire", no_locks)
-    with pytest.raises(InputError, match="no locks"), only_writer(tmp_path):
+    monkeypatch.setattr(folder_lock, "_lock", no_locks)
+    with pytest.raises(InputError, match="No locks"), only_writer(tmp_path):
         pass
 
 

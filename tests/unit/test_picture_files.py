@@ -11,7 +11,8 @@ from PIL import Image
 from qwen3vl_nodes.utils.errors import InputError
 from qwen3vl_nodes.utils.files import picture_reader
 from qwen3vl_nodes.utils.files.fingerprint import digest
-from qwen3vl_nodes.utils.files.picture_reader import read_ahead, read_file, read_picture
+from qwen3vl_nodes.utils.files.picture_reader import read_file, read_picture
+from qwen3vl_nodes.utils.files.read_ahead import READ_AHEAD, read_ahead
 from qwen3vl_nodes.utils.images import decode
 
 
@@ -153,7 +154,7 @@ def test_reading_ahead_stays_a_few_files_ahead():
     opened = []
     results = read_ahead(range(100), opened.append)
     next(results)
-    assert len(opened) <= picture_reader.READ_AHEAD + 1
+    assert len(opened) <= READ_AHEAD + 1
     results.close()
 
 

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from qwen3vl_nodes.utils.files.listing import SUFFIXES, PictureChoice, list_pictures, patterns
+from qwen3vl_nodes.utils.files.listing import PICTURE_ENDINGS, FileChoice, list_files, patterns
 from qwen3vl_nodes.utils.text.natural_sort import natural_key
 
 
@@ -16,8 +16,8 @@ def touch(folder, *names):
 
 
 def listed(folder, include="", exclude="", recursive=True, on_unlisted=pytest.fail):
-    choice = PictureChoice(recursive, patterns(include), patterns(exclude))
-    return list_pictures(folder, choice, on_unlisted)
+    choice = FileChoice(recursive, patterns(include), patterns(exclude))
+    return list_files(folder, choice, on_unlisted)
 
 
 def test_sorted_by_name_with_numbers_as_numbers(tmp_path):
@@ -35,8 +35,9 @@ def test_folders_come_in_the_order_of_their_names(tmp_path):
 
 
 def test_every_ending_counts_in_capitals_too(tmp_path):
-    touch(tmp_path, *(f"a{suffix.upper()}" for suffix in SUFFIXES), "a.png.txt", "png", "a.png_")
-    assert len(listed(tmp_path)) == len(SUFFIXES)
+    touch(tmp_path, *(f"a{ending.upper()}" for ending in PICTURE_ENDINGS))
+    touch(tmp_path, "a.png.txt", "png", "a.png_")
+    assert len(listed(tmp_path)) == len(PICTURE_ENDINGS)
 
 
 def test_a_folder_named_like_a_picture_is_a_folder(tmp_path):

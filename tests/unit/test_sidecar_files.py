@@ -10,11 +10,18 @@ from pathlib import Path
 import pytest
 from qwen3vl_nodes.utils.files import atomic_write
 from qwen3vl_nodes.utils.files.append_lines import append_whole, end_last_line
-from qwen3vl_nodes.utils.files.atomic_write import TEMP_SUFFIX, sweep, write_whole
+from qwen3vl_nodes.utils.files.atomic_write import TEMP_SUFFIX, write_whole
+from qwen3vl_nodes.utils.files.folder_lock import only_writer, sweep
+from qwen3vl_nodes.utils.files.open_folder import OpenFolder
 
 
 def no_space(_handle):
     raise OSError(28, "No space left on device")
+
+
+def append(path, lines):
+    with OpenFolder.at(path.parent) as folder:
+        append_whole(folder, path.name, lines)
 
 
 def names_in(folder):
@@ -56,11 +63,8 @@ def test_a_failed_write_leaves_what_was_there_and_nothing_else(tmp_path, monkeyp
     path = tmp_path / "a.txt"
     if not new:
         path.write_text("old")
-    if broken == "replace":
-        monkeypatch.setattr(Path, "replace", lambda *_: no_space(0))
-        monkeypatch.setattr(atomic_write.os, "link", lambda *_: no_space(0))
-    else:
-        monkeypatch.setattr(atomic_write.os, broken, lambda *_: no_space(0))
+    for name in {"replace": ("replace", "link")}.get(broken, (broken,)):
+        monkeypatch.setattr(atomic_write.os, name, lambda *_, **__: no_space(0))
     if broken == "link":  # as on file systems without hard links: it is renamed
         write_whole(path, b"new", new)
         assert path.read_text() == "new"
@@ -74,7 +78,7 @@ def test_a_failed_write_leaves_what_was_there_and_nothing_else(tmp_path, monkeyp
 @pytest.mark.parametrize("links", [True, False])
 def test_only_where_nothing_is(tmp_path, monkeypatch, links):
     if not links:
-        monkeypatch.setattr(atomic_write.os, "link", lambda *_: no_space(0))
+        monkeypatch.setattr(atomic_write.os, "link", lambda *_, **__: no_space(0))
     write_whole(tmp_path / "a.txt", b"mine")
     with pytest.raises(FileExistsError):
         write_whole(tmp_path / "a.txt", b"new", new=True)
@@ -86,7 +90,7 @@ def test_a_temporary_file_that_stays_is_no_failure(tmp_path, monkeypatch):
         raise PermissionError(13, "in use by a scanner")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "unlink", held_open)
+        patch.setattr(os, "unlink", held_open)
         write_whole(tmp_path / "a.txt", b"x", new=True)
     assert (tmp_path / "a.txt").read_text() == "x" and len(names_in(tmp_path)) == 2
     sweep(tmp_path)
@@ -100,13 +104,14 @@ def test_a_name_as_long_as_names_can_be_is_written(tmp_path):
 
 def test_two_writers_of_one_file_never_share_a_temporary_one(tmp_path, monkeypatch):
     """Two runs on nested folders: what one has put in place the other must not open again."""
-    opened, path_open = [], Path.open
+    opened, really_open = [], os.open
 
-    def watched(path, *args, **kwargs):
-        opened.append(path.name)
-        return path_open(path, *args, **kwargs)
+    def watched(path, flags, *args, **kwargs):
+        if flags & os.O_CREAT:
+            opened.append(Path(path).name)
+        return really_open(path, flags, *args, **kwargs)
 
-    monkeypatch.setattr(Path, "open", watched)
+    monkeypatch.setattr(os, "open", watched)
     write_whole(tmp_path / "a.txt", b"1")
     write_whole(tmp_path / "a.txt", b"2")
     assert len(set(opened)) == 2
@@ -144,6 +149,28 @@ def test_leftovers_of_killed_runs_are_swept_but_nothing_else(tmp_path, monkeypat
     assert not any((tmp_path / name).exists() for name in gone)
 
 
+def test_only_a_recursive_run_sweeps_the_folders_inside(tmp_path):
+    (tmp_path / "sub").mkdir()
+    for name in ("a", "sub/b"):
+        (tmp_path / f"{name}.txt{TEMP_SUFFIX}").write_text("half")
+    sweep(tmp_path, recursive=False)
+    assert names_in(tmp_path) == ["sub", f"sub/b.txt{TEMP_SUFFIX}"]
+
+
+def test_a_sweep_leaves_alone_what_a_run_of_its_own_is_writing(tmp_path):
+    inside = tmp_path / "sub" / "deep"
+    inside.mkdir(parents=True)
+    for folder in (tmp_path, tmp_path / "sub", inside):
+        (folder / f"a.txt{TEMP_SUFFIX}").write_text("half")
+    with only_writer(tmp_path / "sub"):
+        sweep(tmp_path)
+        assert {path.parent.name for path in tmp_path.rglob("a.*")} == {"sub", "deep"}
+        sweep(inside, root=tmp_path)
+        assert len(list(tmp_path.rglob("a.*"))) == 2
+    sweep(tmp_path)
+    assert not list(tmp_path.rglob("a.*"))
+
+
 def test_a_sweep_passes_by_a_folder_that_cannot_be_listed(tmp_path, monkeypatch):
     for name in ("a", "b", "c"):
         (tmp_path / name).mkdir()
@@ -162,14 +189,14 @@ def test_a_sweep_passes_by_a_folder_that_cannot_be_listed(tmp_path, monkeypatch)
 
 
 def test_lines_are_appended_whole_or_not_at_all(tmp_path, monkeypatch):
-    path = tmp_path / "s" / "a.jsonl"
-    append_whole(path, b"one\n")
+    path = tmp_path / "a.jsonl"
+    append(path, b"one\n")
     with monkeypatch.context() as patch:
         patch.setattr(atomic_write.os, "fsync", no_space)
         with pytest.raises(OSError, match="No space"):
-            append_whole(path, b"two\n")
+            append(path, b"two\n")
     assert path.read_bytes() == b"one\n"
-    append_whole(path, b"three\n" * 100_000)
+    append(path, b"three\n" * 100_000)
     assert path.read_bytes() == b"one\n" + b"three\n" * 100_000
 
 
@@ -182,11 +209,12 @@ sys.path.insert(0, {str(atomic_write.__file__).rsplit("/utils/", 1)[0] + "/tests
 from qwen3vl_pack import load_pack; load_pack()
 from pathlib import Path
 from qwen3vl_nodes.utils.files.append_lines import append_whole
-path = Path({str(tmp_path / "a.jsonl")!r})
-append_whole(path, b"x" * 990 + b"\\n")
+from qwen3vl_nodes.utils.files.open_folder import OpenFolder
+folder = OpenFolder.at(Path({str(tmp_path)!r}))
+append_whole(folder, "a.jsonl", b"x" * 990 + b"\\n")
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
 try:
-    append_whole(path, b"y" * 500)
+    append_whole(folder, "a.jsonl", b"y" * 500)
 except OSError as error:
     print("refused")
 """
@@ -199,9 +227,10 @@ except OSError as error:
 )
 def test_the_last_line_is_ended(tmp_path, before, after):
     (tmp_path / "x").write_bytes(before)
-    end_last_line(tmp_path / "x")
-    assert (tmp_path / "x").read_bytes() == after
-    end_last_line(tmp_path / "missing")
+    with OpenFolder.at(tmp_path) as folder:
+        end_last_line(folder, "x")
+        assert (tmp_path / "x").read_bytes() == after
+        end_last_line(folder, "missing")
 
 
 def test_many_threads_write_many_files(tmp_path):

@@ -7,15 +7,17 @@ import json
 import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
+from ..files.allowed_folders import Folder
 from ..files.append_lines import append_whole, end_last_line
-from ..files.atomic_write import write_whole
+from ..files.atomic_write import write_in
 from ..files.fingerprint import DIGEST_BYTES
 
 JOURNAL_NAME = ".qwen3vl.jsonl"
 # A journal with so many lines that say nothing any more is written anew.
 _STALE_LINES = 1_000
+# Of some million captions; who has more begins a new folder.
+_MOST_BYTES = 2 * 1024**3
 # What a line that is not ours may do to who reads it: [[[[..., 1e999, a number, no such key.
 _UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
 
@@ -35,13 +37,8 @@ class Mark:
     mixed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One line: the caption's name, the digest of its content, and its mark."""
-
-    caption: str
-    content: bytes
-    mark: Mark
+# One line: the caption's name, the digest of its content, and its mark.
+JournalLine = tuple[str, bytes, Mark]
 
 
 class Journal:
@@ -51,31 +48,36 @@ class Journal:
     what earlier runs wrote; a run meets each caption once and need not remember its own.
     """
 
-    def __init__(self, folder: Path):
-        self.path = folder / JOURNAL_NAME
+    def __init__(self, folder: Folder):
+        self._folder = folder
         self._adding = threading.Lock()  # or one thread takes back what another one appended
         self._marks: dict[tuple[str, bytes], Mark] = {}
         self._by_making: dict[tuple[bytes, bytes], list[tuple[str, bytes]]] = {}
         self._captions: set[str] = set()
         recipes: dict[bytes, bytes] = {}  # one object for each, not one for each line
         lines = 0
-        for lines, entry in enumerate(self._read(), 1):  # noqa: B007 - the last one counts
-            mark = entry.mark
-            recipe = recipes.setdefault(mark.recipe, mark.recipe)
-            mark = Mark(recipe, mark.picture, mark.stamp, mark.mixed)
-            key = (entry.caption, entry.content)
+        for caption, content, said in self._read():
+            lines += 1
+            recipe = recipes.setdefault(said.recipe, said.recipe)
+            mark = Mark(recipe, said.picture, said.stamp, said.mixed)
+            key = (caption, content)
             self._marks[key] = mark
-            self._captions.add(entry.caption)
+            self._captions.add(caption)
             if not mark.mixed:
                 self._by_making.setdefault((recipe, mark.picture), []).append(key)
         self._stale = lines - len(self._marks)
 
-    def _read(self) -> Iterator[Entry]:
-        with contextlib.suppress(FileNotFoundError), self.path.open("rb") as file:
+    def _read(self) -> Iterator[JournalLine]:
+        try:
+            with self._folder.open_real() as folder:
+                file = folder.read(JOURNAL_NAME, _MOST_BYTES)
+        except FileNotFoundError:
+            return
+        with file:
             for line in file:
                 # A killed run may leave its last line cut off: that caption counts as not ours.
                 with contextlib.suppress(*_UNREADABLE):
-                    yield _entry(json.loads(line))
+                    yield _read_line(json.loads(line))
 
     def knows(self, caption: str) -> bool:
         """Whether this pack ever wrote a caption of this name."""
@@ -89,7 +91,7 @@ class Journal:
         """(caption, digest of its content) of those made from this picture by this recipe."""
         return self._by_making.get((recipe, picture), [])
 
-    def add(self, entries: Iterable[Entry]) -> None:
+    def add(self, lines: Iterable[JournalLine]) -> None:
         """Remember captions, on disk; to be called before they are written.
 
         In this order a crash between the two leaves a line for a text that is nowhere, which
@@ -98,25 +100,30 @@ class Journal:
         Raises:
             OSError: nothing was remembered.
         """
-        data = "".join(map(_line, entries)).encode()
+        data = "".join(map(_written, lines)).encode()
         if data:
-            with self._adding:
-                append_whole(self.path, data)
+            with self._adding, self._folder.open_real() as folder:
+                append_whole(folder, JOURNAL_NAME, data)
 
     def tidy(self) -> None:
         """Before a run: end a line that was cut off, and leave out what later lines repeat."""
-        end_last_line(self.path)
-        if self._stale > max(_STALE_LINES, len(self._marks)):
-            lines = [_line(Entry(*key, mark)) for key, mark in self._marks.items()]
-            write_whole(self.path, "".join(lines).encode())
-            self._stale = 0
+        try:
+            opened = self._folder.open_real()
+        except FileNotFoundError:
+            return
+        with opened as folder:
+            end_last_line(folder, JOURNAL_NAME)
+            if self._stale > max(_STALE_LINES, len(self._marks)):
+                lines = [_written((*key, mark)) for key, mark in self._marks.items()]
+                write_in(folder, JOURNAL_NAME, "".join(lines).encode())
+                self._stale = 0
 
 
-def _line(entry: Entry) -> str:
-    mark = entry.mark
+def _written(line: JournalLine) -> str:
+    caption, content, mark = line
     said = {
-        "caption": entry.caption,
-        "content": entry.content.hex(),
+        "caption": caption,
+        "content": content.hex(),
         "recipe": mark.recipe.hex(),
         "picture": mark.picture.hex(),
         "stamp": mark.stamp,
@@ -125,9 +132,9 @@ def _line(entry: Entry) -> str:
     return json.dumps(said | ({"mixed": True} if mark.mixed else {})) + "\n"
 
 
-def _entry(said: dict) -> Entry:
+def _read_line(said: dict) -> JournalLine:
     content, recipe, picture = (bytes.fromhex(said[k]) for k in ("content", "recipe", "picture"))
     if {len(content), len(recipe), len(picture)} != {DIGEST_BYTES}:
         raise ValueError("a digest of another length")
     mark = Mark(recipe, picture, str(said["stamp"]), bool(said.get("mixed")))
-    return Entry(str(said["caption"]), content, mark)
+    return str(said["caption"]), content, mark

@@ -1,16 +1,21 @@
-"""What became of each picture of a folder run; every input is in it exactly once."""
+"""What became of each file of a folder run, in memory and line by line on the disk."""
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from types import TracebackType
 from typing import Literal
 
+from ..files.allowed_folders import Folder
 from ..text.natural_sort import natural_key
 from ..text.printable import on_one_line
 
+# The whole ledger, beside the captions.
+LEDGER_NAME = ".qwen3vl-ledger.log"
 State = Literal["written", "skipped", "failed"]
 STATES: tuple[State, ...] = ("written", "skipped", "failed")
 # So many lines are shown, and so many failures more; a browser is slow with more of them.
@@ -80,3 +85,41 @@ class Ledger:
         where = f", all of them in {self.whole}" if self.whole else ""
         more = [f"... and {left_out} lines more{where}"] if left_out else []
         return "\n".join([*map(str, by_name), *more, self.summary])
+
+
+class LedgerFile:
+    """Takes every line of a ledger; a disk that takes no more ends it, not the run.
+
+    Raises:
+        OSError: it cannot be begun.
+    """
+
+    def __init__(self, folder: Folder):
+        with folder.open_real() as opened:
+            handle = opened.open(LEDGER_NAME, os.O_WRONLY | os.O_CREAT)
+        os.ftruncate(handle, 0)  # once it is known to be a file of ours
+        self._file = os.fdopen(handle, "w", encoding="utf-8", newline="\n", buffering=1)
+        self._broken = False
+
+    def add(self, line: Line | str) -> None:
+        """Write one line."""
+        if self._broken:
+            return
+        try:
+            self._file.write(f"{line}\n")
+        except OSError:
+            self._broken = True
+
+    def __enter__(self) -> LedgerFile:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        where: TracebackType | None,
+    ) -> None:
+        try:
+            self._file.close()
+        except OSError:
+            self._broken = True

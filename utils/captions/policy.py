@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from ..dataset.jobs import Wanted
 from ..files.allowed_folders import Folder
 from ..files.fingerprint import digest, file_stamp
 from .journal import Journal, Mark
-from .recipe import Recipe, Slot
+from .record import Record
 from .store import CaptionStore
 
 # Stored in workflows: append only.
@@ -25,7 +24,7 @@ class Decision:
     """What is to be done about the captions that stand in `store`, by `mode`.
 
     Anything a person wrote or edited stays, but for the two modes that add to it and
-    `overwrite all`. A caption of ours whose picture has changed is made again in every mode.
+    `overwrite all`. A caption of ours whose file has changed is made again in every mode.
     """
 
     source: Folder
@@ -33,36 +32,37 @@ class Decision:
     journal: Journal
     mode: str
 
-    def wanted(self, slot: Slot, recipe: Recipe) -> tuple[Wanted | None, str]:
-        """What to do about a caption, or why nothing."""
-        name = self.store.name(slot)
-        if self.mode == SKIP and not self.journal.knows(name):
-            there = self.store.exists(name)
-            return (None, "has a caption") if there else (Wanted(recipe), "")
-        there = self.store.content(name)
-        if there is None:
-            return Wanted(recipe), ""
-        seen = digest(there)
-        mark = self.journal.mark(name, seen)
-        same_recipe = mark is not None and mark.recipe == recipe.id
-        if mark is None or not (same_recipe or self.mode == SKIP):
-            return self._of_another_making(Wanted(recipe, seen), mark, there)
-        facts = os.stat(os.path.join(self.source.path, slot.picture))  # noqa: PTH116, PTH118 - fast
-        if file_stamp(facts) == mark.stamp:
-            return None, "has a caption" if self.mode == SKIP else "is up to date"
-        if mark.mixed:  # adding to it once more would say things twice
-            return None, "its picture changed, and others' words are in its caption"
-        return Wanted(recipe, seen, settled=mark), ""
+    def why_not(self, record: Record) -> str:
+        """Why nothing is to be done about a caption; "" where it is wanted.
 
-    def _of_another_making(
-        self, wanted: Wanted, mark: Mark | None, there: bytes
-    ) -> tuple[Wanted | None, str]:
+        The record then knows what stands at its place, and whether that may be settled by a
+        look into its file.
+        """
+        name = self.store.name(record.place)
+        if self.mode == SKIP and not self.journal.knows(name):
+            return "has a caption" if self.store.exists(name) else ""
+        there = self.store.content(name)
+        if there is None or self.store.is_blank(there):
+            return ""
+        record.seen = digest(there)
+        mark = self.journal.mark(name, record.seen)
+        same_recipe = mark is not None and mark.recipe == record.recipe.id
+        if mark is None or not (same_recipe or self.mode == SKIP):
+            return self._of_another_making(mark, there)
+        facts = os.stat(os.path.join(self.source.path, record.place.file))  # noqa: PTH116, PTH118 - fast
+        if file_stamp(facts) == mark.stamp:
+            return "has a caption" if self.mode == SKIP else "is up to date"
+        if mark.mixed:  # adding to it once more would say things twice
+            return "its picture changed, and others' words are in its caption"
+        record.settled = mark
+        return ""
+
+    def _of_another_making(self, mark: Mark | None, there: bytes) -> str:
         """About a caption that is not ours, or ours by another recipe."""
         if self.mode == SKIP:
-            return None, "has a caption"
+            return "has a caption"
         if self.mode == OVERWRITE and (mark is None or mark.mixed):
-            why = "its caption was written or edited by others, or by a run on another folder"
-            return None, why
+            return "its caption was written or edited by others, or by a run on another folder"
         if self.mode in ADDING:
             self.store.text(there)  # raises before a model is asked
-        return wanted, ""
+        return ""

@@ -1,11 +1,9 @@
-"""Places for captions: each picture has one for every kind of caption that is wanted."""
+"""Recipes: what makes a caption what it is, and the digest that journals know it by."""
 
 from __future__ import annotations
 
 import json
-import unicodedata
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,48 +28,3 @@ class Recipe:
     def __post_init__(self):
         facts = json.dumps(dict(self.facts), sort_keys=True, default=str)
         object.__setattr__(self, "id", digest_of(self.variant, facts, self.wording.identity))
-
-
-@dataclass(frozen=True, slots=True)
-class Slot:
-    """The place of one caption: the picture's name (path below its folder) and the variant."""
-
-    picture: str
-    variant: str = ""
-
-    @property
-    def stem(self) -> str:
-        """The caption's name without its ending: `sub/a` of `sub/a.png`, or `sub/a.tags`."""
-        stem = self.picture.rpartition(".")[0]
-        return f"{stem}.{self.variant}" if self.variant else stem
-
-    @property
-    def label(self) -> str:
-        """What the ledger calls it."""
-        return f"{self.picture} [{self.variant}]" if self.variant else self.picture
-
-
-def clashing(
-    pictures: Iterable[str],
-    variants: Sequence[str],
-    name: Callable[[Slot], str] = lambda slot: slot.stem,
-) -> set[str]:
-    """Pictures that would share a caption with another, such as a.jpg and a.png.
-
-    `name` gives the place of a caption. Capitals do not tell files apart on Windows and macOS,
-    nor does the way an accent is coded on macOS, so they do not here.
-    """
-    pictures = list(pictures)
-
-    def places(picture: str) -> list[str]:
-        return [_folded(name(Slot(picture, variant))) for variant in variants]
-
-    times = Counter(place for picture in pictures for place in places(picture))
-    if len(times) == len(pictures) * len(variants):
-        return set()
-    return {p for p in pictures if any(times[place] > 1 for place in places(p))}
-
-
-def _folded(name: str) -> str:
-    folded = name.casefold()
-    return folded if folded.isascii() else unicodedata.normalize("NFC", folded)

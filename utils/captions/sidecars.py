@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
+import errno
 import json
-import stat
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
-from ..files.atomic_write import sync_folders, write_whole
+from ..files.allowed_folders import Folder
+from ..files.atomic_write import sync_folders, write_in
+from ..files.open_folder import NotOrdinaryError, OpenFolder
 from .json_lines import JsonLines
-from .recipe import Slot
-from .store import NO_CAPTION, CaptionStore, Checked, Write, caption_in, json_bytes
+from .place import SHORT_NAMES, WHOLE_NAMES, Place
+from .record import Record
+from .store import NO_CAPTION, CaptionStore, caption_in, json_bytes
 
 # More is no caption; what somebody else put there is then left alone, unread.
 MAX_CAPTION_BYTES = 4 * 1024 * 1024
+# What is left of a file that is emptied; longer ones are not looked into, as there are many.
+_BLANK_BYTES = 8
 # So many files are written at once: a disk syncs several in hardly more time than one.
 WRITERS = 8
 
@@ -27,36 +35,56 @@ class TextFiles:
 
     ending = ".txt"
 
-    def __init__(self, folder: Path, checked: Checked):
-        self._folder, self._checked = folder, checked
-        self._last = ("", checked(folder))  # names come folder by folder
+    def __init__(
+        self,
+        folder: Folder,
+        makes_folders: bool = False,
+        ending: str | None = None,
+        whole_names: bool = False,
+    ):
+        self._folder, self._makes_folders = folder, makes_folders
+        self.ending, self._whole_names = ending or self.ending, whole_names
+        self._last = ("", folder.check(folder.path))  # names come folder by folder
 
-    def name(self, slot: Slot) -> str:
+    def name(self, place: Place) -> str:
         """The path of the file below the folder."""
-        return slot.stem + self.ending
+        return (place.whole if self._whole_names else place.stem) + self.ending
 
     def owns(self, name: str) -> bool:
         """Files with our ending."""
         return name.endswith(self.ending)
 
     def exists(self, name: str) -> bool:
-        """Whether there is such a file; a link that leads nowhere is none."""
-        return self._place(name).exists()
+        """Whether there is such a file; a link that leads nowhere is none, and a blank one."""
+        real, file = self._real(name)
+        try:
+            # For every picture of a folder: a Path would take longer than the disk.
+            facts = os.stat(f"{real}{os.sep}{file}")  # noqa: PTH116
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError as error:
+            if error.errno != errno.ELOOP:
+                raise
+            return False
+        if facts.st_size > _BLANK_BYTES:
+            return True
+        content = self.content(name)
+        return content is not None and not self.is_blank(content)
 
     def content(self, name: str) -> bytes | None:
         """The bytes of the file."""
-        place = self._place(name)
+        real, file = self._real(name)
         try:
-            facts = place.lstat()
+            with self._folder.open_real(real) as folder:
+                return _content(folder, file)
         except (FileNotFoundError, NotADirectoryError):
             return None
-        if stat.S_ISLNK(facts.st_mode):  # never ours, and it may lead to what nobody may read
-            return NO_CAPTION if place.exists() else None
-        if not stat.S_ISREG(facts.st_mode) or facts.st_size > MAX_CAPTION_BYTES:
-            return NO_CAPTION
-        return place.read_bytes()
 
-    def encode(self, slot: Slot, text: str, facts: dict[str, Any]) -> bytes:
+    def is_blank(self, content: bytes) -> bool:
+        """Nothing but spaces and line breaks."""
+        return not content.removeprefix(codecs.BOM_UTF8).strip()
+
+    def encode(self, place: Place, text: str, facts: dict[str, Any]) -> bytes:
         """The caption alone; what is no text, or ends it for others, becomes a question mark."""
         return text.replace("\0", "?").encode("utf-8", "replace")
 
@@ -71,23 +99,25 @@ class TextFiles:
             "Save it as UTF-8, or choose a mode that adds nothing to it.",
         )
 
-    def write(self, writes: Sequence[Write]) -> list[Exception | None]:
+    def write(self, records: Sequence[Record]) -> list[Exception | None]:
         """Each whole or not at all; their folders are synced together."""
         with ThreadPoolExecutor(WRITERS, thread_name_prefix="qwen3vl-write") as pool:
-            outcomes = list(pool.map(self._write, writes))
-        folders = [(self._folder / self.name(one.slot)).parent for one in writes]
+            outcomes = list(pool.map(self._write, records))
+        folders = [(self._folder.path / self.name(one.place)).parent for one in records]
         failed = sync_folders(folders)
         return [
             outcome or failed.get(folder) for outcome, folder in zip(outcomes, folders, strict=True)
         ]
 
-    def _write(self, one: Write) -> Exception | None:
-        name = self.name(one.slot)
+    def _write(self, one: Record) -> Exception | None:
+        name = self.name(one.place)
         try:
-            place = self._checked_place(name)
-            if self.content(name) != one.replaces:
-                return FileExistsError(f"{name} is there")
-            write_whole(place, one.content, new=one.replaces is None)
+            real = self._checked(name, write=True)
+            file = name.rpartition("/")[2]
+            with self._folder.open_real(real, make=self._makes_folders) as folder:
+                if _content(folder, file) != one.replaces:
+                    return FileExistsError(f"{name} is there")
+                write_in(folder, file, one.content, new=one.replaces is None)
         except (OSError, InputError) as error:
             return error
         return None
@@ -95,17 +125,32 @@ class TextFiles:
     def tidy(self, is_ours: Callable[[str, bytes], bool]) -> None:
         """Nothing is left over; `sweep` removes half-written files."""
 
-    def _place(self, name: str) -> Path:
+    def _real(self, name: str) -> tuple[Path, str]:
+        """The real path of the folder that a file lies in, and its own name."""
         folder, _, file = name.rpartition("/")
         last = self._last
         if folder != last[0]:
-            last = self._last = (folder, self._checked_place(name).parent)
-        return last[1] / file
+            last = self._last = (folder, self._checked(name))
+        return last[1], file
 
-    def _checked_place(self, name: str) -> Path:
+    def _checked(self, name: str, write: bool = False) -> Path:
         # Only the folder is followed: a caption that is a link is replaced, not written through.
-        wanted = self._folder / name
-        return self._checked(wanted.parent) / wanted.name
+        return self._folder.check((self._folder.path / name).parent, write)
+
+
+def _content(folder: OpenFolder, file: str) -> bytes | None:
+    """What stands in a file of an open folder."""
+    try:
+        with folder.read(file, MAX_CAPTION_BYTES) as opened:
+            return opened.read(MAX_CAPTION_BYTES)
+    except FileNotFoundError:
+        return None
+    except NotOrdinaryError:  # never ours, and a link may lead to what nobody may read
+        return NO_CAPTION if folder.leads_somewhere(file) else None
+    except OSError as error:
+        if error.errno != errno.EFBIG:
+            raise
+        return NO_CAPTION
 
 
 class JsonFiles(TextFiles):
@@ -113,9 +158,9 @@ class JsonFiles(TextFiles):
 
     ending = ".json"
 
-    def encode(self, slot: Slot, text: str, facts: dict[str, Any]) -> bytes:
+    def encode(self, place: Place, text: str, facts: dict[str, Any]) -> bytes:
         """One JSON object, `caption` and `file_name` first, readable by people too."""
-        said = {"caption": text, "file_name": slot.picture} | facts
+        said = {"caption": text, "file_name": place.file} | facts
         return json_bytes(json.dumps(said, ensure_ascii=False, indent=2))
 
     def text(self, content: bytes) -> str:
@@ -123,9 +168,30 @@ class JsonFiles(TextFiles):
         return caption_in(content)
 
 
+# Makes the place for captions of a folder, whose folders inside it may make.
+MakeStore = Callable[[Folder, bool], CaptionStore]
 # Stored in workflows: append only.
-FORMATS: dict[str, Callable[[Path, Checked], CaptionStore]] = {
-    "txt": TextFiles,
-    "json": JsonFiles,
-    "jsonl": JsonLines,
-}
+FORMATS: dict[str, MakeStore] = {"txt": TextFiles, "json": JsonFiles, "jsonl": JsonLines}
+# Of files of text, for trainers that look for others. What a browser or a shell would run when
+# somebody opens it is not among them.
+ENDINGS = (".txt", ".caption", ".tags", ".cap")
+
+
+def store_maker(kind: str, ending: str = ENDINGS[0], naming: str = SHORT_NAMES) -> MakeStore:
+    """What makes the places of a format, by the widgets that say how its files are called.
+
+    Raises:
+        InputError: an ending that this format does not have.
+    """
+    if kind != "txt" and ending != ENDINGS[0]:
+        raise InputError(
+            f"Captions in {kind} have no ending of their own, such as {ending}.",
+            f"Choose the format txt, or the ending {ENDINGS[0]}.",
+        )
+    if ending not in ENDINGS:
+        raise InputError(f"Captions do not end in {ending!r}.", f"Use one of {', '.join(ENDINGS)}.")
+    if kind == "jsonl":  # one file for all, in which names cannot clash
+        return JsonLines
+    made = TextFiles if kind == "txt" else JsonFiles
+    own = ending if kind == "txt" else None
+    return partial(made, ending=own, whole_names=naming == WHOLE_NAMES)

@@ -5,33 +5,21 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 from ..errors import InputError
 from ..files.fingerprint import digest
-from .recipe import Slot
+from .place import Place
+from .record import Record
 
 # Stands for the content of what is no caption; in no caption of ours.
 NO_CAPTION = b"\0"
-# Maps a place of a caption to the same one with its links followed, once it may be written there.
-Checked = Callable[[Path], Path]
-
-
-@dataclass(frozen=True, slots=True)
-class Write:
-    """A caption to be written, and what it replaces; None where it may only go where nothing is."""
-
-    slot: Slot
-    content: bytes
-    replaces: bytes | None
 
 
 class CaptionStore(Protocol):
     """What every kind of place offers; names are the journal's."""
 
-    def name(self, slot: Slot) -> str:
+    def name(self, place: Place) -> str:
         """The caption's name in the journal."""
         ...
 
@@ -40,14 +28,18 @@ class CaptionStore(Protocol):
         ...
 
     def exists(self, name: str) -> bool:
-        """Whether anything stands at a name."""
+        """Whether a caption, or what is none, stands at a name; what is blank does not count."""
         ...
 
     def content(self, name: str) -> bytes | None:
         """What stands at a name; None where nothing does."""
         ...
 
-    def encode(self, slot: Slot, text: str, facts: dict[str, Any]) -> bytes:
+    def is_blank(self, content: bytes) -> bool:
+        """Whether there is nothing in a content that could be lost."""
+        ...
+
+    def encode(self, place: Place, text: str, facts: dict[str, Any]) -> bytes:
         """The content for a caption, with the facts of its making where there is room for them."""
         ...
 
@@ -59,8 +51,8 @@ class CaptionStore(Protocol):
         """
         ...
 
-    def write(self, writes: Sequence[Write]) -> list[Exception | None]:
-        """Write several, and say of each whether it went wrong.
+    def write(self, records: Sequence[Record]) -> list[Exception | None]:
+        """Write the contents of several, and say of each whether it went wrong.
 
         FileExistsError says that something else stands there than what is to be replaced.
         """

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 from ..errors import InputError
-from ..files.allowed_folders import Folder
+from ..files.allowed_folders import Folder, FolderFile
 from ..files.fingerprint import digest_of, file_stamp
-from ..files.listing import PictureChoice, list_pictures
-from .recipe import Slot
-from .sidecars import FORMATS, NO_CAPTION, CaptionStore
+from ..files.listing import FileChoice, list_files
+from .place import Place
+from .sidecars import NO_CAPTION, CaptionStore, MakeStore
 
 
 @dataclass(frozen=True, slots=True)
 class CaptionView:
     """Names of the pictures of `source` in order, their captions in `store`.
 
-    `unlisted` are folders that could not be looked into, as `list_pictures` tells them.
+    `unlisted` are folders that could not be looked into, as `list_files` tells them.
     """
 
     source: Folder
@@ -27,29 +26,25 @@ class CaptionView:
     unlisted: list[tuple[str, InputError]]
 
     @classmethod
-    def of(cls, source: Folder, target: Folder, choice: PictureChoice, kind: str) -> CaptionView:
-        """The pictures of `source`, whose captions lie in `target` in the format `kind`.
+    def of(cls, source: Folder, target: Folder, choice: FileChoice, make: MakeStore) -> CaptionView:
+        """The pictures of `source`, whose captions lie in `target` as `make` keeps them.
 
         Raises:
             InputError: there is no picture, or the file of all captions cannot be read.
         """
         unlisted: list[tuple[str, InputError]] = []
-        names = list_pictures(source.path, choice, lambda *one: unlisted.append(one))
+        names = list_files(source.path, choice, lambda *one: unlisted.append(one))
         if not names:
-            raise no_pictures(source, unlisted)
+            raise nothing_meant(source, unlisted)
         try:
-            store = FORMATS[kind](target.path, target.check)
+            store = make(target, False)
         except OSError as error:
             raise _unreadable(f"The captions in {target.name} cannot be read", error) from error
         return cls(source, store, names, unlisted)
 
-    def path(self, picture: str) -> Path:
-        """The picture's real path.
-
-        Raises:
-            InputError: a link leads out of the folders that may be read.
-        """
-        return self.source.check(self.source.path / picture)
+    def file(self, picture: str) -> FolderFile:
+        """One picture of the folder, to be opened."""
+        return FolderFile(self.source, picture)
 
     def has_caption(self, picture: str) -> bool:
         """Whether anything stands where the picture's caption belongs.
@@ -58,7 +53,7 @@ class CaptionView:
             InputError: that place cannot be looked at.
         """
         try:
-            return self.store.exists(self.store.name(Slot(picture)))
+            return self.store.exists(self.store.name(Place(picture)))
         except OSError as error:
             raise _unreadable(f"The caption of {picture} cannot be looked for", error) from error
 
@@ -86,7 +81,7 @@ class CaptionView:
         values: list[str | bytes] = [str(len(self.names)), *(name for name, _ in self.unlisted)]
         for picture in pictures:
             try:
-                facts = self.path(picture).stat()
+                facts = self.file(picture).path().stat()
                 content = self._content(picture)
                 values += [picture, file_stamp(facts), str(content is None)]
                 values.append(content or b"")
@@ -95,15 +90,17 @@ class CaptionView:
         return digest_of(*values).hex()
 
     def _content(self, picture: str) -> bytes | None:
-        return self.store.content(self.store.name(Slot(picture)))
+        return self.store.content(self.store.name(Place(picture)))
 
 
-def no_pictures(source: Folder, unlisted: Iterable[tuple[str, InputError]] = ()) -> InputError:
-    """The error of a folder without pictures, with what could not be looked into."""
+def nothing_meant(
+    source: Folder, unlisted: Iterable[tuple[str, InputError]] = (), noun: str = "picture"
+) -> InputError:
+    """The error of a folder without files that are meant, with what could not be looked into."""
     why = "".join(f" {name or source.name}: {error.problem}" for name, error in unlisted)
     return InputError(
-        f"{source.name} holds no picture that is meant.{why}",
-        "Put pictures there, choose another folder, switch recursive on, or look at "
+        f"{source.name} holds no {noun} that is meant.{why}",
+        f"Put {noun}s there, choose another folder, switch recursive on, or look at "
         "include and exclude.",
     )
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from ..errors import InputError
+from ..errors import InputError, Qwen3VLError
 from .messages import Message
 from .options import GenerationOptions
 
@@ -73,6 +73,16 @@ class Reply:
         """Decoding speed without the prompt; 0 when there was nothing to measure."""
         decoding = self.seconds - self.first_token_seconds
         return (self.tokens - 1) / decoding if decoding > 0 and self.tokens > 1 else 0.0
+
+
+# A request that cannot be answered is reported in its place; the others go on.
+Outcome = Reply | Qwen3VLError
+# What is worth a word about how a reply ended.
+CUT_OFF = {
+    "length": "cut off at max_new_tokens",
+    "interrupt": "interrupted",
+    "repetition": "stopped because it repeated itself without end",
+}
 
 
 @dataclass(frozen=True, slots=True)

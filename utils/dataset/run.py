@@ -6,33 +6,33 @@ import contextlib
 import errno
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
-from ..captions.journal import Entry, Journal, Mark
-from ..captions.ledger import Ledger
+from ..captions.journal import Journal, Mark
+from ..captions.ledger import Ledger, State
+from ..captions.place import WHOLE_NAMES, Place, clashing
 from ..captions.policy import ADDING, APPEND, Decision
-from ..captions.recipe import Recipe, Slot, clashing
-from ..captions.store import CaptionStore, Write, content_digest
+from ..captions.recipe import Recipe
+from ..captions.record import Record
+from ..captions.store import CaptionStore, content_digest
 from ..captions.wording import joined
 from ..errors import InputError
-from ..files.allowed_folders import Folder
+from ..files.allowed_folders import Folder, FolderFile
 from ..files.atomic_write import now
-from ..files.fingerprint import digest
-from ..files.picture_reader import FileFacts
-from .jobs import Done, Job, Wanted
+from ..files.fingerprint import FileFacts, digest
 
 # After so many writes in a row that failed for want of a disk that takes them, none will succeed.
 HOPELESS = 20
 _DISK_ENDS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 CHANGED_MEANWHILE = "its caption was changed by others meanwhile"
 ADDED_BEFORE = "its caption has these words already"
-# So many notes that a picture is only newer than its caption are kept together.
+# So many notes that a file is only newer than its caption are kept together.
 _NOTES_TOGETHER = 256
 
 
 @dataclass(slots=True)
 class CaptionRun:
-    """Decides about the pictures of `source`, and writes their captions into `store`.
+    """Decides about the files of `source`, and writes their captions into `store`.
 
     `mode` says what becomes of captions that are there: see `Decision`.
     """
@@ -40,53 +40,53 @@ class CaptionRun:
     source: Folder
     store: CaptionStore
     journal: Journal
-    recipes: Sequence[Recipe]
     mode: str
     ledger: Ledger
     _failed_in_a_row: int = 0
-    _notes: list[Entry] = field(default_factory=list)
+    _notes: list[tuple[str, bytes, Mark]] = field(default_factory=list)
 
-    def decide(self, names: Sequence[str], on_picture: Callable[[], None]) -> list[Job]:
-        """What is to be done, in order; all other pictures are entered in the ledger.
+    def decide(
+        self,
+        names: Sequence[str],
+        recipes: Callable[[str], Sequence[Recipe]],
+        on_file: Callable[[], None],
+    ) -> list[Record]:
+        """The captions that are to be made, in order; all others are entered in the ledger.
 
-        Reads captions and the journal, and of pictures only their stamp. `on_picture`
-        is called for each and may raise, to stop.
+        Reads captions and the journal, and of the files only their stamp. `recipes` says how
+        the captions of a file are made; `on_file` is called for each and may raise, to stop.
         """
-        variants = [recipe.variant for recipe in self.recipes]
-        twins = clashing(names, variants, self.store.name)
-        jobs = []
+        places = (Place(name, one.variant) for name in names for one in recipes(name))
+        twins = clashing(places, self.store.name)
+        wanted = []
         for name in names:
-            on_picture()
-            job = self.decide_one(name, self.recipes, name in twins)
-            if job.wanted:
-                jobs.append(job)
-        return jobs
+            on_file()
+            for recipe in recipes(name):
+                record = Record(Place(name, recipe.variant), recipe)
+                if self.decide_one(record, name in twins):
+                    wanted.append(record)
+        return wanted
 
-    def decide_one(self, name: str, recipes: Sequence[Recipe], has_twin: bool) -> Job:
-        """Which of the captions by these recipes one picture lacks; the ledger has the others.
+    def decide_one(self, record: Record, has_twin: bool) -> bool:
+        """Whether one caption is to be made; if not, it is in the ledger.
 
-        `has_twin` says whether another picture of the folder would have the same captions.
+        `has_twin` says whether another file of the folder would have the same caption.
         """
         decision = Decision(self.source, self.store, self.journal, self.mode)
-        wanted = []
-        for recipe in recipes:
-            slot = Slot(name, recipe.variant)
-            try:
-                if has_twin:
-                    raise InputError(
-                        "Another picture has the same name but for its ending.",
-                        "Rename one of them.",
-                    )
-                self.path(name)
-                one, reason = decision.wanted(slot, recipe)
-            except (InputError, OSError) as error:
-                self.ledger.add(slot.label, "failed", _said(error))
-                continue
-            if one is None:
-                self.ledger.add(slot.label, "skipped", reason)
-            else:
-                wanted.append(one)
-        return Job(name, tuple(wanted))
+        try:
+            if has_twin:
+                raise InputError(
+                    "Another file has the same name but for its ending.",
+                    f"Rename one of them, or choose {WHOLE_NAMES} as naming.",
+                )
+            self.file(record.place.file).path()
+            reason = decision.why_not(record)
+        except (InputError, OSError) as error:
+            self.ledger.add(record.place.label, "failed", _said(error))
+            return False
+        if reason:
+            self.ledger.add(record.place.label, "skipped", reason)
+        return not reason
 
     def begin(self) -> None:
         """Put in order what a killed run left; to be called before anything is decided.
@@ -109,74 +109,73 @@ class CaptionRun:
     def _is_ours(self, name: str, content: bytes) -> bool:
         return self.journal.mark(name, digest(content)) is not None
 
-    def path(self, picture: str) -> Path:
-        """The picture's real path.
+    def file(self, file: str) -> FolderFile:
+        """One file of the folder, to be opened."""
+        return FolderFile(self.source, file)
 
-        Raises:
-            InputError: a link leads out of the folders that may be read.
-        """
-        return self.source.check(self.source.path / picture)
+    def folder_name(self, file: str) -> str:
+        """The name of the folder that the file lies in, by which kohya's class is told."""
+        return PurePosixPath(file).parent.name or self.source.path.name
 
-    def folder_name(self, picture: str) -> str:
-        """The name of the folder that the picture lies in, by which kohya's class is told."""
-        return PurePosixPath(picture).parent.name or self.source.path.name
+    def fail(self, records: Sequence[Record], error: Exception) -> None:
+        """Enter the failure of captions."""
+        for record in records:
+            self._end(record, "failed", str(error))
 
-    def fail(self, picture: str, wanted: Sequence[Wanted], error: Exception) -> None:
-        """Enter a failure of each of a picture's captions."""
-        for one in wanted:
-            self.ledger.add(Slot(picture, one.recipe.variant).label, "failed", str(error))
-
-    def plan(self, picture: str, wanted: Wanted) -> None:
+    def would_write(self, record: Record) -> None:
         """Enter, in a dry run, that a caption would be made."""
-        self.ledger.add(self._slot(picture, wanted).label, "written")
+        self._end(record, "written")
+
+    def _end(self, record: Record, state: State, detail: str = "") -> None:
+        self.ledger.add(record.place.label, state, detail)
+        record.forget()
 
     @property
     def hopeless(self) -> bool:
         """Whether captions can no longer be written at all."""
         return self._failed_in_a_row >= HOPELESS
 
-    def settle(self, job: Job, read: FileFacts) -> tuple[list[Wanted], list[Done]]:
-        """Of a picture that was read: the captions to ask for, and those to be had without."""
-        ask, done = [], []
-        for wanted in job.wanted:
-            if wanted.settled is not None and wanted.settled.picture == read.digest:
-                self.ledger.add(self._slot(job.picture, wanted).label, "skipped", "is up to date")
-                self._note_time(job.picture, wanted, read)
-            elif known := self._made_before(job.picture, wanted, read):
-                done.append(known)
+    def settle(
+        self, records: Sequence[Record], read: FileFacts
+    ) -> tuple[list[Record], list[Record]]:
+        """Of the captions of one file that was read: those to ask for, and those known already."""
+        ask, known = [], []
+        for record in records:
+            record.read = read
+            if record.settled is not None and record.settled.picture == read.digest:
+                self._note_time(record, record.settled)
+                self._end(record, "skipped", "is up to date")
             else:
-                ask.append(wanted)
-        return ask, done
+                (known if self._made_before(record, read) else ask).append(record)
+        return ask, known
 
-    def write(self, captions: Sequence[Done]) -> None:
+    def write(self, records: Sequence[Record]) -> None:
         """Write captions and enter them; a full disk or a read-only folder is a failure."""
-        writes, entries, chosen = [], [], []
-        for done in captions:
-            slot = self._slot(done.picture, done.wanted)
+        chosen, lines = [], []
+        for record in records:
             try:
-                write, entry = self._prepared(done, slot)
+                line = self._compose(record)
             except (InputError, OSError) as error:
-                self._enter(slot, done, error)
+                self._enter(record, error)
                 continue
-            entries.append(entry)
-            if write is None:
-                self.ledger.add(slot.label, "skipped", ADDED_BEFORE)
-                continue
-            writes.append(write)
-            chosen.append(done)
+            lines.append(line)
+            if record.content:
+                chosen.append(record)
+            else:
+                self._end(record, "skipped", ADDED_BEFORE)
         try:
-            self.journal.add(entries)
-            outcomes = self.store.write(writes) if writes else []
-        except OSError as error:
-            outcomes = [error] * len(writes)
-        for write, done, outcome in zip(writes, chosen, outcomes, strict=True):
-            self._enter(write.slot, done, outcome)
+            self.journal.add(lines)
+            outcomes = self.store.write(chosen) if chosen else []
+        except (InputError, OSError) as error:
+            outcomes = [error] * len(chosen)
+        for record, outcome in zip(chosen, outcomes, strict=True):
+            self._enter(record, outcome)
 
-    def _made_before(self, picture: str, wanted: Wanted, read: FileFacts) -> Done | None:
-        """The caption of an equal picture, of the same making: a renamed or copied one's."""
-        own = self.store.name(self._slot(picture, wanted))
-        by_class = wanted.recipe.wording.names_class
-        for name, content in self.journal.made_alike(wanted.recipe.id, read.digest):
+    def _made_before(self, record: Record, read: FileFacts) -> bool:
+        """Whether an equal file has a caption of the same making: a renamed or copied one's."""
+        own = self.store.name(record.place)
+        by_class = record.recipe.wording.names_class
+        for name, content in self.journal.made_alike(record.recipe.id, read.digest):
             if name == own or not self.store.owns(name):
                 continue
             if by_class and _folder(name) != _folder(own):
@@ -185,47 +184,52 @@ class CaptionRun:
             with contextlib.suppress(OSError, ValueError, InputError):
                 there = self.store.content(name)
                 if there is not None and digest(there) == content:
-                    text = self.store.text(there)
-                    return Done(picture, wanted, read, text, f"as {name} was, of the same picture")
-        return None
+                    record.text = self.store.text(there)
+                    record.note = f"as {name} was, of the same picture"
+                    return True
+        return False
 
-    def _prepared(self, done: Done, slot: Slot) -> tuple[Write | None, Entry]:
-        """The write and its journal entry; no write where what is to be added is there already.
+    def _compose(self, record: Record) -> tuple[str, bytes, Mark]:
+        """Give a record its content; none where what is to be added is there already.
+
+        Returns:
+            the journal's line.
 
         Raises:
             FileExistsError: something else stands there by now.
         """
-        wanted, read = done.wanted, done.read
-        name = self.store.name(slot)
-        there = self.store.content(name)
-        if content_digest(there) != wanted.seen:
+        read = record.facts()
+        name = self.store.name(record.place)
+        record.replaces = there = self.store.content(name)
+        if there is not None and self.store.is_blank(there):
+            there = None
+        if content_digest(there) != record.seen:
             raise FileExistsError(name)
-        # A caption of ours, of this very recipe, is replaced when its picture has changed.
-        mixed = self.mode in ADDING and there is not None and wanted.settled is None
-        mark = Mark(wanted.recipe.id, read.digest, read.stamp, mixed)
-        text = done.text
+        # A caption of ours, of this very recipe, is replaced when its file has changed.
+        mixed = self.mode in ADDING and there is not None and record.settled is None
+        mark = Mark(record.recipe.id, read.digest, read.stamp, mixed)
+        text = record.text
         if mixed and there is not None:
             before = self.store.text(there)
             if text.strip() in before:  # a run on another folder, or one before it was edited
-                return None, Entry(name, digest(there), mark)
-            text = self._added_to(before, text, wanted)
-        facts = {**wanted.recipe.facts, **done.facts, "time": now()}
-        content = self.store.encode(slot, text, facts)
-        return Write(slot, content, there), Entry(name, digest(content), mark)
+                return name, digest(there), mark
+            text = self._added_to(before, record)
+        told = {**record.recipe.facts, **(record.told or {}), "time": now()}
+        record.content = self.store.encode(record.place, text, told)
+        return name, digest(record.content), mark
 
-    def _added_to(self, before: str, text: str, wanted: Wanted) -> str:
-        wording = wanted.recipe.wording
+    def _added_to(self, before: str, record: Record) -> str:
+        wording = record.recipe.wording
         if self.mode == APPEND:
-            return joined(before, text, True, wording.prefix)
-        return joined(text, before, False, wording.suffix)
+            return joined(before, record.text, True, wording.prefix)
+        return joined(record.text, before, False, wording.suffix)
 
-    def _note_time(self, picture: str, wanted: Wanted, read: FileFacts) -> None:
-        """So that the next run need not read the picture to know that it is the same."""
-        if wanted.seen is None or wanted.settled is None or self.ledger.dry_run:
+    def _note_time(self, record: Record, settled: Mark) -> None:
+        """So that the next run need not read the file to know that it is the same."""
+        if record.seen is None or self.ledger.dry_run:
             return
-        mark = replace(wanted.settled, stamp=read.stamp)
-        name = self.store.name(self._slot(picture, wanted))
-        self._notes.append(Entry(name, wanted.seen, mark))
+        mark = replace(settled, stamp=record.facts().stamp)
+        self._notes.append((self.store.name(record.place), record.seen, mark))
         if len(self._notes) >= _NOTES_TOGETHER:
             self._keep_notes()
 
@@ -234,24 +238,22 @@ class CaptionRun:
         with contextlib.suppress(OSError):  # a disk without room: then they are read once more
             self.journal.add(notes)
 
-    def _enter(self, slot: Slot, done: Done, outcome: Exception | None) -> None:
+    def _enter(self, record: Record, outcome: Exception | None) -> None:
         if isinstance(outcome, FileExistsError):
-            self.ledger.add(slot.label, "skipped", CHANGED_MEANWHILE)
+            self._end(record, "skipped", CHANGED_MEANWHILE)
         elif isinstance(outcome, InputError):
-            self.ledger.add(slot.label, "failed", str(outcome))
+            self._end(record, "failed", str(outcome))
+        elif isinstance(outcome, FileNotFoundError):
+            problem = "The caption was not written: its folder is no longer there."
+            self._end(record, "failed", f"{problem} Run again once it has its name back.")
         elif outcome is not None:
             # A folder that may not be written to is no reason to give up the others.
             self._failed_in_a_row += getattr(outcome, "errno", None) in _DISK_ENDS
             remedy = "Make room, allow writing there, or shorten the name."
-            detail = f"The caption was not written: {outcome}. {remedy}"
-            self.ledger.add(slot.label, "failed", detail)
+            self._end(record, "failed", f"The caption was not written: {outcome}. {remedy}")
         else:
             self._failed_in_a_row = 0
-            self.ledger.add(slot.label, "written", done.note)
-
-    @staticmethod
-    def _slot(picture: str, wanted: Wanted) -> Slot:
-        return Slot(picture, wanted.recipe.variant)
+            self._end(record, "written", record.note)
 
 
 def _folder(name: str) -> str:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from ..errors import InputError
+from .beneath import open_beneath
 from .folder_menu import folder_menu
-from .safe_paths import OWNER_FILE, names_in, real_inside
+from .open_folder import OpenFolder
+from .safe_paths import OWNER_FILE, names_in, outside, real_inside
 
 COMFYUI_ROOTS = ("input", "output", "temp")
 
@@ -20,6 +24,10 @@ class Root:
     name: str
     path: Path
     writable: bool
+
+    def real(self) -> Path:
+        """Its place with links followed."""
+        return Path(os.path.realpath(self.path))
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +63,58 @@ class Folder:
                 f"{self.root.name!r} in {OWNER_FILE}.",
             )
         return real
+
+    def open_real(self, real: Path | None = None, make: bool = False) -> OpenFolder:
+        """This folder, or another one of its root by a real path that `check` gave, held open.
+
+        Args:
+            real: by default this folder.
+            make: make it where it is not there.
+
+        Raises:
+            InputError: a link has come to be on the way to it since it was checked.
+            OSError: it is not there, or cannot be opened.
+        """
+        root = self.root.real()
+        path = self.path if real is None else real
+        try:
+            return open_beneath(root, path, make)
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                raise outside(root, path) from None
+            raise
+
+
+@dataclass(frozen=True, slots=True)
+class FolderFile:
+    """A file of a folder, by its path below it; by the time it is opened it may be anything."""
+
+    folder: Folder
+    file: str
+
+    @property
+    def name(self) -> str:
+        """Its own name, without the folders that it lies in."""
+        return self.file.rpartition("/")[2]
+
+    def path(self) -> Path:
+        """Its real path, for messages and for what reads no open file.
+
+        Raises:
+            InputError: a link leads out of the folder's root.
+        """
+        return self.folder.check(Path(self.folder.path, self.file))
+
+    def open(self) -> BinaryIO:
+        """The file, open for reading; whoever takes it closes it.
+
+        Raises:
+            InputError: a link leads out of the folder's root.
+            OSError: it cannot be opened, or is no ordinary file.
+        """
+        real = self.path()
+        with self.folder.open_real(real.parent) as folder:
+            return folder.read(real.name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,10 @@ import socket
 import stat
 import time
 from collections.abc import Iterable, Iterator
-from io import FileIO
 from pathlib import Path
 
 from ..errors import InputError
+from .open_folder import OpenFolder
 
 LOCK_NAME = ".qwen3vl.lock"
 HOLDER_NAME = ".qwen3vl-running.json"
@@ -25,11 +25,18 @@ MIN_FREE_BYTES = 10_000_000
 _GRACE_SECONDS = 0.5
 # What an interrupted write leaves behind; nobody else names files so.
 TEMP_SUFFIX = ".qwen3vl-tmp"
-OURS = (".txt", ".json", ".jsonl")
+OURS = (".txt", ".json", ".jsonl", ".caption", ".tags", ".cap", ".md")
 _DISK_FAILED = (errno.EIO, errno.EROFS, errno.ENOSPC, errno.EDQUOT)
 
 
 def write_whole(path: Path, data: bytes, new: bool = False) -> None:
+    """Write a file at a path that nobody else chose; see `write_in`."""
+    make_folder(path.parent)
+    with OpenFolder.at(path.parent) as folder:
+        write_in(folder, path.name, data, new)
+
+
+def write_in(folder: OpenFolder, name: str, data: bytes, new: bool = False) -> None:
     """Write a file so that a crash leaves the old content or the new, never a part.
 
     The rename is durable once the folder is synced, which `sync_folders` does for many at once.
@@ -41,45 +48,55 @@ def write_whole(path: Path, data: bytes, new: bool = False) -> None:
         OSError: nothing was changed; FileExistsError where `new` and something was there.
     """
     try:
-        _write_whole(path, data, new)
+        _write_in(folder, name, data, new)
     except FileNotFoundError:  # a run on a folder around this one began, and swept here
-        _write_whole(path, data, new)
+        _write_in(folder, name, data, new)
 
 
-def _write_whole(path: Path, data: bytes, new: bool) -> None:
-    make_folder(path.parent)
+def _write_in(folder: OpenFolder, name: str, data: bytes, new: bool) -> None:
     # A name of its own, made by this call: two runs may write here, and a link may lie in wait.
     # It does not grow with the file's name, which may be as long as names can be.
-    temporary = path.with_name(f".{secrets.token_hex(8)}{path.suffix}{TEMP_SUFFIX}")
+    temporary = f".{secrets.token_hex(8)}{Path(name).suffix}{TEMP_SUFFIX}"
     try:
-        with temporary.open("xb", buffering=0) as file:
-            write_all(file, data)
+        handle = folder.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+        try:
+            write_all(handle, data)
+        finally:
+            os.close(handle)
         if new:
-            _put_where_nothing_is(temporary, path)
+            _put_where_nothing_is(folder, temporary, name)
         else:
-            temporary.replace(path)
+            folder.replace(temporary, name)
     except BaseException:
         with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
+            folder.remove(temporary)
         raise
 
 
-def _put_where_nothing_is(temporary: Path, path: Path) -> None:
+def _put_where_nothing_is(folder: OpenFolder, temporary: str, name: str) -> None:
     """Rename, but never over a file; a link that leads nowhere is no file and is replaced."""
-    if path.is_symlink() and not path.exists():
-        temporary.replace(path)
+    if _is_dangling(folder, name):
+        folder.replace(temporary, name)
         return
     try:
-        os.link(temporary, path)
+        folder.link(temporary, name)
     except FileExistsError:
         raise
     except OSError:  # file systems without hard links: FAT, some network shares
-        if path.exists():
-            raise FileExistsError(f"{path.name} is there") from None
-        temporary.replace(path)
+        if folder.leads_somewhere(name):
+            raise FileExistsError(f"{name} is there") from None
+        folder.replace(temporary, name)
     else:
         with contextlib.suppress(OSError):  # a scanner of viruses has it open; it is swept later
-            temporary.unlink()
+            folder.remove(temporary)
+
+
+def _is_dangling(folder: OpenFolder, name: str) -> bool:
+    try:
+        is_link = stat.S_ISLNK(folder.facts(name).st_mode)
+    except FileNotFoundError:
+        return False
+    return is_link and not folder.leads_somewhere(name)
 
 
 def make_folder(folder: Path) -> None:
@@ -94,12 +111,12 @@ def make_folder(folder: Path) -> None:
         raise NotADirectoryError(errno.ENOTDIR, "Not a folder", str(folder)) from error
 
 
-def write_all(file: FileIO, data: bytes) -> None:
-    """Write all of it, onto the disk: without a buffer a write may take only a part."""
+def write_all(handle: int, data: bytes) -> None:
+    """Write all of it, onto the disk: a write may take only a part."""
     rest = memoryview(data)
     while rest:
-        rest = rest[file.write(rest) :]
-    os.fsync(file.fileno())
+        rest = rest[os.write(handle, rest) :]
+    os.fsync(handle)
 
 
 def sync_folders(folders: Iterable[Path]) -> dict[Path, OSError]:
@@ -111,7 +128,7 @@ def sync_folders(folders: Iterable[Path]) -> dict[Path, OSError]:
     failed: dict[Path, OSError] = {}
     for folder in set(folders) if os.name != "nt" else ():
         try:
-            handle = os.open(folder, os.O_RDONLY)
+            handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
             try:
                 os.fsync(handle)
             finally:
@@ -121,15 +138,6 @@ def sync_folders(folders: Iterable[Path]) -> dict[Path, OSError]:
             if error.errno in _DISK_FAILED:
                 failed[folder] = error
     return failed
-
-
-def sweep(folder: Path) -> None:
-    """Remove what killed runs left half written below `folder`, wherever the disk lets us."""
-    for place, _, names in os.walk(folder):
-        for name in names:
-            if name.endswith(TEMP_SUFFIX) and name.removesuffix(TEMP_SUFFIX).endswith(OURS):
-                with contextlib.suppress(OSError):  # in a folder that we may not write into
-                    Path(place, name).unlink()
 
 
 def check_own_files(folder: Path, names: Iterable[str]) -> None:

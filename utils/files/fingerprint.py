@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 DIGEST_BYTES = 16
@@ -76,3 +77,11 @@ def file_stamp(facts: os.stat_result) -> str:
     Pictures out of one archive may share size and time, and change their names among them.
     """
     return f"{facts.st_size:x}-{facts.st_mtime_ns:x}-{facts.st_ino:x}"
+
+
+@dataclass(frozen=True, slots=True)
+class FileFacts:
+    """What a file held when it was read: the digest of its bytes, and its stamp."""
+
+    digest: bytes
+    stamp: str

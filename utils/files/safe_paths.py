@@ -38,9 +38,9 @@ def real_inside(root: Path, path: Path) -> Path:
     except ValueError as error:
         raise _unnameable(str(path), "it has a NUL") from error
     except OSError as error:  # a link whose end is kept secret, such as /proc/1/root
-        raise _outside(root, path) from error
+        raise outside(root, path) from error
     if not _lies_in(real_root, real):
-        raise _outside(root, path)
+        raise outside(root, path)
     for name in Path(real).relative_to(real_root).parts:
         why = _windows_trap(name)
         if why:
@@ -123,7 +123,8 @@ def _not_relative(text: str, why: str) -> InputError:
     )
 
 
-def _outside(root: Path, path: Path) -> InputError:
+def outside(root: Path, path: Path) -> InputError:
+    """The error of a path that is not below a root once its links are followed."""
     return InputError(
         f"{str(path)[:_SHOWN]!r} is not inside {root}, or is reached by a link that leads out.",
         f"Put the files themselves there, or list the real folder in {OWNER_FILE}.",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import InputError
-from .guards import check_pixels, exif_orientation
+from .guards import can_shrink, check_pixels, exif_orientation
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -41,7 +41,14 @@ def open_picture(data: bytes, name: str) -> Image:
         )
     if brand in _HEIC_BRANDS and b"avif" not in data[8:64]:
         return _open_heic(data, name)
-    image = Image.open(io.BytesIO(data), formats=known)
+    try:
+        image = Image.open(io.BytesIO(data), formats=known)
+    except Image.DecompressionBombError:
+        if not can_shrink(data):
+            raise
+        from PIL.JpegImagePlugin import JpegImageFile
+
+        image = JpegImageFile(io.BytesIO(data))  # without Pillow's ceiling, as it is read smaller
     if image.format == "TIFF":
         _check_layers(image, name)
     # Pillow turns the inks of every CMYK JPEG; only Adobe's need it.

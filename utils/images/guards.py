@@ -10,6 +10,8 @@ from itertools import islice
 from ..errors import InputError
 
 MAX_SOURCE_PIXELS = 100_000_000
+# A JPEG of more pixels is decoded at a half or a quarter of its size.
+SHRINKS = (1, 2, 4)
 
 # Real files have some thousands of segments; each costs Pillow microseconds.
 MAX_SEGMENTS = 300_000
@@ -26,6 +28,8 @@ MAX_TIFF_VALUES = 1_000_000
 MAX_TIFF_TILE_PIXELS = 4096 * 4096
 
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+# Codes that begin a JPEG's frame, and those of frames whose one scan is all there is.
+_FRAMES, _SEQUENTIAL = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}, (0xC0, 0xC1)
 _EXIF_BLOCK = re.compile(rb"II\*\0|MM\0\*")
 _TIFF_MAGIC = {b"II*\0": "<", b"MM\0*": ">", b"II+\0": "<", b"MM\0+": ">"}
 _TIFF_UNITS = {3: 2, 4: 4, 5: 8, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
@@ -65,6 +69,22 @@ def check_pixels(size_wh: tuple[int, int], name: str) -> None:
     width, height = size_wh
     if width * height > MAX_SOURCE_PIXELS:
         raise too_large(name, f" ({width} x {height})")
+
+
+def can_shrink(data: bytes) -> bool:
+    """Whether a file is a JPEG that can be decoded smaller, with only the small picture's memory.
+
+    Those of one scan can; of progressive ones, and of several scans, the coefficients of the
+    whole picture are held at once.
+    """
+    if not data.startswith(b"\xff\xd8"):
+        return False
+    codes, place = [], 2
+    while len(codes) < MAX_SEGMENTS and (match := _MARKER.search(data, place)):
+        codes.append(data[match.start() + 1])
+        place = match.end() + int.from_bytes(data[match.end() : match.end() + 2], "big")
+    frames = [code for code in codes if code in _FRAMES]
+    return len(frames) == 1 and frames[0] in _SEQUENTIAL and codes.count(0xDA) == 1
 
 
 def too_large(name: str, size: str = "") -> InputError:

@@ -1,8 +1,7 @@
-"""Keeps what Pillow and libtiff say about odd files off the console while one is read."""
+"""Keeps what Pillow warns and logs about odd files off the console while one is read."""
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import re
 import threading
@@ -16,7 +15,6 @@ from typing import cast
 _FILTER = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
 _lock = threading.Lock()
 _readers: dict[int, int] = {}
-_libtiff_handler: list[int | None] = []
 
 
 @contextmanager
@@ -30,7 +28,6 @@ def quiet_pillow() -> Iterator[None]:
     with _lock:
         if not _readers:
             _filters().insert(0, _FILTER)
-            _set_libtiff_handler(quiet=True)
             logging.getLogger("PIL.TiffImagePlugin").addFilter(_not_from_a_reader)
         _readers[thread] = _readers.get(thread, 0) + 1
     try:
@@ -41,29 +38,10 @@ def quiet_pillow() -> Iterator[None]:
             if not _readers[thread]:
                 del _readers[thread]
             if not _readers:
-                _set_libtiff_handler(quiet=False)
                 # Somebody else's catch_warnings may have put another list in its place.
                 if _FILTER in warnings.filters:
                     _filters().remove(_FILTER)
                 logging.getLogger("PIL.TiffImagePlugin").removeFilter(_not_from_a_reader)
-
-
-def _set_libtiff_handler(quiet: bool) -> None:
-    """libtiff writes its errors to the console itself; Pillow only switches its warnings off.
-
-    Where libtiff is built into Pillow without a name to call (Windows), its lines stay.
-    """
-    from PIL import Image
-
-    try:
-        set_handler = ctypes.CDLL(Image.core.__file__).TIFFSetErrorHandler
-    except (AttributeError, OSError, TypeError):
-        return
-    set_handler.restype, set_handler.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
-    if quiet:
-        _libtiff_handler.append(set_handler(None))
-    elif _libtiff_handler:
-        set_handler(_libtiff_handler.pop())
 
 
 def _filters() -> list[object]:

@@ -6,6 +6,9 @@ import unicodedata
 
 # Unicode categories: control characters, halves of surrogate pairs, line and paragraph ends.
 _NO_TEXT = ("Cc", "Cs", "Zl", "Zp")
+# Signs that turn the direction of what follows: "gpj.exe" can look like "exe.jpg" after one.
+# Source: unicode.org/reports/tr9, the marks, embeddings, overrides and isolates.
+_DIRECTIONS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 def clean_text(text: str) -> str:
@@ -16,12 +19,16 @@ def clean_text(text: str) -> str:
 
 
 def on_one_line(text: str) -> str:
-    """Line breaks, control characters and bytes that are no text, as a name may hold, escaped."""
+    """What a name may hold and no line can show, escaped: line breaks, control and direction
+    characters, and bytes that are no text.
+    """
     if text.isprintable():
         return text
-    return "".join(
-        repr(char)[1:-1] if unicodedata.category(char) in _NO_TEXT else char for char in text
-    )
+    return "".join(ascii(char)[1:-1] if _is_unshown(char) else char for char in text)
+
+
+def _is_unshown(char: str) -> bool:
+    return char in _DIRECTIONS or unicodedata.category(char) in _NO_TEXT
 
 
 def clean_label(label: str, longest: int) -> str:

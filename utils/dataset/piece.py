@@ -5,24 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
+from itertools import islice
 
-import torch
-
-from ...loaders.host.port import host
-from ...utils.captions.ledger import Ledger
-from ...utils.captions.recipe import clashing
-from ...utils.captions.view import CaptionView
-from ...utils.errors import InputError
-from ...utils.files.picture_reader import read_ahead, read_picture
-from ...utils.images.color import BACKGROUNDS
-from ...utils.images.picture import Picture
-from ...utils.images.tensors import image_from_pictures
-from ..folder_widgets import caption_view
+from ..captions.ledger import Ledger
+from ..captions.place import WHOLE_NAMES, Place, clashing
+from ..captions.view import CaptionView
+from ..errors import InputError
+from ..files.picture_reader import ReadFile, read_file
+from ..files.read_ahead import read_ahead
+from ..images.color import Colour
+from ..images.picture import Picture
 
 # All images of a run stay in memory together: at most so many bytes of float32.
 MAX_IMAGE_BYTES = 4_000_000_000
 # So many of the pictures that cannot be read are named by an error.
 NAMED = 3
+# So many pictures after the piece are watched, as they come up where others cannot be read.
+LOOK_BEYOND = 32
 # Number, name, and why it cannot be taken.
 Candidate = tuple[int, str, "InputError | None"]
 
@@ -33,6 +32,9 @@ class Piece:
 
     With `only_without_caption` those are counted that have none and can be read, so that
     neither a caption made meanwhile nor a broken picture shortens the piece.
+
+    Raises:
+        InputError: the folder has no picture number `start`.
     """
 
     view: CaptionView
@@ -40,38 +42,25 @@ class Piece:
     count: int
     only_without_caption: bool
 
-    @classmethod
-    def of(
-        cls,
-        folder: str,
-        recursive: bool,
-        only_without_caption: bool,
-        place: str,
-        start: int,
-        count: int,
-        include: str = "",
-        exclude: str = "",
-        format: str = "txt",  # noqa: A002 - the widget's name
-    ) -> Piece:
-        """What the widgets mean.
-
-        Raises:
-            InputError: the folder cannot be used, or has no picture number `start`.
-        """
-        view = caption_view(folder, recursive, place, include, exclude, format)
-        total = len(view.names)
-        if start >= total:
+    def __post_init__(self) -> None:
+        total = len(self.view.names)
+        if self.start >= total:
             raise InputError(
-                f"There is no picture {start}: {view.source.name} has {total} (0 to {total - 1}).",
+                f"There is no picture {self.start}: {self.view.source.name} has {total} "
+                f"(0 to {total - 1}).",
                 "Set start back to 0, or stop queueing.",
             )
-        return cls(view, start, count, only_without_caption)
+
+    @property
+    def most(self) -> int:
+        """How many pictures it has at most."""
+        return self.count or len(self.view.names) - self.start
 
     def candidates(self, on_picture: Callable[[], None] = lambda: None) -> Iterator[Candidate]:
         """What may be taken, in order; `on_picture` may raise, to stop."""
         names = self.view.names
         wanted = self.only_without_caption
-        twins = clashing(names, [""]) if wanted else ()
+        twins = clashing(map(Place, names), self.view.store.name) if wanted else ()
         stop = self.start + self.count if self.count and not wanted else len(names)
         for number in range(self.start, min(stop, len(names))):
             on_picture()
@@ -84,36 +73,49 @@ class Piece:
                 problem = error
             yield number, name, problem
 
-    def read(self, background: str, node_id: str | None) -> Taken:
-        """The pictures of the piece.
+    def first(self) -> list[str]:
+        """The pictures that it may give, by which a change of it is told.
+
+        Those that cannot be read make room for later ones: for some of them, not for a folder
+        full of them, which would be looked at whole for every prompt.
+        """
+        most = self.count + LOOK_BEYOND if self.count else None
+        return [name for _, name, _ in islice(self.candidates(), most)]
+
+    def read(
+        self,
+        background: Colour,
+        check_interrupt: Callable[[], None],
+        on_taken: Callable[[int], None],
+    ) -> Taken:
+        """The pictures of the piece; `on_taken` is told how many there are so far.
 
         Raises:
             InputError: none is left, none can be read, or all of them are too much for memory.
         """
-        color = BACKGROUNDS[background]
 
-        def read(candidate: Candidate) -> Picture:
+        def read(candidate: Candidate) -> ReadFile:
             _, name, problem = candidate
             if problem is not None:
                 raise problem
-            return read_picture(self.view.path(name), color)
+            return read_file(self.view.file(name), background)
 
         taken = Taken(self)
         for name, error in self.view.unlisted:
             taken.notes.add(name, "failed", f"{name} {error}")
-        bar = host().progress_bar(self.count or len(self.view.names) - self.start, node_id)
-        found = read_ahead(self.candidates(host().check_interrupt), read)
-        with closing(found):
-            for (number, name, _), picture in found:
+        with closing(read_ahead(self.candidates(check_interrupt), read)) as found:
+            for (number, name, _), file in found:
                 taken.last = number
-                if isinstance(picture, InputError):
-                    taken.left_out.add(name, "failed", str(picture))
+                if isinstance(file, InputError):
+                    taken.left_out.add(name, "failed", str(file))
                     continue
-                taken.add(name, picture)
-                bar.show(len(taken.images))
-                if len(taken.images) == self.count:
+                taken.add(name, file.picture)
+                if file.note:
+                    taken.notes.add(name, "written", f"{name}: {file.note}")
+                on_taken(len(taken.names))
+                if len(taken.names) == self.count:
                     break
-        if not taken.images:
+        if not taken.names:
             raise taken.nothing()
         return taken
 
@@ -121,7 +123,7 @@ class Piece:
 def _twins() -> InputError:
     return InputError(
         "Another picture has the same name but for its ending, so neither can be captioned.",
-        "Rename one of them.",
+        f"Rename one of them, or choose {WHOLE_NAMES} as naming.",
     )
 
 
@@ -130,7 +132,7 @@ class Taken:
     """What a piece gave: three lists of equal length, and what was left out."""
 
     piece: Piece
-    images: list[torch.Tensor] = field(default_factory=list)
+    pictures: list[Picture] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
     captions: list[str] = field(default_factory=list)
     left_out: Ledger = field(default_factory=Ledger)
@@ -146,7 +148,7 @@ class Taken:
         """
         self._bytes += 4 * picture.pixels.size
         if self._bytes > MAX_IMAGE_BYTES:
-            fit = len(self.images)
+            fit = len(self.names)
             raise InputError(
                 f"Only {fit} pictures fit, from {self.piece.start} to {self.last - 1}: all images "
                 f"together may have {MAX_IMAGE_BYTES / 1e9:g} GB.",
@@ -157,10 +159,15 @@ class Taken:
         except InputError as error:
             caption = ""
             self.notes.add(name, "failed", f"{error} Until then it is given as empty.")
-        # [1, H, W, 3], 0..1
-        self.images.append(image_from_pictures([picture]))
+        self.pictures.append(picture)
         self.names.append(name)
         self.captions.append(caption)
+
+    def given(self) -> Iterator[Picture]:
+        """The pictures in order; each is let go of, as whoever takes it makes a larger copy."""
+        self.pictures.reverse()
+        while self.pictures:
+            yield self.pictures.pop()
 
     @property
     def place(self) -> str:
@@ -174,7 +181,7 @@ class Taken:
         """Which pictures these are, then a line for each that was left out or has a problem."""
         lines = [self.place]
         seen = self.last - self.piece.start + 1
-        passed_over = seen - len(self.images) - self.left_out.total
+        passed_over = seen - len(self.names) - self.left_out.total
         if passed_over:
             lines.append(f"{passed_over} passed over, which have a caption")
         lines += map(str, self.left_out.lines)
