@@ -14,13 +14,14 @@ import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from qwen3vl_utils.captions.place import Place
+from qwen3vl_utils.captions.policy import OVERWRITE_ALL, SKIP
+from qwen3vl_utils.captions.sidecars import MAX_CAPTION_BYTES
+
 from .errors import RunError
-from .jobs import OVERWRITE_ALL, SKIP
 from .parallel import in_parallel
-from .pictures import Slot
 from .server import Server
 
-MAX_CAPTION_BYTES = 4 * 1024 * 1024
 HAS_CAPTION = "has a caption"
 OTHERS = (
     "its caption was written or edited by others; "
@@ -29,8 +30,8 @@ OTHERS = (
 NOT_THERE = "its caption could not be fetched from the server"
 _PART_PREFIX, _PART_SUFFIX = ".caption_folder-", ".part"
 _STALE_SECONDS = 3600
-# Called with each slot: what went wrong, and whether it was left alone for what stands there.
-Settle = Callable[[Slot, str, bool], None]
+# Called with each place: what went wrong, and whether it was left alone for what stands there.
+Settle = Callable[[Place, str, bool], None]
 
 
 class OwnCaptions:
@@ -74,55 +75,58 @@ class SidecarFiles:
         self._folder, self._ending, self._mode = folder, ending, mode
         self._own = OwnCaptions(folder)
 
-    def reason_to_keep(self, slot: Slot) -> str:
+    def reason_to_keep(self, place: Place) -> str:
         """Why the caption that stands there stays; "" if a new one is wanted."""
-        place = self._folder / slot.file(self._ending)
-        if not os.path.lexists(place) or self._mode == OVERWRITE_ALL:
+        path = self._folder / self._name(place)
+        if not os.path.lexists(path) or self._mode == OVERWRITE_ALL:
             return ""
-        return HAS_CAPTION if self._mode == SKIP else self._reason_not_ours(place, slot)
+        return HAS_CAPTION if self._mode == SKIP else self._reason_not_ours(path, place)
 
-    def _reason_not_ours(self, place: Path, slot: Slot) -> str:
+    def _reason_not_ours(self, path: Path, place: Place) -> str:
         with contextlib.suppress(OSError):
-            if place.stat().st_size <= MAX_CAPTION_BYTES:
-                ours = self._own.has(slot.file(self._ending), place.read_bytes())
+            if path.stat().st_size <= MAX_CAPTION_BYTES:
+                ours = self._own.has(self._name(place), path.read_bytes())
                 return "" if ours else OTHERS
         return OTHERS
 
-    async def fetch(self, server: Server, folder: str, slots: list[Slot], settle: Settle) -> None:
+    def _name(self, place: Place) -> str:
+        return f"{place.stem}.{self._ending}"
+
+    async def fetch(self, server: Server, folder: str, places: list[Place], settle: Settle) -> None:
         """Bring the captions from a folder of the server's output, some at a time."""
 
-        async def fetch_one(slot: Slot) -> None:
+        async def fetch_one(place: Place) -> None:
             try:
-                kept = await self._fetch_one(server, folder, slot)
-                settle(slot, "a caption was written here meanwhile" if kept else "", kept)
+                kept = await self._fetch_one(server, folder, place)
+                settle(place, "a caption was written here meanwhile" if kept else "", kept)
             except RunError as error:
-                settle(slot, str(error), False)
+                settle(place, str(error), False)
             except OSError as error:
                 why = error.strerror or str(error)
-                settle(slot, f"its caption could not be written here: {why}", False)
+                settle(place, f"its caption could not be written here: {why}", False)
 
-        await in_parallel(fetch_one, slots)
+        await in_parallel(fetch_one, places)
 
-    async def _fetch_one(self, server: Server, folder: str, slot: Slot) -> bool:
+    async def _fetch_one(self, server: Server, folder: str, place: Place) -> bool:
         """Whether a caption that came to stand here meanwhile was left alone."""
-        below, _, name = slot.file(self._ending).rpartition("/")
+        below, _, name = self._name(place).rpartition("/")
         got = io.BytesIO()
         where = f"{folder}/{below}" if below else folder
         if not await server.download(where, name, got, MAX_CAPTION_BYTES):
             raise RunError(NOT_THERE)
-        return not await asyncio.to_thread(self._write, slot, got.getvalue())
+        return not await asyncio.to_thread(self._write, place, got.getvalue())
 
-    def _write(self, slot: Slot, content: bytes) -> bool:
-        if self.reason_to_keep(slot):  # told again, as a run takes its time
+    def _write(self, place: Place, content: bytes) -> bool:
+        if self.reason_to_keep(place):  # told again, as a run takes its time
             return False
-        place = self._folder / slot.file(self._ending)
-        self._own.add(slot.file(self._ending), content)
-        with part_path(place.parent) as part:
+        path = self._folder / self._name(place)
+        self._own.add(self._name(place), content)
+        with part_path(path.parent) as part:
             with part.open("xb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-            return put_in_place(part, place, replace=os.path.lexists(place))
+            return put_in_place(part, path, replace=os.path.lexists(path))
 
 
 @contextlib.contextmanager
@@ -135,26 +139,26 @@ def part_path(folder: Path) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
-def put_in_place(part: Path, place: Path, replace: bool) -> bool:
+def put_in_place(part: Path, path: Path, replace: bool) -> bool:
     """Give a written file its name, whole or not at all.
 
     Without `replace` only where nothing is: False if something came to be there meanwhile.
     """
     if replace:
-        part.replace(place)
+        part.replace(path)
         return True
     try:
         if os.name == "nt":
-            part.rename(place)  # which fails there if the name is taken
+            part.rename(path)  # which fails there if the name is taken
         else:
-            os.link(part, place)
+            os.link(part, path)
         return True
     except FileExistsError:
         return False
     except OSError:  # a file system without links, as on USB sticks
-        if os.path.lexists(place):
+        if os.path.lexists(path):
             return False
-        part.replace(place)
+        part.replace(path)
         return True
 
 

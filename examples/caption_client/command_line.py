@@ -9,8 +9,11 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from qwen3vl_utils.captions.place import BESIDE
+from qwen3vl_utils.captions.policy import OVERWRITE
+
 from .errors import UsageError
-from .jobs import BESIDE, CHOICES, OVERWRITE_OWN, Job
+from .jobs import CHOICES, Job
 
 _DEFAULTS = {each.name: each.default for each in fields(Job)}
 _TYPES = {name: type(value) for name, value in _DEFAULTS.items()} | {"folder": str}
@@ -40,8 +43,8 @@ def options(description: str, arguments: Sequence[str] | None = None) -> Options
 def _options(given: dict[str, Any]) -> Options:
     server, wait, retries = given.pop("server"), given.pop("wait"), given.pop("retries")
     places, file, report = given.pop("places", []), given.pop("jobs", None), given.pop("json")
-    if given.pop("overwrite", False) and given.setdefault("mode", OVERWRITE_OWN) != OVERWRITE_OWN:
-        raise UsageError(f"--overwrite is short for --mode '{OVERWRITE_OWN}'; give one of them.")
+    if given.pop("overwrite", False) and given.setdefault("mode", OVERWRITE) != OVERWRITE:
+        raise UsageError(f"--overwrite is short for --mode '{OVERWRITE}'; give one of them.")
     if wait < 0 or retries < 0:
         raise UsageError("--wait and --retries cannot be below 0.")
     if report not in ("", "-") and not Path(report).expanduser().parent.is_dir():
@@ -160,6 +163,6 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     each.add_argument("--format", choices=CHOICES["format"])
     each.add_argument("--place", choices=CHOICES["place"], help=f"on the server ({BESIDE})")
     each.add_argument("--mode", choices=CHOICES["mode"])
-    each.add_argument("--overwrite", action="store_true", help=f"--mode '{OVERWRITE_OWN}'")
+    each.add_argument("--overwrite", action="store_true", help=f"--mode '{OVERWRITE}'")
     each.add_argument("--allow-overwrite-all", action="store_true")
     each.add_argument("--dry-run", action="store_true", help="say what would happen, do nothing")

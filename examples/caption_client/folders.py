@@ -9,14 +9,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import aiohttp
+from qwen3vl_utils.captions.ledger import LEDGER_NAME
+from qwen3vl_utils.captions.place import Place
+from qwen3vl_utils.text.printable import on_one_line
 
 from .captions import NOT_THERE, SidecarFiles, sweep
 from .errors import RunError, UnreachableError
 from .jobs import Job
 from .json_lines import JsonLines
-from .ledger import FAILED, PENDING, SKIPPED, WRITTEN, Ledger, Line, on_one_line, read_ledger
+from .ledger import FAILED, PENDING, SKIPPED, WRITTEN, Ledger, Line, read_ledger
 from .parallel import in_parallel
-from .pictures import Slot, list_pictures, server_folder, unfit_name
+from .pictures import list_pictures, server_folder, unfit_name
 from .progress import clear, say
 from .prompts import Attempts, run
 from .server import Server
@@ -76,7 +79,7 @@ async def _caption_on_server(server: Server, account: Account, retries: int) -> 
     if account.ledger.shortened:
         account.attempts.notes.append(
             "the server shortened its ledger: the counts are of all captions, the lines of some; "
-            "all lines are in .qwen3vl-ledger.txt beside the captions"
+            f"all lines are in {LEDGER_NAME} beside the captions"
         )
 
 
@@ -118,7 +121,7 @@ class LocalRun:
         self._server, self._account, self._folder = server, account, folder
         self._retries = retries
         self._job = job = account.job
-        self._lines: dict[Slot, Line] = {}
+        self._lines: dict[Place, Line] = {}
         self._ending = job.format
         if job.format == "jsonl":
             self._captions = JsonLines(folder, job.mode)
@@ -136,36 +139,36 @@ class LocalRun:
         pictures = list_pictures(self._job, self._folder, unlisted)
         if not pictures and not ledger.lines:
             raise RunError(f"{self._folder} holds no picture that is meant.")
-        slots = [Slot(place, variant) for place in pictures for variant in self._job.variants]
+        places = [Place(file, variant) for file in pictures for variant in self._job.variants]
         try:
-            todo = self._todo(slots)
+            todo = self._todo(places)
             if todo and not self._job.dry_run:
                 await self._caption(pictures, todo)
         finally:
-            for slot in slots:
-                line = self._lines.get(slot, Line(slot.label, FAILED, NOT_RUN))
+            for place in places:
+                line = self._lines.get(place, Line(place.label, FAILED, NOT_RUN))
                 ledger.add(line.name, line.state, line.detail)
 
-    def _todo(self, slots: list[Slot]) -> list[Slot]:
+    def _todo(self, places: list[Place]) -> list[Place]:
         todo = []
-        for slot in slots:
-            if why := self._captions.reason_to_keep(slot):
-                self._settle(slot, SKIPPED, why)
-            elif why := unfit_name(slot.picture):
-                self._settle(slot, FAILED, why)
+        for place in places:
+            if why := self._captions.reason_to_keep(place):
+                self._settle(place, SKIPPED, why)
+            elif why := unfit_name(place.file):
+                self._settle(place, FAILED, why)
             else:
-                todo.append(slot)
+                todo.append(place)
                 if self._job.dry_run:
-                    self._settle(slot, PENDING)
+                    self._settle(place, PENDING)
         return todo
 
-    async def _caption(self, pictures: list[str], todo: list[Slot]) -> None:
+    async def _caption(self, pictures: list[str], todo: list[Place]) -> None:
         await check_form(self._server, self._job)
-        for folder in {(self._folder / slot.picture).parent for slot in todo}:
+        for folder in {(self._folder / place.file).parent for place in todo}:
             sweep(folder)
         target = server_folder(self._job, self._folder, pictures)
         await self._upload(target, todo)
-        sent = [slot for slot in todo if slot not in self._lines]
+        sent = [place for place in todo if place not in self._lines]
         if not sent:
             return
         prompt = self._job.prompt(f"input/{target}")
@@ -186,28 +189,28 @@ class LocalRun:
                 "the server shortened its ledger: what it left out counts by its caption"
             )
 
-    async def _upload(self, target: str, todo: list[Slot]) -> None:
+    async def _upload(self, target: str, todo: list[Place]) -> None:
         """Send the pictures; one that cannot be sent is a line of the ledger."""
-        slots: dict[str, list[Slot]] = {}
-        for slot in todo:
-            slots.setdefault(slot.picture, []).append(slot)
+        places: dict[str, list[Place]] = {}
+        for place in todo:
+            places.setdefault(place.file, []).append(place)
         sent = 0
 
-        async def send(place: str) -> None:
+        async def send(file: str) -> None:
             nonlocal sent
-            below = place.rpartition("/")[0]
+            below = file.rpartition("/")[0]
             try:
                 where = f"{target}/{below}" if below else target
-                await self._server.upload(self._folder / place, where)
+                await self._server.upload(self._folder / file, where)
             except (RunError, OSError) as error:
-                for slot in slots[place]:
-                    self._settle(slot, FAILED, str(error))
+                for place in places[file]:
+                    self._settle(place, FAILED, str(error))
             sent += 1
-            say(f"uploaded {sent} of {len(slots)} ...")
+            say(f"uploaded {sent} of {len(places)} ...")
 
-        await in_parallel(send, slots)
+        await in_parallel(send, places)
 
-    async def _fetch(self, folder: str, sent: list[Slot], node_ledger: Ledger | None) -> None:
+    async def _fetch(self, folder: str, sent: list[Place], node_ledger: Ledger | None) -> None:
         """Bring the captions, also those of a run that ended without a ledger.
 
         A caption counts as written once it stands here.
@@ -215,21 +218,21 @@ class LocalRun:
         said = {line.name: line for line in node_ledger.lines} if node_ledger else {}
         ours = Line("", SKIPPED, "")  # a line that a shortened ledger leaves out says nothing
         wanted = []
-        for slot in sent:
-            line = said.get(on_one_line(slot.label)) or said.get(on_one_line(slot.picture), ours)
+        for place in sent:
+            line = said.get(on_one_line(place.label)) or said.get(on_one_line(place.file), ours)
             if line.state == FAILED:
-                self._settle(slot, FAILED, line.detail)
+                self._settle(place, FAILED, line.detail)
             else:
-                wanted.append(slot)
+                wanted.append(place)
 
-        def settle(slot: Slot, problem: str, kept: bool) -> None:
-            line = said.get(on_one_line(slot.label), ours)
+        def settle(place: Place, problem: str, kept: bool) -> None:
+            line = said.get(on_one_line(place.label), ours)
             if problem == NOT_THERE:
                 problem = NOT_THERE if node_ledger else NOT_RUN
             state = SKIPPED if kept else FAILED if problem else WRITTEN
-            self._settle(slot, state, problem or (line.detail if line.state == WRITTEN else ""))
+            self._settle(place, state, problem or (line.detail if line.state == WRITTEN else ""))
 
         await self._captions.fetch(self._server, folder, wanted, settle)
 
-    def _settle(self, slot: Slot, state: str, detail: str = "") -> None:
-        self._lines[slot] = Line(slot.label, state, detail)
+    def _settle(self, place: Place, state: str, detail: str = "") -> None:
+        self._lines[place] = Line(place.label, state, detail)

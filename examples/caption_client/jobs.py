@@ -8,20 +8,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from qwen3vl_utils.captions.place import BESIDE, UNDER_OUTPUT
+from qwen3vl_utils.captions.policy import ADDING, MODES, OVERWRITE, OVERWRITE_ALL, SKIP
+from qwen3vl_utils.captions.sidecars import FORMATS
+from qwen3vl_utils.captions.wording import parse_replacements
+from qwen3vl_utils.chat.tasks import tasks_in
+from qwen3vl_utils.errors import InputError
+
 from .errors import UsageError
 
 WORKFLOW = Path(__file__).parents[1] / "api" / "caption_folder.json"
-TASKS = Path(__file__).parents[2] / "utils" / "chat" / "tasks.yaml"
 NODE = "Qwen3VLCaptionFolder"
 # Entries of the node's menus.
-SKIP, OVERWRITE_OWN, OVERWRITE_ALL = "skip existing", "overwrite own", "overwrite all"
-ADDING = ("append to captions", "prepend to captions")
-MODES = (SKIP, OVERWRITE_OWN, *ADDING, OVERWRITE_ALL)
-BESIDE, IN_OUTPUT = "beside the picture", "in the output folder"
 CHOICES = {
     "mode": MODES,
-    "place": (BESIDE, IN_OUTPUT),
-    "format": ("txt", "json", "jsonl"),
+    "place": (BESIDE, UNDER_OUTPUT),
+    "format": tuple(FORMATS),
     "background": ("white", "gray", "black"),
 }
 # Older nodes lack these widgets, so they are sent only when they say something.
@@ -121,7 +123,7 @@ class Job:
         if self.folder is not None:
             # On the server stand only what was chosen here and captions of this client. It keeps
             # those that are up to date, and makes one again if its picture has changed.
-            widgets |= {"mode": OVERWRITE_OWN, "place": IN_OUTPUT}
+            widgets |= {"mode": OVERWRITE, "place": UNDER_OUTPUT}
             new |= {"include": "", "exclude": "", "dry_run": False, "allow_overwrite_all": False}
         return widgets | {n: value for n, value in new.items() if value != NEW_WIDGETS[n]}
 
@@ -131,9 +133,11 @@ class Job:
                 if not item.strip() or len(item.splitlines()) != 1:
                     raise UsageError(f"{name}: {item!r} is not one line of text.")
         for rule in self.replace:
-            find, arrow, _ = rule.partition("=>")
-            if not arrow or not find.strip():
-                raise UsageError(f"replace: {rule!r} is not of the form 'find => replacement'.")
+            try:
+                parse_replacements(rule)
+            except InputError:
+                problem = f"replace: {rule!r} is not of the form 'find => replacement'."
+                raise UsageError(problem) from None
 
     def _check_local(self, folder: Path) -> None:
         if not folder.is_dir():
@@ -157,8 +161,6 @@ class Job:
 def preset_ids() -> dict[str, str]:
     """The id of each caption preset by its title; the captions' files are named after it."""
     try:
-        import yaml
+        return {task.title: task.id for task in tasks_in("caption")}
     except ImportError as error:
         raise UsageError("More presets need PyYAML: pip install pyyaml") from error
-    tasks = yaml.safe_load(TASKS.read_text(encoding="utf-8"))
-    return {task["title"]: name for name, task in tasks.items() if task["group"] == "caption"}

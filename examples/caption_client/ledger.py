@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from qwen3vl_utils.files.listing import PICTURE_ENDINGS
+from qwen3vl_utils.text.printable import on_one_line
+
 from .errors import RunError
 
 WRITTEN, SKIPPED, FAILED, PENDING = "written", "skipped", "failed", "pending"
-PICTURE_ENDINGS = (
-    *(".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif"),
-    *(".apng", ".avif", ".heic", ".heif", ".jfif", ".mpo"),
-)
 _CLOSING = re.compile(r"\n?(written|would write) (\d+), skipped (\d+), failed (\d+)$")
 _STATE = re.compile(rf"({WRITTEN}|{SKIPPED}|{FAILED}|{PENDING}|would write) +(?=\S)")
 _ENDINGS = "|".join(re.escape(ending) for ending in PICTURE_ENDINGS)
 # A name may hold ": " itself, so it goes up to the ending of a picture, or of a folder.
 _NAME = re.compile(rf"(.*?(?:{_ENDINGS})(?: \[[^\]]*\])?|[^:]*/)(?:: (.*))?", re.IGNORECASE)
-_NO_TEXT = ("Cc", "Cs", "Zl", "Zp")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +67,6 @@ def total(ledgers: Iterable[Ledger]) -> Counter[str]:
     for ledger in ledgers:
         counts.update(ledger.counts)
     return counts
-
-
-def on_one_line(text: str) -> str:
-    """Control characters and bytes that are no text, escaped as the node does it."""
-    return "".join(
-        repr(char)[1:-1] if unicodedata.category(char) in _NO_TEXT else char for char in text
-    )
 
 
 def read_ledger(text: str) -> Ledger:

@@ -1,96 +1,37 @@
-"""The pictures of a folder here, the captions they want, and how they travel to the server."""
+"""The pictures of a folder here, and how they travel to the server."""
 
 from __future__ import annotations
 
-import fnmatch
 import hashlib
 import json
-import os
 import platform
-import re
 import unicodedata
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
+from qwen3vl_utils.files.listing import FileChoice, list_files, patterns
+
 from .jobs import Job
-from .ledger import PICTURE_ENDINGS
 
 UPLOADS = "caption_folder_client"
 
 
-@dataclass(frozen=True, slots=True)
-class Slot:
-    """The place of one caption: the picture's path below its folder, and the further preset."""
-
-    picture: str
-    variant: str = ""
-
-    @property
-    def label(self) -> str:
-        """What ledgers call it."""
-        return f"{self.picture} [{self.variant}]" if self.variant else self.picture
-
-    def file(self, ending: str) -> str:
-        """The caption's path below the folder."""
-        stem = self.picture.rpartition(".")[0]
-        return f"{stem}.{self.variant}.{ending}" if self.variant else f"{stem}.{ending}"
-
-
 def list_pictures(job: Job, folder: Path, on_unlisted: Callable[[str, str], None]) -> list[str]:
-    """Paths below the folder, with /, of the pictures that are meant; hidden ones left out.
+    """Paths below the folder, with /, of the pictures that are meant, as the node lists them.
 
     `on_unlisted` gets the name of each folder whose pictures cannot be listed, and why.
     """
-
-    def fail(error: OSError) -> None:
-        place = Path(error.filename or folder).relative_to(folder).as_posix()
-        on_unlisted(f"{place}/", f"its pictures cannot be listed ({error.strerror})")
-
-    meant, found = _matcher(job), []
-    for current, folders, names in os.walk(folder, onerror=fail):
-        below = Path(current).relative_to(folder)
-        inside = sorted(name for name in folders if job.recursive and not name.startswith("."))
-        for name in inside:
-            if Path(current, name).is_symlink():
-                on_unlisted(f"{(below / name).as_posix()}/", "it is a link, which is not followed")
-        folders[:] = inside
-        found += [
-            place
-            for name in sorted(names)
-            if name.lower().endswith(PICTURE_ENDINGS)
-            and not name.startswith(".")
-            and meant(place := (below / name).as_posix())
-        ]
-    return found
+    include, exclude = (patterns("\n".join(lines)) for lines in (job.include, job.exclude))
+    choice = FileChoice(job.recursive, include, exclude)
+    return list_files(folder, choice, lambda name, why: on_unlisted(name or "./", str(why)))
 
 
-def _matcher(job: Job) -> Callable[[str], bool]:
-    """Tells whether a picture is meant, by the node's rules for include and exclude."""
-    include, exclude = _either(job.include), _either(job.exclude)
-
-    def meant(place: str) -> bool:
-        folded = place.casefold()
-        ways = (folded, folded.rpartition("/")[2])
-        if exclude is not None and any(map(exclude.match, ways)):
-            return False
-        return include is None or any(map(include.match, ways))
-
-    return meant
-
-
-def _either(lines: tuple[str, ...]) -> re.Pattern[str] | None:
-    pieces = [p.strip().replace("\\", "/") for line in lines for p in re.split("[,;]", line)]
-    wanted = [f"(?:{fnmatch.translate(piece.casefold())})" for piece in pieces if piece]
-    return re.compile("|".join(wanted)) if wanted else None
-
-
-def unfit_name(place: str) -> str:
+def unfit_name(file: str) -> str:
     """Why ComfyUI could not store a picture or hand out its caption; "" if it can."""
-    name = place.rpartition("/")[2]
-    if any(unicodedata.category(char) in ("Cc", "Cs") for char in place):
+    name = file.rpartition("/")[2]
+    if any(unicodedata.category(char) in ("Cc", "Cs") for char in file):
         return "its name holds bytes that are no text; rename it"
-    if "\\" in place or ".." in name or name.startswith("blake3:"):
+    if "\\" in file or ".." in name or name.startswith("blake3:"):
         return "ComfyUI hands out no file of this name; rename it without '\\', '..' or 'blake3:'"
     return ""
 
@@ -103,10 +44,10 @@ def server_folder(job: Job, folder: Path, pictures: list[str]) -> str:
     """
     digest = hashlib.sha256(json.dumps(job.prompt("")[0], sort_keys=True).encode())
     digest.update(f"{platform.node()}\0{folder.resolve()}".encode("utf-8", "surrogatepass"))
-    for place in pictures:
-        digest.update(f"\0{place}".encode("utf-8", "surrogatepass"))
+    for file in pictures:
+        digest.update(f"\0{file}".encode("utf-8", "surrogatepass"))
         try:
-            status = (folder / place).stat()
+            status = (folder / file).stat()
             digest.update(f"\0{status.st_size} {status.st_mtime_ns}".encode())
         except OSError:  # it will be a line of its own when it is sent
             digest.update(b"\0?")

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from caption_client import captions, json_lines
 from caption_client.captions import OwnCaptions, part_path, put_in_place, sweep
-from caption_client.json_lines import slot_of
-from caption_client.pictures import Slot
+from caption_client.json_lines import place_of
+from qwen3vl_utils.captions.place import Place
 
 ALL = ("--mode", "overwrite all", "--allow-overwrite-all")
 TWO = ("--more-presets", "Tags")
@@ -260,13 +260,13 @@ def test_marks_survive_a_line_that_was_cut_off(tmp_path):
 @pytest.mark.parametrize(
     ("text", "slot"),
     [
-        (b'{"file_name": "a.png", "caption": "x"}', Slot("a.png")),
-        (b'{"file_name": "a.png", "variant": null, "caption": ""}', Slot("a.png")),
-        (b'{"file_name": "a.png", "variant": "tags", "caption": "x"}', Slot("a.png", "tags")),
+        (b'{"file_name": "a.png", "caption": "x"}', Place("a.png")),
+        (b'{"file_name": "a.png", "variant": null, "caption": ""}', Place("a.png")),
+        (b'{"file_name": "a.png", "variant": "tags", "caption": "x"}', Place("a.png", "tags")),
         (b'{"file_name": "a.png", "text": "x"}', None),
         (b'{"file_name": 5, "caption": "x"}', None),
         (b"[]", None), (b"", None), (b"\xff\xfe", None), (b"[" * 100_000, None),
     ],
 )  # fmt: skip
 def test_the_place_that_a_line_is_for(text, slot):
-    assert slot_of(text) == slot
+    assert place_of(text) == slot

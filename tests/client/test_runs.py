@@ -1,9 +1,12 @@
 """The queue client against a stand-in for ComfyUI: what it sends, writes, prints and returns."""
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
+import caption_client
 import pytest
-from caption_client.ledger import PICTURE_ENDINGS
 
 
 def texts_in(folder, ending="txt"):
@@ -267,7 +270,7 @@ def test_a_linked_folder_is_not_passed_over_in_silence(call, folder):
     (folder / "link").symlink_to(folder / "sub", target_is_directory=True)
     code, out, _ = call("--folder", folder, "--recursive")
     assert code == 1
-    assert "failed  link/: it is a link" in out
+    assert "failed  link/: It is a link" in out
 
 
 def test_a_caption_that_does_not_come_back_is_a_failure(call, folder, comfyui, monkeypatch):
@@ -380,7 +383,21 @@ def test_a_report_that_cannot_be_written_is_said(call, folder, tmp_path):
     assert out.endswith("written 2, skipped 0, failed 0\n")
 
 
-def test_the_client_knows_the_formats_of_the_node():
-    from qwen3vl_nodes.utils.files.listing import SUFFIXES
+@pytest.mark.parametrize("include", ["caf\u00e9.*", "cafe\u0301.*", "CAF\u00c9.PNG"])
+def test_names_match_however_their_accents_are_coded(call, folder, include):
+    """As in the node: macOS splits accents, and whoever types the pattern does not."""
+    (folder / "cafe\u0301.png").write_bytes(b"x")
+    assert call("--folder", folder, "--include", include, "--dry-run")[1].startswith("pending caf")
 
-    assert PICTURE_ENDINGS == SUFFIXES
+
+def test_what_the_client_takes_from_the_pack_wants_no_comfyui(tmp_path):
+    """Nor torch, nor numpy: it may run where nothing but Python and aiohttp is."""
+    code = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import caption_client.command_line, caption_client.folders
+heavy = {"torch", "numpy", "PIL", "comfy", "folder_paths", "transformers"} & set(sys.modules)
+assert not heavy, heavy
+"""
+    command = [sys.executable, "-c", code, str(Path(caption_client.__file__).parents[1])]
+    subprocess.run(command, check=True, cwd=tmp_path)
