@@ -27,7 +27,7 @@ from .plan.report import loaded_text, loading_text, plan_text
 from .plan.whole_copy import versions_here
 from .settings import PARK, UNLOAD, Adapter, LoadSettings
 from .weights.build import Built, build, size_bytes
-from .weights.lora import apply as apply_loras
+from .weights.lora_layers import apply as apply_loras
 
 log = logging.getLogger(__name__)
 

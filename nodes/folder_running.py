@@ -12,7 +12,7 @@ from ..loaders.engine.protocol import Model
 from ..loaders.host.port import host
 from ..utils.captions.ledger import Ledger
 from ..utils.captions.record import Record
-from ..utils.chat.options import GenerationOptions
+from ..utils.chat.generation_options import GenerationOptions
 from ..utils.chat.requests import Outcome, Progress, Request
 from ..utils.dataset.captioning import ATTEMPTS, Captioning
 from ..utils.dataset.medium import Media

@@ -10,9 +10,9 @@ from ..utils.captions.policy import MODES, SKIP
 from ..utils.captions.sidecars import ENDINGS, FORMATS, store_maker
 from ..utils.captions.view import CaptionView
 from ..utils.errors import InputError
-from ..utils.files.allowed_folders import Folder
-from ..utils.files.listing import FileChoice, patterns
 from ..utils.images.color import BACKGROUNDS
+from ..utils.roots.allowed_folders import Folder
+from ..utils.roots.listing import FileChoice, patterns
 
 OUTPUT_SUBFOLDER = "captions"
 

@@ -9,7 +9,7 @@ from comfy_api.latest import io
 from ..loaders.host import comfyui
 from ..utils.errors import InputError
 from ..utils.files.atomic_write import check_space, naming, sync_folders, write_whole
-from ..utils.files.safe_paths import names_in
+from ..utils.roots.safe_paths import names_in
 
 MAX_TRIES = 100_000
 

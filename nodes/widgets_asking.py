@@ -9,7 +9,7 @@ from comfy_api.latest import io
 
 from ..loaders.user_tasks import known_tasks
 from ..utils.chat.composition import VISION_IDS, caption_presets, caption_prompt
-from ..utils.chat.options import OPTION_RANGES, GenerationOptions
+from ..utils.chat.generation_options import OPTION_RANGES, GenerationOptions
 from ..utils.chat.tasks import Task
 from ..utils.errors import InputError
 from ..utils.images.masking import MASK_USES, SHOW, masked

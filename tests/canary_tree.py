@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from qwen3vl_nodes.utils.files.allowed_folders import AllowedFolders, Root
+from qwen3vl_nodes.utils.roots.allowed_folders import AllowedFolders, Root
 
 SECRET = "secret.txt"
 WRITABLE = {"input": True, "output": True, "temp": True, "photos": False, "training": True}

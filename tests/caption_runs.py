@@ -14,9 +14,9 @@ from qwen3vl_nodes.utils.captions.sidecars import FORMATS
 from qwen3vl_nodes.utils.captions.wording import Wording
 from qwen3vl_nodes.utils.dataset.run import CaptionRun
 from qwen3vl_nodes.utils.errors import InputError
-from qwen3vl_nodes.utils.files.allowed_folders import Folder, Root
 from qwen3vl_nodes.utils.files.fingerprint import FileFacts, digest, file_stamp
-from qwen3vl_nodes.utils.files.listing import FileChoice, list_files
+from qwen3vl_nodes.utils.roots.allowed_folders import Folder, Root
+from qwen3vl_nodes.utils.roots.listing import FileChoice, list_files
 
 # A caption, or what makes one of a picture's name.
 Text = str | Callable[[str], object]

@@ -1,7 +1,7 @@
 """Requests for engine tests: greedy and short unless told otherwise."""
 
+from qwen3vl_nodes.utils.chat.generation_options import GenerationOptions
 from qwen3vl_nodes.utils.chat.messages import Message
-from qwen3vl_nodes.utils.chat.options import GenerationOptions
 from qwen3vl_nodes.utils.chat.requests import Request
 
 

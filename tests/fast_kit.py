@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from qwen3vl_nodes.loaders.engine.fast import FastEngine
 from qwen3vl_nodes.loaders.engine.request.prompt import PromptEncoder
+from qwen3vl_nodes.utils.chat.generation_options import GenerationOptions
 from qwen3vl_nodes.utils.chat.messages import Message
-from qwen3vl_nodes.utils.chat.options import GenerationOptions
 from qwen3vl_nodes.utils.chat.requests import Request
 from qwen3vl_nodes.utils.images.picture import Clip, Picture
 from tiny_checkpoint import build_model, build_processor

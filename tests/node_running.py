@@ -1,6 +1,6 @@
 """Runs nodes without a server, as ComfyUI would."""
 
-from qwen3vl_nodes.utils.chat.options import GenerationOptions
+from qwen3vl_nodes.utils.chat.generation_options import GenerationOptions
 
 LOADER = {
     "dtype": "auto", "attention": "auto", "quantization": "none", "device": "cpu",

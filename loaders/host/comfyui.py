@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from ...utils.files.allowed_folders import AllowedFolders, Root
+from ...utils.roots.allowed_folders import AllowedFolders, Root
 from .model_patcher import patcher_class
 from .owner_settings import owner_settings
 

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from ...utils.errors import InputError
-from ...utils.files.allowed_folders import COMFYUI_ROOTS, Root
 from ...utils.files.fingerprint import stamp
-from ...utils.files.safe_paths import OWNER_FILE, why_no_name
+from ...utils.roots.allowed_folders import COMFYUI_ROOTS, Root
+from ...utils.roots.safe_paths import OWNER_FILE, why_no_name
 
 OWNER_PATH = Path(__file__).resolve().parents[2] / OWNER_FILE
 EXAMPLE = f"{OWNER_FILE}.example shows how to write it."

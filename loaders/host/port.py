@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 from torch import nn
 
-from ...utils.files.allowed_folders import AllowedFolders
+from ...utils.roots.allowed_folders import AllowedFolders
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from ...utils.files.allowed_folders import AllowedFolders
+from ...utils.roots.allowed_folders import AllowedFolders
 from .owner_settings import owner_settings
 from .teardown import empty
 

@@ -12,8 +12,8 @@ from ...loaders.engine.protocol import Model
 from ...utils.agents.actions import Action, read_actions
 from ...utils.agents.steps import step_words, with_steps
 from ...utils.chat.composition import MAX_SEED
+from ...utils.chat.generation_options import GenerationOptions
 from ...utils.chat.messages import Message
-from ...utils.chat.options import GenerationOptions
 from ...utils.chat.requests import Reply, Request
 from ...utils.chat.tasks import task
 from ...utils.chat.tool_sets import Tool, official_tools, read_tools, system_with_tools

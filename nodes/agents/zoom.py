@@ -9,7 +9,7 @@ from comfy_api.latest import io
 
 from ...loaders.engine.protocol import Model
 from ...utils.agents.zoom_talk import MAX_LOOKS, Look, ZoomTalk
-from ...utils.chat.options import GenerationOptions
+from ...utils.chat.generation_options import GenerationOptions
 from ...utils.detection.boxes import Box, Detection, Detections
 from ...utils.detection.socket_values import to_box_value
 from ...utils.drawing.contact_sheet import Card, contact_sheet

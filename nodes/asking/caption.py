@@ -7,7 +7,7 @@ from comfy_api.latest import io
 
 from ...loaders.engine.protocol import Model
 from ...utils.chat.composition import EACH, SEVERAL, TOGETHER, requests_for
-from ...utils.chat.options import GenerationOptions
+from ...utils.chat.generation_options import GenerationOptions
 from ...utils.images.masking import SHOW
 from .. import sockets
 from ..checking import answer_checked, checked_output

@@ -11,7 +11,7 @@ from comfy_api.latest import io
 
 from ...loaders.engine.protocol import Model
 from ...utils.chat.composition import numbers_pictures
-from ...utils.chat.options import GenerationOptions
+from ...utils.chat.generation_options import GenerationOptions
 from ...utils.chat.placeholders import placed
 from ...utils.chat.requests import Reply, Request
 from ...utils.conversation.remembered_chats import RememberedChats

@@ -10,7 +10,7 @@ from comfy_api.latest import io
 
 from ...loaders.engine.protocol import Model
 from ...utils.chat.composition import EACH, TOGETHER, requests_for
-from ...utils.chat.options import GenerationOptions
+from ...utils.chat.generation_options import GenerationOptions
 from ...utils.errors import InputError
 from ...utils.images.picture import Picture
 from ...utils.images.tensors import pictures_from_tensor

@@ -11,7 +11,7 @@ from ...loaders.engine.protocol import Model
 from ...loaders.user_tasks import known_tasks
 from ...utils.chat.answer_rules import is_in
 from ...utils.chat.composition import requests_for
-from ...utils.chat.options import GenerationOptions
+from ...utils.chat.generation_options import GenerationOptions
 from ...utils.chat.tasks import Task, tasks_in
 from ...utils.errors import GenerationError, InputError
 from ...utils.images.picture import Picture

@@ -5,9 +5,9 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ...loaders.host import comfyui
+from ...utils.detection.cameras import read_camera
 from ...utils.errors import InputError
 from ...utils.files.small_text import read_small_text
-from ...utils.parsing.cameras import read_camera
 from .. import sockets
 
 # In place of a file: the text field. Stored in workflows.

@@ -7,7 +7,7 @@ from comfy_api.latest import io
 
 from ...loaders.engine.protocol import Model
 from ...utils.chat.composition import requests_for
-from ...utils.chat.options import GenerationOptions
+from ...utils.chat.generation_options import GenerationOptions
 from ...utils.detection.boxes3d import ANGLE_ORDERS, AngleOrder, Box3D, Camera
 from ...utils.detection.distances import as_flat_boxes, depth_order
 from ...utils.detection.socket_values import to_box_3d_value, to_box_value

@@ -7,7 +7,7 @@ from comfy_api.latest import io
 
 from ...loaders.engine.protocol import Model
 from ...utils.chat.composition import requests_for
-from ...utils.chat.options import GenerationOptions
+from ...utils.chat.generation_options import GenerationOptions
 from ...utils.detection.boxes import Point
 from ...utils.detection.socket_values import to_coordinates, to_point_value
 from ...utils.images.tensors import pictures_from_tensor

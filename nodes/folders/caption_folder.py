@@ -8,7 +8,7 @@ from ...loaders.engine.protocol import Model
 from ...utils.captions.place import SHORT_NAMES
 from ...utils.captions.sidecars import ENDINGS, store_maker
 from ...utils.captions.wording import Wording, parse_replacements
-from ...utils.chat.options import GenerationOptions
+from ...utils.chat.generation_options import GenerationOptions
 from ...utils.dataset.medium import Media
 from ...utils.dataset.picture_kinds import Asking, picture_kinds, pictures
 from ...utils.dataset.scope import Scope, check_mode

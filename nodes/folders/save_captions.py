@@ -14,7 +14,7 @@ from ...utils.dataset.saving import Saving
 from ...utils.dataset.scope import Scope, check_mode
 from ...utils.errors import InputError
 from ...utils.files.atomic_write import check_space
-from ...utils.files.listing import FileChoice
+from ...utils.roots.listing import FileChoice
 from .. import sockets
 from ..folder_widgets import (
     caption_folder,

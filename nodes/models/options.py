@@ -8,7 +8,7 @@ from comfy_api.latest import io
 
 from ...utils.chat.answer_rules import AnswerRules
 from ...utils.chat.effective_settings import settings_text, without_effect
-from ...utils.chat.options import OPTION_RANGES, GenerationOptions
+from ...utils.chat.generation_options import OPTION_RANGES, GenerationOptions
 from ...utils.chat.sampling import OFFICIAL
 from ...utils.errors import InputError
 from ...utils.images.resize import DEFAULT_MAX_PIXELS, TOKEN_SIDE

@@ -9,12 +9,12 @@ from comfy_api.latest import io
 
 from ...loaders.engine.protocol import Model
 from ...utils.chat.composition import EACH, TOGETHER, requests_for
-from ...utils.chat.options import GenerationOptions
+from ...utils.chat.generation_options import GenerationOptions
 from ...utils.chat.requests import Reply
 from ...utils.chat.tasks import task
 from ...utils.errors import ParseError
 from ...utils.images.tensors import pictures_from_tensor
-from ...utils.parsing.fenced_code import SUFFIXES, Language, Snippet, read_code
+from ...utils.text.fenced_code import SUFFIXES, Language, Snippet, read_code
 from .. import sockets
 from ..reading_running import joined, notes_of
 from ..running import answer_all, node_id_of, report

@@ -13,7 +13,7 @@ from comfy_api.latest import io
 from ...loaders.engine.protocol import Model
 from ...loaders.host import comfyui
 from ...utils.chat.composition import requests_for
-from ...utils.chat.options import GenerationOptions
+from ...utils.chat.generation_options import GenerationOptions
 from ...utils.chat.requests import Reply, Request
 from ...utils.chat.tasks import task
 from ...utils.detection.crops import crop_region
@@ -23,7 +23,7 @@ from ...utils.errors import GenerationError, InputError, ParseError, Qwen3VLErro
 from ...utils.files.pdf_pages import PdfPages
 from ...utils.images.picture import Picture
 from ...utils.images.tensors import image_from_pictures, pictures_from_tensor
-from ...utils.parsing.documents import Form, parse_document, parse_pages
+from ...utils.parsing.document_answer import Form, parse_document, parse_pages
 from .. import sockets
 from ..grounding import LEAVE_EMPTY, unreadable_input
 from ..reading_running import joined, notes_of

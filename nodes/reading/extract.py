@@ -14,8 +14,8 @@ from comfy_api.latest import io
 
 from ...loaders.engine.protocol import Model
 from ...utils.chat.composition import MAX_SEED, requests_for
+from ...utils.chat.generation_options import GenerationOptions
 from ...utils.chat.messages import Message
-from ...utils.chat.options import GenerationOptions
 from ...utils.chat.requests import Reply, Request
 from ...utils.chat.tasks import Task, task
 from ...utils.detection.boxes import Box, Detection, Detections

@@ -5,7 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ...loaders.host import comfyui
-from ...utils.documents.pdf import PageRange
+from ...utils.documents.pdf_file import PageRange
 from ...utils.errors import InputError
 from ...utils.files.pdf_pages import PdfPages, located, opened, pdf_menu, stamp_of
 from ...utils.images.tensors import image_from_pictures

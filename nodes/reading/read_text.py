@@ -8,7 +8,7 @@ from comfy_api.latest import io
 
 from ...loaders.engine.protocol import Model
 from ...utils.chat.composition import requests_for
-from ...utils.chat.options import GenerationOptions
+from ...utils.chat.generation_options import GenerationOptions
 from ...utils.chat.tasks import Task, task
 from ...utils.detection.boxes import Box, Detections
 from ...utils.detection.socket_values import to_box_value

@@ -12,7 +12,7 @@ from comfy_api.latest import io
 
 from ...loaders.engine.protocol import Model
 from ...utils.chat.composition import messages_for
-from ...utils.chat.options import GenerationOptions
+from ...utils.chat.generation_options import GenerationOptions
 from ...utils.chat.requests import Reply, Request
 from ...utils.chat.tasks import Task, task
 from ...utils.detection.boxes import Detections

@@ -11,7 +11,7 @@ from comfy_api.latest import io
 
 from ...loaders.engine.protocol import Model
 from ...utils.chat.composition import CUSTOM, MAX_SEED, messages_for
-from ...utils.chat.options import GenerationOptions
+from ...utils.chat.generation_options import GenerationOptions
 from ...utils.chat.requests import Reply, Request
 from ...utils.chat.tasks import tasks_in
 from ...utils.errors import GenerationError, InputError, Qwen3VLError

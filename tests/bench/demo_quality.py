@@ -52,7 +52,7 @@ class ThroughEngine:
         from qwen3vl_nodes.loaders.hub.official import DEMO_NAME
         from qwen3vl_nodes.loaders.local_model import LocalModel
         from qwen3vl_nodes.loaders.settings import LoadSettings
-        from qwen3vl_nodes.utils.chat.options import GenerationOptions
+        from qwen3vl_nodes.utils.chat.generation_options import GenerationOptions
 
         self.options = GenerationOptions(**options)
         self.model = LocalModel(LoadSettings(model=DEMO_NAME, device=device))

@@ -32,8 +32,8 @@ load_pack()
 from qwen3vl_nodes.loaders.engine.fast import FastEngine
 from qwen3vl_nodes.loaders.engine.reference import left_padded
 from qwen3vl_nodes.loaders.engine.request.prompt import PromptEncoder
+from qwen3vl_nodes.utils.chat.generation_options import GenerationOptions
 from qwen3vl_nodes.utils.chat.messages import Message
-from qwen3vl_nodes.utils.chat.options import GenerationOptions
 from qwen3vl_nodes.utils.chat.requests import Request
 from qwen3vl_nodes.utils.images.picture import Picture
 from shapes import decoded, limit_seconds, make, write_pictures

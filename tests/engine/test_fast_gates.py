@@ -10,8 +10,8 @@ from qwen3vl_nodes.loaders.engine import fast as fast_module
 from qwen3vl_nodes.loaders.engine.reference import ReferenceEngine
 from qwen3vl_nodes.loaders.engine.scheduler.engine_run import Run
 from qwen3vl_nodes.loaders.engine.scheduler.fusion import pick_ops
+from qwen3vl_nodes.utils.chat.generation_options import GenerationOptions
 from qwen3vl_nodes.utils.chat.messages import Message
-from qwen3vl_nodes.utils.chat.options import GenerationOptions
 from qwen3vl_nodes.utils.chat.requests import Request
 
 MIXED = [(64, 64), (96, 64), (64, 160), (128, 96), (192, 64), (64, 96), (160, 160), (96, 224)]

@@ -12,7 +12,6 @@ import pytest
 import torch
 from fast_kit import DEVICE, ask, check, clip, engine, picture, tiny
 from qwen3vl_nodes.loaders.engine.model import layers
-from qwen3vl_nodes.loaders.engine.model.attention import as_tensor
 from qwen3vl_nodes.loaders.engine.model.text_tower import TextModel
 from qwen3vl_nodes.loaders.engine.model.torch_ops import DecodeView, TorchOps
 from qwen3vl_nodes.loaders.engine.model.vision_tower import VisionTower
@@ -25,6 +24,7 @@ from qwen3vl_nodes.loaders.engine.scheduler.meter import look_away_seconds
 from qwen3vl_nodes.loaders.engine.state.pool import PagePool
 from qwen3vl_nodes.loaders.engine.state.prefix import PrefixCache, common
 from qwen3vl_nodes.loaders.engine.state.rows import Rows
+from qwen3vl_nodes.loaders.engine.state.transfer import as_tensor
 from qwen3vl_nodes.utils.chat.sampling import Sampling
 from torch import nn
 

@@ -8,8 +8,8 @@ from engine_requests import ask
 from qwen3vl_nodes.loaders.engine import reference
 from qwen3vl_nodes.loaders.engine.reference import ReferenceEngine
 from qwen3vl_nodes.loaders.engine.request.prompt import PromptEncoder, sized_visuals
+from qwen3vl_nodes.utils.chat.generation_options import GenerationOptions
 from qwen3vl_nodes.utils.chat.messages import Message
-from qwen3vl_nodes.utils.chat.options import GenerationOptions
 from qwen3vl_nodes.utils.chat.requests import Reply, Request
 from qwen3vl_nodes.utils.errors import GenerationError, InputError
 from qwen3vl_nodes.utils.images.picture import Picture

@@ -11,8 +11,8 @@ from qwen3vl_nodes.loaders.engine.fast import FastEngine
 from qwen3vl_nodes.loaders.engine.reference import ReferenceEngine
 from qwen3vl_nodes.loaders.engine.request.prompt import PromptEncoder, render
 from qwen3vl_nodes.loaders.engine.scheduler.engine_run import Run
+from qwen3vl_nodes.utils.chat.generation_options import GenerationOptions
 from qwen3vl_nodes.utils.chat.messages import Message
-from qwen3vl_nodes.utils.chat.options import GenerationOptions
 from qwen3vl_nodes.utils.chat.requests import Request
 from qwen3vl_nodes.utils.text.thinking import CLOSING
 from tiny_checkpoint import build_processor

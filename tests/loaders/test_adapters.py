@@ -20,7 +20,7 @@ from qwen3vl_nodes.loaders.plan.decision import PLAIN, Plan
 from qwen3vl_nodes.loaders.plan.hardware import this_machine
 from qwen3vl_nodes.loaders.settings import NATIVE, Adapter, LoadSettings
 from qwen3vl_nodes.loaders.weights.build import build
-from qwen3vl_nodes.loaders.weights.lora import apply, merge
+from qwen3vl_nodes.loaders.weights.lora_layers import apply, merge
 from qwen3vl_nodes.utils.errors import LoadError
 from qwen3vl_pack import ROOT
 

@@ -11,7 +11,7 @@ import pytest
 from qwen3vl_nodes.loaders.host import comfyui, owner_settings
 from qwen3vl_nodes.loaders.host.owner_settings import MAX_BYTES, OwnerSettings, read_settings
 from qwen3vl_nodes.utils.errors import InputError
-from qwen3vl_nodes.utils.files.allowed_folders import Root
+from qwen3vl_nodes.utils.roots.allowed_folders import Root
 from qwen3vl_pack import ROOT
 
 

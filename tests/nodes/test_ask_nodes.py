@@ -17,7 +17,7 @@ from qwen3vl_nodes.utils.chat.composition import (
     caption_prompt,
     requests_for,
 )
-from qwen3vl_nodes.utils.chat.options import GenerationOptions
+from qwen3vl_nodes.utils.chat.generation_options import GenerationOptions
 from qwen3vl_nodes.utils.errors import GenerationError, InputError, LoadError
 from qwen3vl_nodes.utils.images.masking import CROP
 from qwen3vl_nodes.utils.images.tensors import pictures_from_tensor

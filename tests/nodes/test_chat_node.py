@@ -14,7 +14,7 @@ from qwen3vl_nodes.nodes.asking.chat import (
     Qwen3VLChat,
 )
 from qwen3vl_nodes.nodes.asking.chat_files import Qwen3VLLoadChat, Qwen3VLSaveChat
-from qwen3vl_nodes.utils.chat.options import GenerationOptions
+from qwen3vl_nodes.utils.chat.generation_options import GenerationOptions
 from qwen3vl_nodes.utils.conversation.remembered_chats import RememberedChats
 from qwen3vl_nodes.utils.errors import ContextFullError, InputError
 from qwen3vl_nodes.utils.images.picture import Picture

@@ -5,7 +5,7 @@ import torch
 from node_running import run_node
 from qwen3vl_nodes.nodes.asking.compare import Qwen3VLCompare
 from qwen3vl_nodes.utils.chat.composition import ALWAYS, EACH, NEVER, SEVERAL, TOGETHER
-from qwen3vl_nodes.utils.chat.options import GenerationOptions
+from qwen3vl_nodes.utils.chat.generation_options import GenerationOptions
 from qwen3vl_nodes.utils.errors import InputError, ParseError
 from qwen3vl_nodes.utils.images.picture import Picture
 from scripted_model import ScriptedModel

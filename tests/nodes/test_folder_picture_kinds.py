@@ -11,7 +11,7 @@ from node_running import LOADER, run_node
 from picture_samples import blocks, png, saved, tiff
 from PIL import Image, ImageOps
 from qwen3vl_nodes.nodes.models.loader import Qwen3VLLoader
-from qwen3vl_nodes.utils.chat.options import GenerationOptions
+from qwen3vl_nodes.utils.chat.generation_options import GenerationOptions
 from qwen3vl_nodes.utils.files.picture_reader import read_picture
 from qwen3vl_pack import ROOT
 

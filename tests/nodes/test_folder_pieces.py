@@ -19,7 +19,7 @@ from qwen3vl_nodes.utils.captions.policy import APPEND, OVERWRITE, OVERWRITE_ALL
 from qwen3vl_nodes.utils.dataset import piece
 from qwen3vl_nodes.utils.errors import InputError
 from qwen3vl_nodes.utils.files import atomic_write
-from qwen3vl_nodes.utils.files.safe_paths import OWNER_FILE
+from qwen3vl_nodes.utils.roots.safe_paths import OWNER_FILE
 from scripted_model import ScriptedModel
 
 TAKE = {

@@ -21,7 +21,7 @@ from qwen3vl_nodes.nodes.widgets_asking import chosen_caption
 from qwen3vl_nodes.utils.captions.ledger import LEDGER_NAME
 from qwen3vl_nodes.utils.captions.recipe import Recipe
 from qwen3vl_nodes.utils.captions.wording import Wording
-from qwen3vl_nodes.utils.chat.options import GenerationOptions
+from qwen3vl_nodes.utils.chat.generation_options import GenerationOptions
 from qwen3vl_nodes.utils.dataset.picture_kinds import Asking, picture_kinds
 from qwen3vl_nodes.utils.files.fingerprint import published
 from qwen3vl_nodes.utils.files.folder_lock import HOLDER_NAME, LOCK_NAME

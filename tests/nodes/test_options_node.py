@@ -9,7 +9,7 @@ from qwen3vl_nodes.nodes.models.options import (
     THINKING_OFF,
     Qwen3VLOptions,
 )
-from qwen3vl_nodes.utils.chat.options import GenerationOptions
+from qwen3vl_nodes.utils.chat.generation_options import GenerationOptions
 from qwen3vl_nodes.utils.errors import InputError
 
 FIELDS = {

@@ -33,9 +33,9 @@ from qwen3vl_nodes.utils.captions.place import Place  # noqa: E402
 from qwen3vl_nodes.utils.captions.record import Record  # noqa: E402
 from qwen3vl_nodes.utils.captions.sidecars import FORMATS  # noqa: E402
 from qwen3vl_nodes.utils.errors import InputError  # noqa: E402
-from qwen3vl_nodes.utils.files.allowed_folders import Folder, FolderFile  # noqa: E402
 from qwen3vl_nodes.utils.files.fingerprint import digest  # noqa: E402
 from qwen3vl_nodes.utils.files.folder_lock import only_writer  # noqa: E402
+from qwen3vl_nodes.utils.roots.allowed_folders import Folder, FolderFile  # noqa: E402
 
 OUTSIDE = b"outside"
 SWAPPER = """

@@ -128,8 +128,8 @@ def read(path: Path, choice: FrameChoice) -> tuple[Footage, float, list[tuple[fl
 
 def ask(model, footage: Footage) -> tuple[float, int]:
     """(seconds to the first token with everything loaded, tokens of the prompt)."""
+    from qwen3vl_nodes.utils.chat.generation_options import GenerationOptions
     from qwen3vl_nodes.utils.chat.messages import Message
-    from qwen3vl_nodes.utils.chat.options import GenerationOptions
     from qwen3vl_nodes.utils.chat.requests import Request
 
     options = GenerationOptions(max_new_tokens=2, temperature=0.0, presence_penalty=0.0)

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from path_payloads import PAYLOADS, payloads_for
 from qwen3vl_nodes.utils.errors import InputError
-from qwen3vl_nodes.utils.files import allowed_folders, safe_paths
-from qwen3vl_nodes.utils.files.allowed_folders import AllowedFolders, Folder, Root
-from qwen3vl_nodes.utils.files.safe_paths import names_in, real_inside
+from qwen3vl_nodes.utils.roots import allowed_folders, safe_paths
+from qwen3vl_nodes.utils.roots.allowed_folders import AllowedFolders, Folder, Root
+from qwen3vl_nodes.utils.roots.safe_paths import names_in, real_inside
 
 OUT = [
     "..", "../x", "a/../../x", "/etc/passwd", "\\\\server\\share", "C:\\x", "c:x", "~/x", "a\0b",

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
+from qwen3vl_nodes.utils.chat.generation_options import OPTION_RANGES, GenerationOptions
 from qwen3vl_nodes.utils.chat.messages import Message
-from qwen3vl_nodes.utils.chat.options import OPTION_RANGES, GenerationOptions
 from qwen3vl_nodes.utils.chat.requests import Reply, Request
 from qwen3vl_nodes.utils.chat.sampling import OFFICIAL, resolve
 from qwen3vl_nodes.utils.errors import InputError

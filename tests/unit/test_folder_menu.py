@@ -6,8 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 from canary_tree import LINKS_THAT_STAY, make_canary_tree
-from qwen3vl_nodes.utils.files import folder_menu as folder_menu_files
-from qwen3vl_nodes.utils.files.folder_menu import MAX_DEPTH, folder_menu
+from qwen3vl_nodes.utils.roots import folder_menu as folder_menu_files
+from qwen3vl_nodes.utils.roots.folder_menu import MAX_DEPTH, folder_menu
 
 
 @pytest.fixture(autouse=True)

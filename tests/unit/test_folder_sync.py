@@ -15,7 +15,7 @@ from qwen3vl_nodes.utils.errors import InputError
 from qwen3vl_nodes.utils.files import atomic_write
 from qwen3vl_nodes.utils.files.append_lines import append_whole
 from qwen3vl_nodes.utils.files.folder_lock import HOLDER_NAME, only_writer
-from qwen3vl_nodes.utils.files.open_folder import OpenFolder
+from qwen3vl_nodes.utils.roots.open_folder import OpenFolder
 
 
 def append(folder, lines):

@@ -17,10 +17,10 @@ from picture_samples import animation, chunk, png, saved, tiff, wide_profile
 from PIL import Image, ImageFile, PngImagePlugin, WebPImagePlugin, features
 from qwen3vl_nodes.utils.errors import InputError
 from qwen3vl_nodes.utils.files import picture_reader
-from qwen3vl_nodes.utils.files.open_folder import OpenFolder
 from qwen3vl_nodes.utils.files.picture_reader import read_picture
 from qwen3vl_nodes.utils.images import color, guards
 from qwen3vl_nodes.utils.images.quiet_pillow import _FILTER, quiet_pillow
+from qwen3vl_nodes.utils.roots.open_folder import OpenFolder
 
 OPEN_FILES = Path("/proc/self/fd")
 NOISE = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from qwen3vl_nodes.utils.files.listing import PICTURE_ENDINGS, FileChoice, list_files, patterns
+from qwen3vl_nodes.utils.roots.listing import PICTURE_ENDINGS, FileChoice, list_files, patterns
 from qwen3vl_nodes.utils.text.natural_sort import natural_key
 
 

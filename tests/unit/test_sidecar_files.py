@@ -12,7 +12,7 @@ from qwen3vl_nodes.utils.files import atomic_write
 from qwen3vl_nodes.utils.files.append_lines import append_whole, end_last_line
 from qwen3vl_nodes.utils.files.atomic_write import TEMP_SUFFIX, write_whole
 from qwen3vl_nodes.utils.files.folder_lock import only_writer, sweep
-from qwen3vl_nodes.utils.files.open_folder import OpenFolder
+from qwen3vl_nodes.utils.roots.open_folder import OpenFolder
 
 
 def no_space(_handle):
@@ -209,7 +209,7 @@ sys.path.insert(0, {str(atomic_write.__file__).rsplit("/utils/", 1)[0] + "/tests
 from qwen3vl_pack import load_pack; load_pack()
 from pathlib import Path
 from qwen3vl_nodes.utils.files.append_lines import append_whole
-from qwen3vl_nodes.utils.files.open_folder import OpenFolder
+from qwen3vl_nodes.utils.roots.open_folder import OpenFolder
 folder = OpenFolder.at(Path({str(tmp_path)!r}))
 append_whole(folder, "a.jsonl", b"x" * 990 + b"\\n")
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))

@@ -8,7 +8,7 @@ from qwen3vl_nodes.utils.captions.place import Place
 from qwen3vl_nodes.utils.captions.record import Record
 from qwen3vl_nodes.utils.files import append_lines
 from qwen3vl_nodes.utils.files.append_lines import append_whole, end_last_line
-from qwen3vl_nodes.utils.files.open_folder import OpenFolder
+from qwen3vl_nodes.utils.roots.open_folder import OpenFolder
 
 
 def test_lines_begin_on_a_line_of_their_own(tmp_path):

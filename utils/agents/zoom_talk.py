@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ..chat.generation_options import GenerationOptions
 from ..chat.messages import Message, Part
-from ..chat.options import GenerationOptions
 from ..chat.requests import Reply, Request
 from ..chat.tool_sets import official_tools, system_with_tools
 from ..detection.boxes import Box

@@ -8,10 +8,10 @@ import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from ..files.allowed_folders import Folder
 from ..files.append_lines import append_whole, end_last_line
 from ..files.atomic_write import write_in
 from ..files.fingerprint import DIGEST_BYTES
+from ..roots.allowed_folders import Folder
 
 JOURNAL_NAME = ".qwen3vl.jsonl"
 # A journal with so many lines that say nothing any more is written anew.

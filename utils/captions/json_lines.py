@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..files.allowed_folders import Folder
 from ..files.append_lines import append_whole, end_last_line
 from ..files.atomic_write import sync_folders, write_in
 from ..files.fingerprint import digest, file_stamp
+from ..roots.allowed_folders import Folder
 from .place import Place
 from .record import Record
 from .store import caption_in, json_bytes

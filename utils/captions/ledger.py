@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Literal
 
-from ..files.allowed_folders import Folder
+from ..roots.allowed_folders import Folder
 from ..text.natural_sort import natural_key
 from ..text.printable import on_one_line
 

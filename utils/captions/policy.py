@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from ..files.allowed_folders import Folder
 from ..files.fingerprint import digest, file_stamp
+from ..roots.allowed_folders import Folder
 from .journal import Journal, Mark
 from .record import Record
 from .store import CaptionStore

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
-from ..files.allowed_folders import Folder
 from ..files.atomic_write import sync_folders, write_in
-from ..files.open_folder import NotOrdinaryError, OpenFolder
+from ..roots.allowed_folders import Folder
+from ..roots.open_folder import NotOrdinaryError, OpenFolder
 from .json_lines import JsonLines
 from .place import SHORT_NAMES, WHOLE_NAMES, Place
 from .record import Record

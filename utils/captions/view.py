@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ..errors import InputError
-from ..files.allowed_folders import Folder, FolderFile
 from ..files.fingerprint import digest_of, file_stamp
-from ..files.listing import FileChoice, list_files
+from ..roots.allowed_folders import Folder, FolderFile
+from ..roots.listing import FileChoice, list_files
 from .place import Place
 from .sidecars import NO_CAPTION, CaptionStore, MakeStore
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from ..errors import InputError
 from ..images.picture import Clip, Picture
+from .generation_options import GenerationOptions
 from .messages import Message
-from .options import GenerationOptions
 from .placeholders import placed
 from .requests import Request
 from .tasks import Task, tasks_in

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .options import GenerationOptions
+from .generation_options import GenerationOptions
 from .sampling import OFFICIAL, Edition, Sampling, resolve
 
 _EDITIONS: tuple[Edition, ...] = ("instruct", "thinking")

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..errors import InputError, Qwen3VLError
+from .generation_options import GenerationOptions
 from .messages import Message
-from .options import GenerationOptions
 
 # A model stops by itself, at the token limit, at a stop string, or is stopped because it
 # repeats itself without end.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import Literal
 
-from .options import GenerationOptions
+from .generation_options import GenerationOptions
 
 Edition = Literal["instruct", "thinking"]
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from ..errors import InputError
 from ..text.bounded_yaml import read_mapping
 from .answer_rules import AnswerRules
-from .options import GenerationOptions
+from .generation_options import GenerationOptions
 
 OWN_FILES = ("tasks.yaml", "enhancers.yaml")
 # Groups whose menus a user may add to; the other nodes' tasks come with their parsers.

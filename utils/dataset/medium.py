@@ -9,9 +9,9 @@ from typing import Any, Protocol
 from ..captions.recipe import Recipe
 from ..chat.requests import Reply, Request
 from ..errors import InputError, Qwen3VLError
-from ..files.allowed_folders import FolderFile
 from ..files.fingerprint import FileFacts
 from ..files.read_ahead import READ_AHEAD
+from ..roots.allowed_folders import FolderFile
 
 
 @dataclass(frozen=True, slots=True, eq=False)

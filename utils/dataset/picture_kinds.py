@@ -8,16 +8,16 @@ from dataclasses import asdict, dataclass, replace
 from ..captions.recipe import Recipe
 from ..captions.wording import Wording
 from ..chat.composition import MAX_SEED, requests_for
-from ..chat.options import OPTION_RANGES, GenerationOptions
+from ..chat.generation_options import OPTION_RANGES, GenerationOptions
 from ..chat.requests import Reply, Request
 from ..chat.tasks import Task
 from ..errors import InputError, Qwen3VLError
-from ..files.allowed_folders import FolderFile
-from ..files.listing import PICTURE_ENDINGS
 from ..files.picture_reader import read_file
 from ..images.color import BACKGROUNDS
 from ..images.picture import Picture
 from ..images.resize import DEFAULT_MAX_PIXELS
+from ..roots.allowed_folders import FolderFile
+from ..roots.listing import PICTURE_ENDINGS
 from .medium import Medium, Subject
 
 # A preset's title and the user's instructions; the task, if it is one, and the words to ask.

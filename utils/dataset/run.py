@@ -17,9 +17,9 @@ from ..captions.record import Record
 from ..captions.store import CaptionStore, content_digest
 from ..captions.wording import joined
 from ..errors import InputError
-from ..files.allowed_folders import Folder, FolderFile
 from ..files.atomic_write import now
 from ..files.fingerprint import FileFacts, digest
+from ..roots.allowed_folders import Folder, FolderFile
 
 # After so many writes in a row that failed for want of a disk that takes them, none will succeed.
 HOPELESS = 20

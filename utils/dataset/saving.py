@@ -12,8 +12,8 @@ from ..captions.record import Record
 from ..captions.sidecars import MAX_CAPTION_BYTES
 from ..captions.wording import Wording
 from ..errors import InputError
-from ..files.listing import FileChoice, list_files
 from ..files.picture_reader import file_facts
+from ..roots.listing import FileChoice, list_files
 from .run import CaptionRun
 
 # So many captions share one wait for the disk.

@@ -14,10 +14,10 @@ from ..captions.record import Record
 from ..captions.sidecars import MakeStore
 from ..captions.view import nothing_meant
 from ..errors import InputError
-from ..files.allowed_folders import Folder
 from ..files.atomic_write import check_own_files, naming
 from ..files.folder_lock import HOLDER_NAME, LOCK_NAME, only_writer, sweep
-from ..files.listing import FileChoice, list_files
+from ..roots.allowed_folders import Folder
+from ..roots.listing import FileChoice, list_files
 from .medium import Media
 from .run import CaptionRun
 

@@ -6,8 +6,8 @@ import contextlib
 import os
 from collections.abc import Callable
 
+from ..roots.open_folder import OpenFolder
 from .atomic_write import sync_folders, write_all
-from .open_folder import OpenFolder
 
 # The last line of a file is looked for in its last so many bytes first.
 _READ_BACK = 16_384

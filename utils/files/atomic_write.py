@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ..errors import InputError
-from .open_folder import OpenFolder
+from ..roots.open_folder import OpenFolder
 
 LOCK_NAME = ".qwen3vl.lock"
 HOLDER_NAME = ".qwen3vl-running.json"

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..errors import InputError
+from ..roots.beneath import open_beneath
+from ..roots.open_folder import OpenFolder
 from .atomic_write import OURS, TEMP_SUFFIX, naming, now, unwritable, write_in
-from .beneath import open_beneath
-from .open_folder import OpenFolder
 
 LOCK_NAME = ".qwen3vl.lock"
 HOLDER_NAME = ".qwen3vl-running.json"

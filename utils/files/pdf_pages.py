@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from ..documents.pdf import MAX_FILE_BYTES, PdfFile, open_pdf
+from ..documents.pdf_file import MAX_FILE_BYTES, PdfFile, open_pdf
 from ..errors import InputError
 from ..images.picture import Picture
+from ..roots.allowed_folders import AllowedFolders, Folder
+from ..roots.safe_paths import names_in
 from ..text.natural_sort import natural_key
-from .allowed_folders import AllowedFolders, Folder
 from .fingerprint import file_stamp
-from .safe_paths import names_in
 
 MAX_NAMES = 1000
 MENU_SECONDS = 0.5

@@ -11,9 +11,9 @@ from ..errors import InputError
 from ..images.color import WHITE, Colour
 from ..images.decode import decode
 from ..images.picture import Picture
-from .allowed_folders import FolderFile
+from ..roots.allowed_folders import FolderFile
+from ..roots.open_folder import NotOrdinaryError, OpenFolder
 from .fingerprint import FileFacts, digest, file_stamp
-from .open_folder import NotOrdinaryError, OpenFolder
 
 MAX_FILE_BYTES = 512 * 1024 * 1024
 

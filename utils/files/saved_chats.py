@@ -9,9 +9,9 @@ from pathlib import Path
 from ..conversation.saved_transcript import FORMAT, MAX_BYTES, from_json, to_json
 from ..conversation.transcript import Chat
 from ..errors import InputError
-from .allowed_folders import Folder
+from ..roots.allowed_folders import Folder
+from ..roots.safe_paths import why_no_name
 from .atomic_write import sync_folders, write_whole
-from .safe_paths import why_no_name
 
 ENDING = ".json"
 # The format stands at the beginning of the file.

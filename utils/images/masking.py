@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import InputError
-from ..images.picture import Picture
+from .picture import Picture
 
 if TYPE_CHECKING:
     import torch

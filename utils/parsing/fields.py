@@ -12,9 +12,9 @@ from typing import Any
 
 from ..errors import InputError, ParseError
 from ..text.json_find import UnfinishedDict, UnfinishedList, find_json
+from ..text.json_schema import as_typed, check_schema, faults_of, parse_json_text
 from ..text.printable import clean_text
 from ..text.thinking import split_thinking
-from .schema import as_typed, check_schema, faults_of, parse_json_text
 
 MAX_FIELDS = 500
 # Beside a field's name in a list: what kind of value it has.

@@ -11,9 +11,7 @@ import torch
 from torch.nn import functional
 
 from ..state.pool import PagePool
-
-# PyTorch keeps pinned memory for reuse, and the system misses it.
-MOST_PINNED = 64 << 20
+from ..state.transfer import upload
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,31 +91,6 @@ def token_places(pages: list[int], start: int, end: int, page_tokens: int) -> np
     return np.asarray(pages, dtype=np.int64)[tokens // page_tokens] * page_tokens + (
         tokens % page_tokens
     )
-
-
-def as_tensor(array: np.ndarray) -> torch.Tensor:
-    """The array as a tensor on the CPU, without a copy where torch takes its memory as it is.
-
-    A picture straight from Pillow lies in memory that must not be written; torch has no such
-    tensors and warns.
-    """
-    return torch.from_numpy(np.require(array, requirements=("C", "W")))
-
-
-def upload(array: np.ndarray, device: torch.device) -> torch.Tensor:
-    """The array on the device, without waiting for what the device is doing."""
-    tensor = as_tensor(array)
-    if device.type != "cuda":
-        return tensor.to(device)
-    # Small pageable copies are staged at once; large ones would wait for the stream.
-    return (pinned(tensor) if tensor.nbytes > 32_768 else tensor).to(device, non_blocking=True)
-
-
-def pinned(tensor: torch.Tensor) -> torch.Tensor:
-    """The same values where a CUDA device can fetch them, unless they are very many."""
-    if tensor.nbytes > MOST_PINNED or tensor.is_pinned():
-        return tensor
-    return tensor.pin_memory()
 
 
 def flash(

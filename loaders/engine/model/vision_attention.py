@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from .attention import flash, flash_works, upload
+from ..state.transfer import upload
+from .attention import flash, flash_works
 
 # cuDNN is 1.5 times as fast as flash attention on Hopper, but plans every new length for
 # milliseconds; a length is worth it once so many pictures had it.

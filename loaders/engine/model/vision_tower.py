@@ -11,7 +11,7 @@ import torch
 from torch.nn import functional
 
 from ..request.encoding import Visual
-from .attention import upload
+from ..state.transfer import upload
 from .torch_ops import TorchOps
 from .vision_attention import PictureAttention
 

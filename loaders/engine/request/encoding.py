@@ -11,7 +11,7 @@ import numpy as np
 from ....utils.chat.requests import Request
 from ....utils.errors import GenerationError
 from ....utils.images.picture import Clip
-from ..model.attention import as_tensor, pinned
+from ..state.transfer import as_tensor, pinned
 from .prompt import PromptEncoder, render, sized_visuals
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
+from ....utils.chat.generation_options import GenerationOptions
 from ....utils.chat.messages import Message
-from ....utils.chat.options import GenerationOptions
 from ....utils.chat.requests import Request
 from ....utils.chat.sampling import Edition
 from ....utils.errors import ContextFullError
@@ -17,7 +17,7 @@ from ....utils.images.resize import DEFAULT_MAX_PIXELS, fit_size_wh, resize_clip
 from ....utils.text.control_tokens import defused
 from ....utils.text.thinking import NOTHING_THOUGHT, THINK_START
 from ...weights.processor import edition_of
-from ..model.attention import as_tensor
+from ..state.transfer import as_tensor
 from .thinking_budget import ThinkingBudget
 
 

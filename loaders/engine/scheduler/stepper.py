@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..model.attention import PromptAttention, Span, token_places, upload
+from ..model.attention import PromptAttention, Span, token_places
 from ..model.layers import fingerprint, has_experts
 from ..model.text_tower import Deepstack, TextModel
 from ..model.torch_ops import DecodeView, TorchOps, write_at
@@ -21,6 +21,7 @@ from ..state.pool import PAGE_TOKENS, PagePool
 from ..state.prefix import PrefixCache
 from ..state.rows import Field, Rows
 from ..state.sampler import Drawing, drawing_for
+from ..state.transfer import upload
 from .graphs import StepGraphs
 from .meter import look_away_seconds
 

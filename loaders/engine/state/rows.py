@@ -9,9 +9,9 @@ import numpy as np
 import torch
 
 from ....utils.chat.sampling import Sampling
-from ..model.attention import upload
 from .pool import SCRATCH_PAGE
 from .sampler import NO_TOKEN, Drawing, SamplingRows, choose_tokens, fold_seed
+from .transfer import upload
 
 
 class Field(IntEnum):

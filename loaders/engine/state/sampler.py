@@ -12,7 +12,7 @@ from typing import Literal
 
 import torch
 
-from ....utils.chat.options import OPTION_RANGES
+from ....utils.chat.generation_options import OPTION_RANGES
 from ....utils.chat.sampling import Sampling
 
 # How much of the vocabulary a batch draws from: each row's best token, its best hundred, or all.

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ....utils.chat.options import GenerationOptions
+from ....utils.chat.generation_options import GenerationOptions
 from ....utils.chat.requests import Request
 from ....utils.chat.sampling import Edition, Sampling, resolve
 from ....utils.errors import GenerationError, InputError

@@ -10,8 +10,8 @@ from PIL import Image
 from qwen3vl_nodes.loaders.servers.dialects.dialect import ModelFacts, Wanted, seed_of_bits
 from qwen3vl_nodes.loaders.servers.dialects.known import DIALECTS, recognised_dialect
 from qwen3vl_nodes.loaders.servers.wire.payload import Terms, encode, prompt_bound, sized_parts
+from qwen3vl_nodes.utils.chat.generation_options import GenerationOptions
 from qwen3vl_nodes.utils.chat.messages import Message
-from qwen3vl_nodes.utils.chat.options import GenerationOptions
 from qwen3vl_nodes.utils.chat.requests import Request
 from qwen3vl_nodes.utils.chat.sampling import Sampling
 from qwen3vl_nodes.utils.errors import GenerationError, InputError

@@ -88,7 +88,7 @@ def test_a_cut_off_reply_is_said(images):
 
 def test_an_engine_reads_the_whole_talk(model, images):
     """A random checkpoint calls nothing: its words are the answer, and no step fails."""
-    from qwen3vl_nodes.utils.chat.options import GenerationOptions
+    from qwen3vl_nodes.utils.chat.generation_options import GenerationOptions
 
     found = zoom(model, images(1), options=GenerationOptions(max_new_tokens=4))
     assert found["report"].startswith("It did not look closer")

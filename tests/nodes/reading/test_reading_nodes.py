@@ -13,7 +13,7 @@ from qwen3vl_nodes.nodes.reading.document import Qwen3VLDocument
 from qwen3vl_nodes.nodes.reading.extract import Qwen3VLExtract, Qwen3VLPickField
 from qwen3vl_nodes.nodes.reading.pdf import Qwen3VLLoadPDF
 from qwen3vl_nodes.nodes.reading.read_text import LANGUAGES, Qwen3VLReadText
-from qwen3vl_nodes.utils.chat.options import GenerationOptions
+from qwen3vl_nodes.utils.chat.generation_options import GenerationOptions
 from qwen3vl_nodes.utils.errors import InputError, ParseError
 from scripted_model import ScriptedModel
 from support.pdf_files import picture_pdf
@@ -252,7 +252,7 @@ def test_too_many_pages_are_refused_and_not_cut(pdf):
 
 
 def test_pages_stream_into_document_one_at_a_time(pdf, monkeypatch):
-    from qwen3vl_nodes.utils.documents.pdf import PdfFile
+    from qwen3vl_nodes.utils.documents.pdf_file import PdfFile
 
     drawn = []
     draw = PdfFile._draw

@@ -14,7 +14,7 @@ from qwen3vl_nodes.nodes.film_source import trim_of
 from qwen3vl_nodes.nodes.grounding import LEAVE_EMPTY, STOP
 from qwen3vl_nodes.nodes.video.event_list import EVENTS, THING, Qwen3VLEvents
 from qwen3vl_nodes.nodes.video.video import CUSTOM, Qwen3VLVideo, film_presets
-from qwen3vl_nodes.utils.chat.options import GenerationOptions
+from qwen3vl_nodes.utils.chat.generation_options import GenerationOptions
 from qwen3vl_nodes.utils.errors import GenerationError, InputError, ParseError
 from qwen3vl_nodes.utils.images.picture import Clip
 from qwen3vl_pack import ROOT

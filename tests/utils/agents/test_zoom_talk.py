@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from qwen3vl_nodes.utils.agents.closer import MIN_CROP_PIXELS, closer, crop_region
 from qwen3vl_nodes.utils.agents.zoom_talk import MAX_REFUSALS, ZoomTalk
-from qwen3vl_nodes.utils.chat.options import GenerationOptions
+from qwen3vl_nodes.utils.chat.generation_options import GenerationOptions
 from qwen3vl_nodes.utils.chat.requests import Reply
 from qwen3vl_nodes.utils.detection.boxes import Box
 from qwen3vl_nodes.utils.errors import InputError

@@ -11,7 +11,7 @@ from qwen3vl_nodes.utils.captions.sidecars import ENDINGS, store_maker
 from qwen3vl_nodes.utils.captions.view import CaptionView
 from qwen3vl_nodes.utils.dataset.piece import Piece
 from qwen3vl_nodes.utils.errors import InputError
-from qwen3vl_nodes.utils.files.listing import FileChoice
+from qwen3vl_nodes.utils.roots.listing import FileChoice
 
 BLANK = pytest.mark.parametrize("blank", [b"", b" \n", b"\xef\xbb\xbf", b"\r\n\t"])
 

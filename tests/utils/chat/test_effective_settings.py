@@ -1,7 +1,7 @@
 """What the options say of themselves: what is used, and what has no effect."""
 
 from qwen3vl_nodes.utils.chat.effective_settings import settings_text, without_effect
-from qwen3vl_nodes.utils.chat.options import GenerationOptions
+from qwen3vl_nodes.utils.chat.generation_options import GenerationOptions
 
 FIELDS = {
     "temperature": 0.7, "top_p": 0.8, "top_k": 20, "repetition_penalty": 1.0,

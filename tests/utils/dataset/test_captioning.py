@@ -16,10 +16,10 @@ from qwen3vl_nodes.utils.dataset.captioning import ATTEMPTS, Captioning
 from qwen3vl_nodes.utils.dataset.medium import Media, Medium, Subject
 from qwen3vl_nodes.utils.dataset.scope import Scope
 from qwen3vl_nodes.utils.errors import InputError, TooLargeError
-from qwen3vl_nodes.utils.files.allowed_folders import FolderFile
 from qwen3vl_nodes.utils.files.fingerprint import FileFacts, digest
-from qwen3vl_nodes.utils.files.listing import FileChoice
 from qwen3vl_nodes.utils.images.picture import Clip
+from qwen3vl_nodes.utils.roots.allowed_folders import FolderFile
+from qwen3vl_nodes.utils.roots.listing import FileChoice
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from qwen3vl_nodes.utils.documents import pdf
-from qwen3vl_nodes.utils.documents.pdf import PageRange, open_pdf
+from qwen3vl_nodes.utils.documents import pdf_file
+from qwen3vl_nodes.utils.documents.pdf_file import PageRange, open_pdf
 from qwen3vl_nodes.utils.errors import InputError
 from support.pdf_files import encrypted, picture_pdf, turned
 
@@ -127,7 +127,7 @@ def test_damaged_bytes_never_crash():
 
 
 def test_a_page_is_never_larger_than_the_ceiling(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(pdf, "MAX_PAGE_PIXELS", 10_000)
+    monkeypatch.setattr(pdf_file, "MAX_PAGE_PIXELS", 10_000)
     with open_pdf(file_of(two_pages()), "x.pdf") as document:
         width, height = document.page(1, dpi=100_000).size_wh
     assert width * height <= 10_100

@@ -9,11 +9,11 @@ from qwen3vl_nodes.utils.captions.journal import JOURNAL_NAME, Journal
 from qwen3vl_nodes.utils.captions.ledger import LEDGER_NAME, LedgerFile
 from qwen3vl_nodes.utils.captions.sidecars import FORMATS
 from qwen3vl_nodes.utils.errors import InputError
-from qwen3vl_nodes.utils.files import beneath
-from qwen3vl_nodes.utils.files.allowed_folders import Folder, FolderFile
 from qwen3vl_nodes.utils.files.atomic_write import write_in
-from qwen3vl_nodes.utils.files.beneath import open_beneath
-from qwen3vl_nodes.utils.files.open_folder import NotOrdinaryError, OpenFolder
+from qwen3vl_nodes.utils.roots import beneath
+from qwen3vl_nodes.utils.roots.allowed_folders import Folder, FolderFile
+from qwen3vl_nodes.utils.roots.beneath import open_beneath
+from qwen3vl_nodes.utils.roots.open_folder import NotOrdinaryError, OpenFolder
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows holds no folders open")
 WAYS = pytest.mark.parametrize("openat2", [True, False], ids=["openat2", "folder by folder"])

@@ -5,8 +5,8 @@ import os
 import pytest
 from PIL import Image
 from qwen3vl_nodes.utils.errors import InputError
-from qwen3vl_nodes.utils.files.allowed_folders import AllowedFolders, Root
 from qwen3vl_nodes.utils.files.pdf_pages import PdfPages, located, opened, pdf_menu, stamp_of
+from qwen3vl_nodes.utils.roots.allowed_folders import AllowedFolders, Root
 from support.pdf_files import encrypted, picture_pdf
 
 

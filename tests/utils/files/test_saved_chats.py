@@ -6,8 +6,8 @@ import pytest
 from qwen3vl_nodes.utils.conversation.transcript import Chat, Turn
 from qwen3vl_nodes.utils.errors import InputError
 from qwen3vl_nodes.utils.files import saved_chats
-from qwen3vl_nodes.utils.files.allowed_folders import AllowedFolders, Root
 from qwen3vl_nodes.utils.files.saved_chats import chat_stamp, load_chat, save_chat
+from qwen3vl_nodes.utils.roots.allowed_folders import AllowedFolders, Root
 
 CHAT = Chat("s", (Turn(("q",), "a"),))
 

@@ -4,8 +4,8 @@ import json
 
 import pytest
 from qwen3vl_nodes.utils.detection.boxes3d import Camera
+from qwen3vl_nodes.utils.detection.cameras import read_camera
 from qwen3vl_nodes.utils.errors import InputError
-from qwen3vl_nodes.utils.parsing.cameras import read_camera
 
 WANTED = Camera(500.0, 510.0, 320.0, 240.0)
 FLAT = {"fx": 500, "fy": 510, "cx": 320, "cy": 240}

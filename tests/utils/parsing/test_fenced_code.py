@@ -4,7 +4,7 @@ import random
 
 import pytest
 from qwen3vl_nodes.utils.errors import ParseError
-from qwen3vl_nodes.utils.parsing.fenced_code import FENCES, SUFFIXES, Language, read_code
+from qwen3vl_nodes.utils.text.fenced_code import FENCES, SUFFIXES, Language, read_code
 
 MX = '<mxGraphModel><root><mxCell id="0"/></root></mxGraphModel>'
 BOMB = '<!DOCTYPE x [<!ENTITY a "b">]><svg>&a;</svg>'

@@ -9,7 +9,7 @@ import pytest
 from qwen3vl_nodes.utils.documents.html import read_html
 from qwen3vl_nodes.utils.documents.layout import Layout
 from qwen3vl_nodes.utils.errors import ParseError
-from qwen3vl_nodes.utils.parsing.documents import parse_document, parse_pages
+from qwen3vl_nodes.utils.parsing.document_answer import parse_document, parse_pages
 from support.golden_tables import Row, golden_rows
 
 DATA = Path(__file__).parent / "data"

@@ -12,8 +12,8 @@ from qwen3vl_nodes.loaders.servers.remote_engine import RemoteEngine
 from qwen3vl_nodes.loaders.servers.wire import dispatch, event_stream, transport
 from qwen3vl_nodes.loaders.servers.wire.dispatch import TRIES, Rules
 from qwen3vl_nodes.loaders.servers.wire.payload import Terms
+from qwen3vl_nodes.utils.chat.generation_options import GenerationOptions
 from qwen3vl_nodes.utils.chat.messages import Message
-from qwen3vl_nodes.utils.chat.options import GenerationOptions
 from qwen3vl_nodes.utils.chat.requests import Reply, Request
 from qwen3vl_nodes.utils.errors import Qwen3VLError
 from qwen3vl_nodes.utils.images.picture import Picture

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..errors import ParseError
-from ..text.thinking import THINK_END, split_thinking
+from .thinking import THINK_END, split_thinking
 
 Language = Literal["html", "drawio", "svg", "mermaid", "matplotlib"]
 

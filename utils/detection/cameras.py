@@ -10,10 +10,10 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from ..detection.boxes3d import Camera
 from ..errors import InputError, ParseError
 from ..text.json_find import find_json
 from ..text.numbers import to_number
+from .boxes3d import Camera
 
 _NUMBERS = ("fx", "fy", "cx", "cy")
 # Where JSON of other tools keeps the matrix.

@@ -1,0 +1,183 @@
+"""The house stays in order: who may import whom, how full a room is, and what importing costs."""
+
+import ast
+import subprocess
+import sys
+from collections import Counter
+
+import pytest
+from qwen3vl_pack import ROOT
+from room_graph import HOUSES, arrows, imports_of, modules, name_of
+
+# Top to bottom: what stands higher may import what stands lower, never the other way round.
+# A name is a room with all that is in it, unless the room is listed by itself.
+ORDER = {
+    "": HOUSES,
+    "nodes": (
+        "models", "asking", "folders", "detection", "reading", "video", "agents",
+        "checking", "folder_running", "text_saving", "reading_running", "film_source",
+        "film_widgets", "detection_prompts",
+        "grounding", "folder_widgets", "running", "streaming", "widgets_asking",
+        "widgets", "sockets",
+    ),
+    "loaders": (
+        "local_model", "model_cache", "user_tasks", "servers", "engine", "weights", "plan",
+        "hub", "checkpoint",
+        "host", "settings",
+    ),
+    "loaders.engine": (
+        "fast", "reference", "scheduler", "kernels", "model", "request", "state", "protocol",
+    ),
+    "loaders.servers": (
+        "remote_model", "remote_engine", "probe", "wire", "profiles", "dialects",
+    ),
+    "utils": (
+        "dataset", "captions", "files", "roots", "conversation", "drawing", "agents", "parsing",
+        "documents", "video",
+        "detection", "chat", "images", "text", "errors",
+    ),
+}  # fmt: skip
+# Rooms of nodes, each about a task: none of them knows another.
+APART = ORDER["nodes"][: ORDER["nodes"].index("checking")]
+MOST_FILES = 12
+KNOWN = {name_of(path): path for path in modules()}
+
+
+def wrong_arrow(source: str, target: str, order: dict[str, tuple[str, ...]] = ORDER) -> str:
+    """Why `source` may not import `target`; "" where it may."""
+    here, there = source.split("."), target.split(".")
+    for depth in range(min(len(here), len(there))):
+        if here[depth] == there[depth]:
+            continue
+        room = ".".join(here[:depth])
+        if room == "nodes" and here[depth] in APART and there[depth] in APART:
+            return f"{source} and {target} are nodes of two tasks"
+        listed = order.get(room)
+        if listed is None:  # modules of one room know each other
+            return ""
+        for name in (here[depth], there[depth]):
+            if name not in listed:
+                return f"{name} has no place in the order of {room or 'the house'}"
+        if listed.index(there[depth]) < listed.index(here[depth]):
+            return f"{source} imports {target}, which stands above it"
+        return ""
+    return ""
+
+
+def test_imports_point_one_way():
+    wrong = [
+        wrong_arrow(name, target)
+        for name, reached in arrows(KNOWN).items()
+        for target in sorted(reached)
+        if name != "nodes"  # the list of all nodes
+    ]
+    assert not [one for one in wrong if one]
+
+
+def test_every_room_has_its_place():
+    for room, listed in ORDER.items():
+        folder = ROOT / room.replace(".", "/")
+        if room:
+            there = {
+                path.stem
+                for path in folder.iterdir()
+                if (path.suffix == ".py" and path.stem != "__init__")
+                or (path / "__init__.py").exists()
+            }
+            assert there == set(listed), room
+
+
+def test_no_node_module_imports_another():
+    for name, reached in arrows(KNOWN).items():
+        if name.startswith("nodes.") and name.split(".")[1] in APART:
+            inside = [t for t in reached if t.startswith("nodes.")]
+            assert not [t for t in inside if t.split(".")[1] in APART], name
+
+
+def test_a_room_holds_few_files_and_says_what_it_is_for():
+    folders = Counter(path.parent for path in KNOWN.values() if path.name != "__init__.py")
+    for folder, count in folders.items():
+        name = folder.relative_to(ROOT).as_posix()
+        # Beside the rooms of nodes lies what several of them share.
+        assert count <= MOST_FILES or name == "nodes", f"{name} has {count} files"
+        text = (folder / "__init__.py").read_text(encoding="utf-8")
+        assert ast.get_docstring(ast.parse(text)), name
+        if name != "nodes":
+            assert len(ast.parse(text).body) == 1, f"{name}/__init__.py has code"
+
+
+def test_no_two_modules_of_one_name():
+    names = Counter(path.stem for path in KNOWN.values() if path.name != "__init__.py")
+    rooms = {name.rpartition(".")[2] for name, path in KNOWN.items() if path.name == "__init__.py"}
+    assert not [name for name, count in names.items() if count > 1]
+    assert not {n for n in names if n in rooms} - {"chat", "video"}
+
+
+@pytest.mark.parametrize("path", KNOWN.values(), ids=list(KNOWN))
+def test_only_the_host_knows_comfy_and_only_nodes_know_comfy_api(path):
+    tops = {name.split(".")[0] for level, name in imports_of(path) if level == 0}
+    if path != ROOT / "loaders" / "host" / "comfyui.py":
+        assert not tops & {"comfy", "folder_paths", "server", "execution"}
+    if path.relative_to(ROOT).parts[0] != "nodes":
+        assert "comfy_api" not in tops
+    # A bare import of our rooms would take ComfyUI's own `nodes` and `utils`.
+    assert not tops & {*HOUSES, "qwen3vl_nodes"}
+
+
+def test_utils_know_no_model_library():
+    for path in (ROOT / "utils").rglob("*.py"):
+        tops = {name.split(".")[0] for level, name in imports_of(path) if level == 0}
+        assert not tops & {"transformers", "accelerate", "httpx"}, path
+
+
+def test_no_grab_bags():
+    names = {path.stem for path in KNOWN.values()}
+    assert not names & {"utils", "helpers", "helper", "misc", "common"}
+
+
+def test_the_check_sees_a_wrong_arrow():
+    assert wrong_arrow("utils.chat.generation_options", "loaders.settings")
+    assert wrong_arrow("utils.images.resize", "utils.chat.generation_options")
+    assert wrong_arrow("loaders.engine.state.rows", "loaders.engine.model.attention")
+    assert wrong_arrow("nodes.asking.ask", "nodes.folders.caption_folder")
+    assert wrong_arrow("utils.chat.generation_options", "utils.attic.box")
+    assert not wrong_arrow("nodes.asking.ask", "utils.chat.generation_options")
+    assert not wrong_arrow("utils.chat.messages", "utils.chat.generation_options")
+
+
+HEAVY = ("transformers", "av", "httpx", "bitsandbytes", "flash_attn", "qwen_vl_utils", "pypdfium2")
+
+
+def test_importing_loads_nothing_heavy_and_is_quick():
+    """Everything but the nodes, which import only the host's comfy_api beside these."""
+    code = f"""
+import sys, time
+sys.path.insert(0, {str(ROOT / "tests")!r})
+import numpy, torch
+started = time.process_time()
+from qwen3vl_pack import load_pack
+load_pack()
+import importlib
+for name in (
+    "loaders.local_model", "loaders.engine.reference", "loaders.servers.remote_model",
+    "utils.chat.tasks", "utils.files.picture_reader",
+):
+    importlib.import_module("qwen3vl_nodes." + name)
+print(time.process_time() - started)
+print(*[name for name in {HEAVY!r} if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    seconds, heavy = (*done.stdout.splitlines(), "")[:2]
+    assert heavy.strip() == ""
+    # 0.2 s is the promise (measured 0.03), in processor time; the slack is for a busy machine.
+    assert float(seconds) < 1.0
+
+
+def test_requirements_are_those_of_the_project():
+    lines = (ROOT / "requirements.txt").read_text().splitlines()
+    wanted = [line for line in lines if line and not line.startswith("#")]
+    text = (ROOT / "pyproject.toml").read_text()
+    listed = text.split("\ndependencies = [", 1)[1].split("]", 1)[0]
+    declared = [line.strip(' ",') for line in listed.splitlines() if line.strip()]
+    assert wanted == declared
+    assert not any(line.startswith("torch") or "==" in line for line in wanted)
