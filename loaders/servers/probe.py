@@ -65,7 +65,7 @@ async def _look(profile: Profile, origin: str, key: str) -> Found:
 
 
 async def _gather(profile: Profile, origin: str, connection: Connection) -> Found:
-    listed = await connection.get(base_url(origin) + "/models")
+    listed = await _list_of_models(connection, base_url(origin) + "/models")
     answers: dict[str, Any] = {} if listed is None else {"/v1/models": listed}
     dialect = DIALECTS.get(profile.dialect) or _told_apart(answers)
     asked = dialect.asks_of if dialect else [p for d in DIALECTS.values() for p in d.asks_of]
@@ -86,6 +86,16 @@ def _told_apart(answers: Answers) -> Dialect | None:
     """The dialect, where the list of models alone tells it."""
     found = recognised_dialect(answers)
     return found if found is not DIALECTS["openai"] else None
+
+
+async def _list_of_models(connection: Connection, url: str) -> Any:
+    """The list, or None; `transformers serve` fails over it (500) where it has no cache."""
+    try:
+        return await connection.get(url)
+    except FailedTryError as error:
+        if error.trouble.waits or not error.trouble.again:
+            raise
+        return None
 
 
 async def _optional(connection: Connection, url: str) -> Any:

@@ -20,11 +20,18 @@ from .dialect import (
     text_said,
 )
 
+MOST_LOOKED_BACK = 65_536
+
 
 def fields(wanted: Wanted) -> Json:
-    """Its own samplers are on unless told otherwise: min_p at 0.05, penalties over 64 tokens."""
+    """Its own samplers are on unless told otherwise: min_p at 0.05, penalties over 64 tokens.
+
+    Penalties look back over so many tokens as the answer may have, for which room is taken.
+    """
     sampling = wanted.sampling
-    more: Json = {"repeat_penalty": sampling.repetition_penalty, "repeat_last_n": -1}
+    more: Json = {"repeat_penalty": sampling.repetition_penalty}
+    if sampling.repetition_penalty != 1.0 or sampling.presence_penalty:
+        more["repeat_last_n"] = min(sampling.max_new_tokens, MOST_LOOKED_BACK)
     if sampling.temperature > 0:
         more |= {"top_k": sampling.top_k, "min_p": 0.0, "seed": seed_of_bits(wanted.seed, 31)}
     return basic_fields(wanted) | more | schema_field(wanted) | template_thinking(wanted)

@@ -45,9 +45,9 @@ TOLD = {
         {"repetition_penalty": 1.0, "separate_reasoning": True},
     ),
     "llama_cpp": (
-        {"top_k": 20, "min_p": 0.0, "repeat_penalty": 1.1, "repeat_last_n": -1, "seed": 5,
+        {"top_k": 20, "min_p": 0.0, "repeat_penalty": 1.1, "repeat_last_n": 100, "seed": 5,
          "response_format": FORM, **NO_THINKING},
-        {"repeat_penalty": 1.0, "repeat_last_n": -1},
+        {"repeat_penalty": 1.0},
     ),
     "lm_studio": (
         {"top_k": 20, "repeat_penalty": 1.1, "seed": 5, "response_format": FORM},

@@ -97,7 +97,7 @@ def test_of_several_models_one_has_to_be_named():
 
 
 @pytest.mark.parametrize(
-    ("status", "words"), [(401, "key_variable"), (503, "status 503"), (500, "status 500")]
+    ("status", "words"), [(401, "key_variable"), (503, "status 503"), (500, "lists no models")]
 )
 def test_what_is_said_of_a_server_that_refuses(status, words):
     async def script(_seen, writer):
