@@ -64,6 +64,8 @@ class Server:
         input_folder: ComfyUI's input folder.
         output_folder: ComfyUI's output folder.
         models: an extra folder of language models.
+        owner: what the owner's file, `qwen3vl.toml`, says; the pack is copied then, so that the
+            file of this checkout stays as it is.
     """
 
     def __init__(
@@ -73,8 +75,9 @@ class Server:
         input_folder: Path | None = None,
         output_folder: Path | None = None,
         models: Path | None = None,
+        owner: str = "",
     ):
-        self._comfyui = comfyui
+        self._comfyui, self._owner = comfyui, owner
         self._folder = folder
         self._input = input_folder or folder / "input"
         self._output = output_folder or folder / "output"
@@ -115,11 +118,16 @@ class Server:
             folder.mkdir(parents=True, exist_ok=True)
         name = f"qwen3vl_under_test_{os.getpid()}"
         link = packs / name
-        link.unlink(missing_ok=True)
         try:
+            if self._owner:
+                raise OSError("a link would share the owner's file")  # noqa: TRY301
+            link.unlink(missing_ok=True)
             link.symlink_to(ROOT, target_is_directory=True)
-        except OSError:  # Windows lets only administrators and developers make links
-            shutil.copytree(ROOT, link, ignore=shutil.ignore_patterns(".*", "demo_output"))
+        except OSError:  # and Windows lets only administrators and developers make links
+            left_out = shutil.ignore_patterns(".*", "demo_output", "tests")
+            shutil.copytree(ROOT, link, ignore=left_out, dirs_exist_ok=True)
+        if self._owner:
+            (link / "qwen3vl.toml").write_text(self._owner, encoding="utf-8")
         paths: dict[str, Any] = {"pack": {"custom_nodes": str(packs)}}
         if self._models is not None:
             paths["pack"]["LLM"] = str(self._models)

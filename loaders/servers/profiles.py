@@ -24,7 +24,7 @@ RANGES = {
     "min_pixels": PIXELS,
     "max_pixels": PIXELS,
 }
-PICTURES = ("png", "jpeg")
+PICTURES = ("png", "jpeg", "bmp")
 EDITIONS = ("instruct", "thinking")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _DASHSCOPE = "https://dashscope.aliyuncs.com/compatible-mode/v1"

@@ -203,7 +203,7 @@ def _video(clip: Clip) -> Json:
 
 
 def data_uri(pixels: np.ndarray, kind: str) -> str:
-    """An RGB picture [H, W, 3] inside an address; png keeps every value, jpeg is smaller."""
+    """An RGB picture [H, W, 3] inside an address; png and bmp keep every value."""
     return f"data:image/{kind};base64,{_base64(pixels, kind)}"
 
 
@@ -214,6 +214,8 @@ def _base64(pixels: np.ndarray, kind: str) -> str:
     image = Image.fromarray(pixels)
     if kind == "jpeg":
         image.save(file, "JPEG", quality=JPEG_QUALITY, subsampling=0)
+    elif kind == "bmp":
+        image.save(file, "BMP")
     else:
         image.save(file, "PNG", compress_level=1)
     return base64.b64encode(file.getbuffer()).decode("ascii")

@@ -212,6 +212,13 @@ def test_jpeg_where_the_line_is_thin():
     assert abs(seen(url)[1].astype(int) - 7).max() <= 2
 
 
+def test_bmp_for_a_server_beside_us():
+    terms = Terms(DIALECTS["vllm"], "m", pictures="bmp", min_pixels=1024)
+    url = sent(picture(), "?", terms=terms)["messages"][0]["content"][0]["image_url"]["url"]
+    head, pixels = seen(url)
+    assert head == "data:image/bmp;base64" and (pixels == 7).all()
+
+
 def test_a_clip_is_frames_with_their_seconds():
     clip = Clip(np.zeros((3, 64, 64, 3), np.uint8), 30.0, (0, 15, 75), 100)
     content = sent(clip, "What happens?")["messages"][0]["content"]

@@ -89,7 +89,7 @@ MISTAKES = [
     ({"origins": []}, "needs an origin"),
     ({"origins": "http://a"}, "needs an origin"),
     (AT | {"dialect": "gpt"}, "dialect = 'gpt'. It can be vllm, sglang"),
-    (AT | {"pictures": "gif"}, "It can be png, jpeg"),
+    (AT | {"pictures": "gif"}, "It can be png, jpeg, bmp"),
     (AT | {"edition": 3}, "It can be instruct, thinking"),
     (AT | {"timeout_s": 0}, "from 1 to"),
     (AT | {"timeout_s": "5"}, "from 1 to"),
