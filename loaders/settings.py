@@ -10,7 +10,7 @@ from ..utils.files.fingerprint import published
 # Every tuple is stored in workflows: append only.
 DTYPES = ("auto", "bf16", "fp16", "fp32", "fp8")
 ATTENTION = ("auto", "sdpa", "flash_attention_2", "eager", "flash_attention_3")
-QUANTIZATION = ("none", "8-bit", "4-bit")
+QUANTIZATION = ("none", "8-bit", "4-bit", "int4", "int8")
 ENGINES = ("auto", "fast", "reference")
 ALL_GPUS, GPU_AND_RAM = "all GPUs", "GPU and RAM"
 # A fixed list: asking torch for its devices while ComfyUI builds the menu would initialize CUDA.

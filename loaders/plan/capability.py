@@ -19,6 +19,8 @@ PACKERS: dict[str, tuple[str, ...]] = {
     "gptq": ("gptqmodel", "auto_gptq"),
 }
 FP8_CAPABILITY = (8, 9)
+# Triton's products of matrices need it.
+KERNELS_CAPABILITY = (8, 0)
 # RDNA 2 and older, by the start of their names: ComfyUI computes in fp16 on them.
 AMD_WITHOUT_BF16 = ("gfx103", "gfx101", "gfx906", "gfx900", "gfx803")
 # Optional packages by their oldest version that is known to work; the project's own list says so.
@@ -106,10 +108,20 @@ def why_not_fp8(machine: Machine, device: torch.device, moe: bool = False) -> st
     return None if machine.has("triton") else _lacks("triton")
 
 
-def why_fp8_turned(machine: Machine, device: torch.device) -> str:
-    """Why dtype auto turns FP8 weights into plain ones: they cannot stay, or nobody asked."""
-    fetched = ", and transformers fetches its kernels" if machine.transformers_major >= 5 else ""
-    return why_not_fp8(machine, device) or f"only dtype fp8 keeps them{fetched}"
+def why_not_kept(machine: Machine, device: torch.device, moe: bool = False) -> str | None:
+    """Why the fast engine cannot read packed weights as they are; None when it can.
+
+    Its kernels are Triton's, and become 16-bit numbers in registers: no FP8 unit is needed.
+    """
+    gpu = machine.gpu_of(device)
+    if gpu is None or machine.rocm:
+        return f"its kernels do not run on {'ROCm' if machine.rocm else device}"
+    if gpu.capability < KERNELS_CAPABILITY:
+        needed = _dotted(KERNELS_CAPABILITY)
+        return f"{gpu.name} has compute {_dotted(gpu.capability)}; its kernels need {needed}"
+    if moe:
+        return "experts have no such kernels"
+    return None if machine.has("triton") else _lacks("triton")
 
 
 def why_not_packed(machine: Machine, method: str) -> str | None:
@@ -143,8 +155,10 @@ def table(machine: Machine, device: torch.device) -> str:
     for name in ("flash_attention_2", "flash_attention_3"):
         rows.append((f"attention {name}", _answer(why_not_attention(machine, device, name))))
     rows.append(("quantization 8-bit, 4-bit", _answer(why_not_quantization(machine, device))))
-    turned = why_fp8_turned(machine, device)
-    rows.append(("FP8 checkpoints", f"become bf16, or what dtype says: {turned}"))
+    kept = why_not_kept(machine, device)
+    turned = f"become bf16, or what dtype says: {kept}"
+    rows.append(("FP8 checkpoints", turned if kept else "stay FP8; those of experts become bf16"))
+    rows.append(("quantization int4, int8", f"yes, but slow: {kept}" if kept else "yes"))
     for method in PACKERS:
         rows.append((f"{method} checkpoints", _answer(why_not_packed(machine, method))))
     several = "yes" if len(machine.gpus) > 1 else f"no: {len(machine.gpus)} CUDA devices"

@@ -14,11 +14,11 @@ from ..settings import ALL_GPUS, ATTENTION, GPU_AND_RAM, PARK, LoadSettings
 from .capability import (
     HALVES,
     devices_here,
-    why_fp8_turned,
     why_not_attention,
     why_not_device,
     why_not_dtype,
     why_not_fp8,
+    why_not_kept,
     why_not_packed,
     why_not_quantization,
 )
@@ -27,6 +27,9 @@ from .hardware import Machine
 COMPUTE_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 # How the weights get from the files into memory.
 PLAIN, FP8, FROM_FP8, QUANTIZED, PACKED = "plain", "fp8", "from fp8", "quantized", "packed"
+# Those that this pack reads itself; the last two stay packed in memory.
+KEPT_FP8, PACKED_HERE = "fp8 as stored", "packed here"
+OWN = (PLAIN, FROM_FP8, KEPT_FP8, PACKED_HERE)
 FreeBytes = Callable[[torch.device], int]
 ONE_DEVICE, SPREAD, OFFLOAD = "one device", "all GPUs", "GPU and RAM"
 
@@ -53,7 +56,7 @@ class Plan:
     @property
     def movable(self) -> bool:
         """Whether the weights can be moved to RAM and back."""
-        return self.weights in (PLAIN, FROM_FP8) and self.placement == ONE_DEVICE
+        return self.weights in OWN and self.placement == ONE_DEVICE
 
 
 def plan(
@@ -95,7 +98,10 @@ def plan(
     if settings.keep == PARK and not chosen.movable:
         notes.append("Weights of this kind cannot be parked in RAM: they are unloaded instead.")
     could_stay = weights == FROM_FP8 and placement == ONE_DEVICE
-    could_stay = could_stay and not _why_not_fp8(checkpoint, machine, device)
+    could_stay = could_stay and None in (
+        _why_not_kept(settings, checkpoint, machine, device),
+        _why_not_fp8(checkpoint, machine, device),
+    )
     return replace(chosen, notes=tuple(notes), could_stay_fp8=could_stay)
 
 
@@ -139,7 +145,10 @@ def _weights(
     if settings.quantization != "none":
         return _quantized(settings, checkpoint, machine, device)
     if checkpoint.is_fp8:
-        return _fp8(settings.dtype, checkpoint, machine, device)
+        kept = _why_not_kept(settings, checkpoint, machine, device)
+        if settings.dtype in ("auto", "fp8") and kept is None:
+            return KEPT_FP8, ["The weights stay FP8, as they are stored."]
+        return _fp8(settings.dtype, checkpoint, machine, device, kept)
     if checkpoint.quantization is None:
         return PLAIN, []
     method = checkpoint.quantization.method
@@ -151,10 +160,23 @@ def _weights(
     return PACKED, [f"The weights stay quantized, as {method} made them."]
 
 
+def _why_not_kept(
+    settings: LoadSettings, checkpoint: Checkpoint, machine: Machine, device: torch.device
+) -> str | None:
+    if settings.device in (ALL_GPUS, GPU_AND_RAM):
+        return f"device {settings.device} moves its layers about"
+    if settings.engine == "reference":
+        return "the reference engine computes with plain ones"
+    if not all(adapter.merged for adapter in settings.adapters):
+        return "a LoRA is attached to them"
+    return why_not_kept(machine, device, bool(checkpoint.architecture.text.sparse_layers))
+
+
 def _quantized(
     settings: LoadSettings, checkpoint: Checkpoint, machine: Machine, device: torch.device
 ) -> tuple[str, list[str]]:
-    if checkpoint.is_file:
+    packed_here = settings.quantization in ("int4", "int8")
+    if checkpoint.is_file and not packed_here:
         raise LoadError(
             "A single file cannot be quantized while loading.",
             "Choose quantization none, or the folder of the official checkpoint.",
@@ -166,6 +188,8 @@ def _quantized(
             f"({checkpoint.quantization.method}).",
             "Choose quantization none, or the plain checkpoint.",
         )
+    if packed_here:
+        return PACKED_HERE, _packed_notes(settings, checkpoint, machine, device)
     if reason := why_not_quantization(machine, device):
         raise LoadError(
             f"{wish}, but {reason}.",
@@ -181,10 +205,28 @@ def _quantized(
     return QUANTIZED, notes
 
 
+def _packed_notes(
+    settings: LoadSettings, checkpoint: Checkpoint, machine: Machine, device: torch.device
+) -> list[str]:
+    """What packing as int4 or int8 leaves alone, and where it is slow."""
+    notes = [f"{settings.quantization}: the vision tower and lm_head keep their precision."]
+    if checkpoint.architecture.text.sparse_layers:
+        notes.append("The experts, most of this model, keep their precision.")
+    if reason := why_not_kept(machine, device):
+        notes.append(f"Each use makes plain weights of them, which is slow: {reason}.")
+    return notes
+
+
 def _fp8(
-    dtype: str, checkpoint: Checkpoint, machine: Machine, device: torch.device
+    dtype: str,
+    checkpoint: Checkpoint,
+    machine: Machine,
+    device: torch.device,
+    not_kept: str | None,
 ) -> tuple[str, list[str]]:
-    """FP8 weights stay FP8 only where that is chosen, with every version of transformers."""
+    """FP8 weights that the fast engine cannot read, for the reason `not_kept`: they stay FP8 only
+    where that is chosen, by transformers' own layers.
+    """
     reason = _why_not_fp8(checkpoint, machine, device)
     if dtype == "fp8":
         if reason:
@@ -194,9 +236,7 @@ def _fp8(
                 "loading.",
             )
         return FP8, ["The weights stay FP8."]
-    turned = reason or why_fp8_turned(machine, device)
-    if dtype != "auto":
-        turned = f"dtype {dtype} was chosen"
+    turned = not_kept if dtype == "auto" else f"dtype {dtype} was chosen"
     return FROM_FP8, [f"The FP8 weights are turned into plain ones while loading: {turned}."]
 
 
@@ -247,7 +287,7 @@ def _attention(choice: str, machine: Machine, device: torch.device, dtype: torch
 
 
 def _kind(chosen: Plan, checkpoint: Checkpoint) -> str:
-    if chosen.weights == QUANTIZED:
+    if chosen.weights in (QUANTIZED, PACKED_HERE):
         return f"quantization {chosen.quantization}"
     return f"{checkpoint.quantization.method if checkpoint.quantization else 'packed'} weights"
 

@@ -12,7 +12,18 @@ from ...utils.text.amounts import GB, amount
 from ..checkpoint.architecture import Architecture
 from ..checkpoint.inspection import Checkpoint
 from .capability import why_not_dtype
-from .decision import FP8, OFFLOAD, ONE_DEVICE, PACKED, PLAIN, QUANTIZED, SPREAD, Plan
+from .decision import (
+    FP8,
+    KEPT_FP8,
+    OFFLOAD,
+    ONE_DEVICE,
+    PACKED,
+    PACKED_HERE,
+    PLAIN,
+    QUANTIZED,
+    SPREAD,
+    Plan,
+)
 from .hardware import Machine
 
 # What one run is expected to hold at once; a longer one asks for more when it comes.
@@ -22,7 +33,7 @@ TYPICAL_PATCHES = 1280 * 4
 # The engine keeps logits and scratch beside the caches.
 SCRATCH_BYTES = 512 * 1024**2
 # Bytes for each quantized weight, scales included.
-QUANTIZED_BYTES = {"8-bit": 1.01, "4-bit": 0.5625}
+QUANTIZED_BYTES = {"8-bit": 1.01, "4-bit": 0.5625, "int8": 1.032, "int4": 0.516}
 # Torch, CUDA and whatever else draws on the screen.
 RESERVED_BYTES = 1 * 1024**3
 
@@ -70,10 +81,10 @@ def estimate(checkpoint: Checkpoint, plan: Plan) -> Estimate:
 
 
 def _weight_bytes(checkpoint: Checkpoint, plan: Plan, item: int) -> int:
-    if plan.weights in (FP8, PACKED):
+    if plan.weights in (FP8, KEPT_FP8, PACKED):
         return sum(tensor.size_bytes for tensor in checkpoint.tensors.values())
     shapes = checkpoint.architecture.tensors()
-    if plan.weights != QUANTIZED:
+    if plan.weights not in (QUANTIZED, PACKED_HERE):
         return item * sum(map(math.prod, shapes.values()))
     small = QUANTIZED_BYTES[plan.quantization]
     return int(

@@ -12,7 +12,7 @@ from ..checkpoint.rope import check_context, stretched_by
 from ..host.port import host
 from ..settings import Adapter, LoadSettings
 from .capability import why_not_attached, why_not_fast
-from .decision import FP8, FROM_FP8, ONE_DEVICE, PLAIN, QUANTIZED, Plan, plan
+from .decision import FP8, ONE_DEVICE, OWN, QUANTIZED, Plan, plan
 from .hardware import this_machine
 from .memory_estimate import Estimate, check_room, estimate
 from .whole_copy import adapter_files, whole_copy
@@ -67,7 +67,7 @@ def _check_engine(settings: LoadSettings, checkpoint: Checkpoint, chosen: Plan) 
     if chosen.placement != ONE_DEVICE:
         reasons.append(f"device {chosen.placement} moves its layers about")
         ways.append("one device")
-    if chosen.weights not in (PLAIN, FROM_FP8):
+    if chosen.weights not in OWN:
         reasons.append("its weights stay quantized")
         plain = {QUANTIZED: "quantization none", FP8: "dtype bf16"}
         ways.append(plain.get(chosen.weights, "a checkpoint of plain weights"))

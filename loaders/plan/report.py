@@ -6,7 +6,7 @@ from ...utils.text.amounts import GB, amount
 from ..checkpoint.inspection import Checkpoint
 from ..settings import Adapter
 from .decision import FP8 as STAYS_FP8
-from .decision import FROM_FP8, ONE_DEVICE, Plan
+from .decision import FROM_FP8, KEPT_FP8, ONE_DEVICE, Plan
 from .memory_estimate import Estimate
 
 
@@ -42,7 +42,7 @@ def precision(plan: Plan) -> str:
     dtype = str(plan.dtype).removeprefix("torch.")
     if plan.quantization != "none":
         return f"{plan.quantization} (computing in {dtype})"
-    if plan.weights == STAYS_FP8:
+    if plan.weights in (STAYS_FP8, KEPT_FP8):
         return f"FP8 (computing in {dtype})"
     return f"{dtype} made from FP8" if plan.weights == FROM_FP8 else dtype
 

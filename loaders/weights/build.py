@@ -12,8 +12,18 @@ from ...utils.errors import LoadError
 from ..checkpoint.fp8_blocks import plain_modules
 from ..checkpoint.inspection import Checkpoint
 from ..host.port import host
-from ..plan.decision import FP8, FROM_FP8, ONE_DEVICE, PLAIN, QUANTIZED, SPREAD, Plan
+from ..plan.decision import (
+    FP8,
+    KEPT_FP8,
+    ONE_DEVICE,
+    OWN,
+    PACKED_HERE,
+    QUANTIZED,
+    SPREAD,
+    Plan,
+)
 from .meta_module import empty_module, fill, model_class, model_config
+from .packed_fill import fill_packing, keep_fp8
 from .processor import read_processor
 from .reader import OnBytes
 
@@ -62,9 +72,14 @@ def build(
 
 
 def _build_module(checkpoint: Checkpoint, plan: Plan, config: Any, on_bytes: OnBytes) -> Any:
-    if plan.weights not in (PLAIN, FROM_FP8):
+    if plan.weights not in OWN:
         return _by_transformers(checkpoint, plan, config).eval().requires_grad_(False)
     module = empty_module(checkpoint, config, plan.dtype)
+    if plan.weights == PACKED_HERE:
+        fill_packing(module, checkpoint, plan, on_bytes)
+        return module.eval().requires_grad_(False)
+    if plan.weights == KEPT_FP8:
+        keep_fp8(module, checkpoint)
     device_of, device_map = _placement(module, plan)
     fill(module, checkpoint, plan.dtype, device_of, on_bytes)
     module.eval().requires_grad_(False)

@@ -80,6 +80,19 @@ def chunks_of(
             yield from _rows(stored, view, scales, stored.start + number * matrix_bytes)
 
 
+def raw_chunks(
+    name: str, target: torch.Tensor, tensors: Mapping[str, StoredTensor]
+) -> Iterator[Chunk]:
+    """The chunks that fill the parameter `name` of a layer that keeps its FP8 weight: `weight` as
+    it is stored, and `scales`, which have another name in files.
+    """
+    module, _, leaf = name.rpartition(".")
+    weight = f"{module}.weight"
+    stored = tensors.get(weight if leaf == "weight" else scale_name(weight))
+    if stored is not None and math.prod(stored.shape) == target.numel():
+        yield from _rows(stored, target, None, stored.start)
+
+
 def _single_experts(
     name: str,
     target: torch.Tensor,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from torch import nn
 
 from ...utils.errors import LoadError
 from ...utils.files.ordinary import open_ordinary
@@ -13,13 +14,15 @@ from ..checkpoint.lora_files import LoraFiles
 from ..checkpoint.safetensors_header import StoredTensor
 from ..settings import Adapter
 from .chunks import STORED_DTYPES
+from .packed_linear import PackedLinear
+from .packing import replace_part
 
 
 def merge(module: Any, lora: LoraFiles, strength: float) -> None:
     """Add the adapter's product to the weights, computed in fp32 and rounded once."""
     with torch.no_grad():
         for layer in lora.layers:
-            weight = module.get_submodule(layer.module).weight
+            weight = _plain_weight(module, layer.module)
             up, down = (_read(t).to(weight.device, torch.float32) for t in (layer.up, layer.down))
             weight.copy_(weight.float() + strength * lora.scale * (up @ down))
             if not torch.isfinite(weight).all():
@@ -27,6 +30,20 @@ def merge(module: Any, lora: LoraFiles, strength: float) -> None:
                     f"The LoRA {lora.folder} makes {layer.module} infinite or not a number.",
                     "Choose a smaller strength, dtype bf16 or fp32, or another adapter.",
                 )
+
+
+def _plain_weight(module: Any, name: str) -> torch.Tensor:
+    """A layer's weight, made plain for good where it was packed: what is added to it does not
+    fit between the steps of packed numbers.
+    """
+    part = module.get_submodule(name)
+    if isinstance(part, PackedLinear):
+        plain = part.matrix.dequantized(module.get_input_embeddings().weight.dtype)
+        linear = nn.Linear(part.in_features, part.out_features, bias=False, device="meta")
+        linear.weight = nn.Parameter(plain, requires_grad=False)
+        replace_part(module, name, linear)
+        part = linear
+    return part.weight
 
 
 def attach(module: Any, lora: LoraFiles, strength: float, name: str) -> None:

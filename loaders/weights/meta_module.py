@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,7 +14,8 @@ from ..checkpoint.config import read_json
 from ..checkpoint.fp8_blocks import WHOLE
 from ..checkpoint.inspection import CLASS_NAMES, Checkpoint
 from ..checkpoint.rope import with_context
-from .chunks import Chunk, chunks_of
+from .chunks import Chunk, chunks_of, raw_chunks
+from .packed_linear import PackedLinear
 from .reader import OnBytes, read_chunks
 
 TOKEN_KEYS = ("bos_token_id", "eos_token_id", "pad_token_id")
@@ -100,12 +101,40 @@ def fill(
     Raises:
         LoadError: a parameter for which the checkpoint has nothing.
     """
+    chunks = empty_targets(module, list(module.named_parameters()), checkpoint, dtype, device_of)
+    for name, buffer in list(module.named_buffers()):
+        owner, leaf = _owner(module, name)
+        owner._buffers[leaf] = buffer.to(device_of(name))
+    if checkpoint.architecture.text.tied:
+        module.lm_head.weight = module.get_input_embeddings().weight  # type: ignore
+    # In the order of the files, so that a spinning disk does not have to seek.
+    read_chunks(sorted(chunks, key=lambda p: (str(p.source.path), p.start)), on_bytes)
+
+
+def empty_targets(
+    module: nn.Module,
+    parameters: Iterable[tuple[str, nn.Parameter]],
+    checkpoint: Checkpoint,
+    dtype: torch.dtype,
+    device_of: Callable[[str], torch.device],
+) -> list[Chunk]:
+    """Give these parameters empty memory; what has to be read into it.
+
+    Raises:
+        LoadError: a parameter for which the checkpoint has nothing.
+    """
     block = checkpoint.quantization.block if checkpoint.quantization else WHOLE
     chunks: list[Chunk] = []
     missing: list[str] = []
-    for name, parameter in list(module.named_parameters()):
-        target = torch.empty(parameter.shape, dtype=dtype, device=device_of(name))
-        own = list(chunks_of(name, target, checkpoint.tensors, block))
+    for name, parameter in parameters:
+        packed = isinstance(_owner(module, name)[0], PackedLinear)
+        kind = parameter.dtype if packed else dtype
+        target = torch.empty(parameter.shape, dtype=kind, device=device_of(name))
+        own = list(
+            raw_chunks(name, target, checkpoint.tensors)
+            if packed
+            else chunks_of(name, target, checkpoint.tensors, block)
+        )
         if sum(chunk.target.numel() for chunk in own) != target.numel():
             missing.append(name)
         chunks += own
@@ -115,13 +144,7 @@ def fill(
             f"{checkpoint.folder} lacks {len(missing)} weights ({', '.join(missing[:3])} …).",
             "Download the checkpoint again; with these missing it would answer noise.",
         )
-    for name, buffer in list(module.named_buffers()):
-        owner, leaf = _owner(module, name)
-        owner._buffers[leaf] = buffer.to(device_of(name))
-    if checkpoint.architecture.text.tied:
-        module.lm_head.weight = module.get_input_embeddings().weight  # type: ignore
-    # In the order of the files, so that a spinning disk does not have to seek.
-    read_chunks(sorted(chunks, key=lambda p: (str(p.source.path), p.start)), on_bytes)
+    return chunks
 
 
 def _set(module: nn.Module, name: str, target: torch.Tensor) -> None:

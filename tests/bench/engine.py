@@ -4,8 +4,9 @@
 
 Keys: ttft_s, seconds from the file on disk to the first token of the first picture;
 decode_tok_s and ms_step, of the median step with every row running; limit_fraction, that step
-against reading weights and KV once at 3.0 TB/s; captions_s, pictures a second from disk to text;
-peak_gb; warmup_s, the first small run. Medians of `--repeat` runs.
+against reading weights and KV once at 3.0 TB/s; error, of packed weights (mean over layers of
+|lost| / |weight|); weights_gb, what the module takes; captions_s, pictures a second from disk to
+text; peak_gb; warmup_s, the first small run. Medians of `--repeat` runs.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from qwen3vl_nodes.utils.chat.generation_options import GenerationOptions
 from qwen3vl_nodes.utils.chat.messages import Message
 from qwen3vl_nodes.utils.chat.requests import Request
 from qwen3vl_nodes.utils.images.picture import Picture
-from shapes import decoded, limit_seconds, make, write_pictures
+from shapes import KINDS, decoded, limit_seconds, make, pack, write_pictures
 
 QUESTION = "Describe this picture in detail."
 Times = list[tuple[float, int]]  # (seconds since the start, tokens so far)
@@ -129,6 +130,7 @@ def measure(contender: Any, batch: int, args: Any, paths: list[Path], module: An
     rng = np.random.default_rng(11)
     lengths = rng.integers(16, 401, len(paths)).tolist() if args.mixed else [args.new] * len(paths)
     cuda = module.lm_head.weight.device.type == "cuda"
+    resident = torch.cuda.memory_allocated() if cuda else 0
     if cuda:
         torch.cuda.reset_peak_memory_stats()
     began = time.perf_counter()
@@ -143,14 +145,14 @@ def measure(contender: Any, batch: int, args: Any, paths: list[Path], module: An
     )
     step = _step(wave, batch)
     tokens = (1024 if args.size != "demo" else 16) + 20 + args.new / 2
-    element = module.lm_head.weight.element_size()
-    limit = limit_seconds(module.config, batch, tokens, element)
+    limit = limit_seconds(module, batch, tokens)
     return {
         "ttft_s": round(float(np.median([_first(run) for run in [wave, *runs]])), 4),
         "decode_tok_s": round(batch / step, 1),
         "ms_step": round(step * 1e3, 3),
         "limit_fraction": round(limit / step, 3),
         "captions_s": round(len(lengths) / float(np.median([run[-1][0] for run in runs])), 2),
+        "weights_gb": round(resident / 2**30, 2),
         "peak_gb": round(torch.cuda.max_memory_allocated() / 2**30, 2) if cuda else 0.0,
         "warmup_s": round(warmup, 2),
     }
@@ -180,10 +182,12 @@ def main() -> None:
     parser.add_argument("--sampled", action="store_true", help="the official sampling")
     parser.add_argument("--waves", type=float, default=2, help="pictures for each row")
     parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--weights", choices=("bf16", *KINDS), default="bf16")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     module, processor = make(args.size, device)
+    args.error = round(pack(module, args.weights), 4) if args.weights != "bf16" else 0.0
     with tempfile.TemporaryDirectory() as folder:
         most = int(max(args.batch) * args.waves)
         paths = write_pictures(Path(folder), most, args.set, args.size == "demo")
@@ -198,7 +202,8 @@ def main() -> None:
 
 
 def _report(args: Any, found: dict) -> None:
-    line = json.dumps({"size": args.size, "set": args.set} | found)
+    head = {"size": args.size, "weights": args.weights, "error": args.error, "set": args.set}
+    line = json.dumps(head | found)
     print(line, flush=True)
     if args.json:
         with args.json.open("a") as file:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +11,15 @@ from typing import Any
 
 import numpy as np
 import torch
+from qwen3vl_nodes.loaders.weights.matrices import NF4, ByteMatrix, NibbleMatrix, pack_codes
+from qwen3vl_nodes.loaders.weights.packed_linear import PackedLinear
+from qwen3vl_nodes.loaders.weights.packing import (
+    distance,
+    inner_linears,
+    pack_int4,
+    pack_int8,
+    replace_part,
+)
 from tiny_checkpoint import PLAIN, SPECIAL, TEMPLATE, build_config, build_model, build_processor
 
 VOCABULARY = 151_936
@@ -106,15 +116,52 @@ def _random(config: Any, device: torch.device) -> Any:
     return model
 
 
-def limit_seconds(config: Any, batch: int, tokens: float, element: int) -> float:
+def pack(module: Any, kind: str) -> float:
+    """Pack the decoder's linear layers in place, one by one; the mean error over them."""
+    errors = []
+    for name, part in list(inner_linears(module)):
+        weight = part.weight.detach()
+        matrix = KINDS[kind](weight)
+        errors.append(distance(matrix, weight))
+        replace_part(module, name, PackedLinear(matrix))
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    return float(np.mean(errors))
+
+
+def _to_fp8(weight: torch.Tensor) -> ByteMatrix:
+    """Blocks of 128 x 128, as the official checkpoints have them; sides are whole blocks."""
+    rows, columns = weight.shape
+    blocks = weight.float().view(rows // 128, 128, columns // 128, 128)
+    scales = blocks.abs().amax((1, 3)) / 448
+    small = (blocks / scales[:, None, :, None]).to(torch.float8_e4m3fn)
+    return ByteMatrix(small.view(rows, columns), scales, (128, 128))
+
+
+def _to_nf4(weight: torch.Tensor) -> NibbleMatrix:
+    """The nearest of NF4's numbers, in blocks of 64."""
+    rows, columns = weight.shape
+    code = torch.tensor(NF4, device=weight.device)
+    middles = (code[1:] + code[:-1]) / 2
+    groups = weight.float().view(rows, columns // 64, 64)
+    largest = groups.abs().amax(-1)
+    codes = torch.bucketize(groups / largest[..., None], middles).to(torch.uint8)
+    packed, span = pack_codes(codes.view(rows, columns), 64)
+    return NibbleMatrix(packed, largest.T.contiguous(), None, code, 64, span)
+
+
+KINDS = {"fp8": _to_fp8, "int4": pack_int4, "int8": pack_int8, "nf4": _to_nf4}
+
+
+def limit_seconds(module: Any, batch: int, tokens: float) -> float:
     """The least time of a decode step: weights once and `tokens` cached tokens a row."""
-    text = config.text_config
-    size, heads, kv_heads = text.head_dim, text.num_attention_heads, text.num_key_value_heads
-    layer = text.hidden_size * (2 * heads + 2 * kv_heads) * size
-    layer += 3 * text.hidden_size * text.intermediate_size
-    weights = text.num_hidden_layers * layer + text.vocab_size * text.hidden_size
-    cached = 2 * text.num_hidden_layers * kv_heads * size * tokens * batch
-    return (weights + cached) * element / MEMORY_RATE
+    text = module.config.text_config
+    head = module.lm_head.weight
+    weights = sum(p.nbytes for p in module.model.language_model.layers.parameters())
+    cached = 2 * text.num_hidden_layers * text.num_key_value_heads * text.head_dim
+    cached *= tokens * batch * head.element_size()
+    return (weights + head.nbytes + cached) / MEMORY_RATE
 
 
 def write_pictures(folder: Path, count: int, which: str, small: bool) -> list[Path]:

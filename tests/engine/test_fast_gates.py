@@ -10,6 +10,7 @@ from qwen3vl_nodes.loaders.engine import fast as fast_module
 from qwen3vl_nodes.loaders.engine.reference import ReferenceEngine
 from qwen3vl_nodes.loaders.engine.scheduler.engine_run import Run
 from qwen3vl_nodes.loaders.engine.scheduler.fusion import pick_ops
+from qwen3vl_nodes.loaders.engine.scheduler.stepper import Stepper
 from qwen3vl_nodes.utils.chat.generation_options import GenerationOptions
 from qwen3vl_nodes.utils.chat.messages import Message
 from qwen3vl_nodes.utils.chat.requests import Request
@@ -49,6 +50,29 @@ def test_refills_in_the_middle_of_a_run():
         for i in range(14)
     ]
     check(engine(slots=3), requests)
+
+
+def test_prompts_are_read_beside_running_rows(monkeypatch):
+    original, steps = Stepper.read, []
+
+    def read(self, chunks, tick, beside):
+        whole = all(chunk.end == chunk.job.length for chunk in chunks)
+        steps.append((beside is not None, whole, len(chunks)))
+        return original(self, chunks, tick, beside)
+
+    monkeypatch.setattr(Stepper, "read", read)
+    made = engine(slots=4)
+    monkeypatch.setattr(made, "_prompt_tokens", lambda device: 24)
+    check(
+        made,
+        [
+            ask(picture(64 + 32 * (i % 3), 64, seed=i), "?" * (1 + 9 * i), tokens=5 + 9 * (i % 3))
+            for i in range(9)
+        ],
+    )
+    beside = [step for step in steps if step[0]]
+    assert len(beside) > 9
+    assert {whole for _, whole, _ in beside} == {True, False}  # pieces, and the last of them
 
 
 def test_tokens_are_read_one_step_late(monkeypatch):

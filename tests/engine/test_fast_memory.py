@@ -52,8 +52,8 @@ def test_another_question_about_the_same_picture_reuses_it(seen):
     check(made, [ask(photo, "what is it?")])
     read = []
     original = Stepper.read
-    made._stepper.read = lambda chunks, tick: (  # type: ignore[method-assign, union-attr]
-        read.extend(c.end - c.start for c in chunks) or original(made._stepper, chunks, tick)
+    made._stepper.read = lambda chunks, *rest: (  # type: ignore[method-assign, union-attr]
+        read.extend(c.end - c.start for c in chunks) or original(made._stepper, chunks, *rest)
     )
     check(made, [ask(photo, "where is it?")])
     assert sum(seen) == 1
@@ -89,12 +89,12 @@ def test_rows_without_a_request_are_idle(monkeypatch):
 
     original, idle = Stepper.decode, []
 
-    def decode(self, batch, longest, greedy):
-        for row in set(range(batch)) - boards[-1].running.keys():
+    def decode(self, beside):
+        for row in set(range(beside.batch)) - boards[-1].running.keys():
             idle.append(row)
             assert not self.rows.ints[row, 1:].any()  # the token drawn there is nobody's
             assert not self.rows.table[row].any()
-        return original(self, batch, longest, greedy)
+        return original(self, beside)
 
     monkeypatch.setattr(run_module, "Board", Watched)
     monkeypatch.setattr(Stepper, "decode", decode)
@@ -253,8 +253,8 @@ def test_interrupt_inside_of_a_prompt(monkeypatch):
 def test_the_caller_gets_a_turn_at_every_layer_and_block(monkeypatch):
     original, ticks = Stepper.read, []
 
-    def read(self, chunks, tick):
-        return original(self, chunks, lambda: ticks.append(tick()))
+    def read(self, chunks, tick, beside):
+        return original(self, chunks, lambda: ticks.append(tick()), beside)
 
     monkeypatch.setattr(Stepper, "read", read)
     check(engine(), [ask(picture(96, 96), "?", tokens=2)])
@@ -315,6 +315,16 @@ def test_nan_is_an_error_and_is_not_remembered():
     assert found[1] == stock(words)
     model.load_state_dict(tiny().model.state_dict())
     check(made, [REQUESTS[0]])
+
+
+def test_what_a_broken_request_leaves_behind_is_wiped():
+    model = copy.deepcopy(tiny().model)
+    model.model.visual.merger.linear_fc2.weight.data.fill_(float("nan"))
+    made = engine(model)
+    found = answers(made, [REQUESTS[0]])
+    assert isinstance(found[0], GenerationError)
+    pool = made._stepper.pool  # type: ignore[union-attr]
+    assert not any(buffer.isnan().any() for buffer in (*pool.keys, *pool.values))
 
 
 def test_no_request_at_all():

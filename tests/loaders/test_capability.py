@@ -10,10 +10,19 @@ import torch
 from qwen3vl_nodes.loaders.checkpoint.inspection import inspect
 from qwen3vl_nodes.loaders.checkpoint.quantization import Quantization
 from qwen3vl_nodes.loaders.plan import hardware as machine_module
-from qwen3vl_nodes.loaders.plan.capability import table, why_not_fp8
-from qwen3vl_nodes.loaders.plan.decision import FP8, FROM_FP8, PACKED, PLAIN, QUANTIZED, plan
+from qwen3vl_nodes.loaders.plan.capability import table, why_not_kept
+from qwen3vl_nodes.loaders.plan.decision import (
+    FP8,
+    FROM_FP8,
+    KEPT_FP8,
+    PACKED,
+    PACKED_HERE,
+    PLAIN,
+    QUANTIZED,
+    plan,
+)
 from qwen3vl_nodes.loaders.plan.hardware import PACKAGES, Gpu, Machine, this_machine
-from qwen3vl_nodes.loaders.settings import LoadSettings
+from qwen3vl_nodes.loaders.settings import Adapter, LoadSettings
 from qwen3vl_nodes.utils.errors import InputError, LoadError
 
 GIB = 1024**3
@@ -58,17 +67,35 @@ AUTO = {
     "second GPU": (
         box(H100, ADA), "dense", {"device": "cuda:1"}, ("cuda:1", torch.bfloat16, PLAIN)),
     "FP8, transformers 4": (
-        box(ADA, packages=OLD), "fp8", {}, ("cuda:0", torch.bfloat16, FROM_FP8)),
+        box(ADA, packages=OLD), "fp8", {}, ("cuda:0", torch.bfloat16, KEPT_FP8)),
     "FP8 asked for, transformers 4": (
-        box(ADA, packages=OLD), "fp8", {"dtype": "fp8"}, ("cuda:0", torch.bfloat16, FP8)),
+        box(ADA, packages=OLD), "fp8", {"dtype": "fp8"}, ("cuda:0", torch.bfloat16, KEPT_FP8)),
+    "FP8 for the reference engine": (
+        box(ADA), "fp8", {"engine": "reference"}, ("cuda:0", torch.bfloat16, FROM_FP8)),
+    "FP8 asked for, by transformers": (
+        box(ADA, packages=OLD), "fp8", {"dtype": "fp8", "engine": "reference"},
+        ("cuda:0", torch.bfloat16, FP8)),
+    "FP8 under a LoRA": (
+        box(ADA), "fp8", {"adapters": (Adapter("x", 1.0, False),)},
+        ("cuda:0", torch.bfloat16, FROM_FP8)),
+    "FP8 under a merged LoRA": (
+        box(ADA), "fp8", {"adapters": (Adapter("x"),)}, ("cuda:0", torch.bfloat16, KEPT_FP8)),
+    "FP8 without Triton": (
+        box(ADA, packages={"torch": "2.11.0", "transformers": "5.23.0"}), "fp8", {},
+        ("cuda:0", torch.bfloat16, FROM_FP8)),
+    "FP8 on Turing": (box(TURING), "fp8", {}, ("cuda:0", torch.float16, FROM_FP8)),
+    "FP8 with one scale for a matrix": (
+        box(ADA), "fp8", {"stored": "fp8"}, ("cuda:0", torch.bfloat16, KEPT_FP8)),
+    "int4": (box(TURING), "dense", {"quantization": "int4"},
+             ("cuda:0", torch.float16, PACKED_HERE)),
+    "int8 on a CPU": (CPU, "dense", {"quantization": "int8"}, ("cpu", torch.float32, PACKED_HERE)),
     "FP8 of experts, transformers 4": (
         box(H100, packages=OLD), "moe-fp8", {}, ("cuda:0", torch.bfloat16, FROM_FP8)),
-    "FP8, transformers 5": (box(H100), "fp8", {}, ("cuda:0", torch.bfloat16, FROM_FP8)),
-    "FP8, transformers 5, kernels not fetched unasked": (
-        box(H100, packages=NEW | EXTRAS), "fp8", {}, ("cuda:0", torch.bfloat16, FROM_FP8)),
+    "FP8, transformers 5": (box(H100), "fp8", {}, ("cuda:0", torch.bfloat16, KEPT_FP8)),
     "FP8 asked for": (
-        box(H100, packages=NEW | EXTRAS), "fp8", {"dtype": "fp8"}, ("cuda:0", torch.bfloat16, FP8)),
-    "FP8 on Ampere": (box(AMPERE, packages=OLD), "fp8", {}, ("cuda:0", torch.bfloat16, FROM_FP8)),
+        box(H100, packages=NEW | EXTRAS), "fp8", {"dtype": "fp8"},
+        ("cuda:0", torch.bfloat16, KEPT_FP8)),
+    "FP8 on Ampere": (box(AMPERE, packages=OLD), "fp8", {}, ("cuda:0", torch.bfloat16, KEPT_FP8)),
     "FP8 on a CPU": (CPU, "fp8", {}, ("cpu", torch.float32, FROM_FP8)),
     "FP8 as bf16": (
         box(ADA, packages=OLD), "fp8", {"dtype": "bf16"}, ("cuda:0", torch.bfloat16, FROM_FP8)),
@@ -96,12 +123,13 @@ def test_what_auto_comes_to(kind, name):
 
 def test_where_weights_could_stay_fp8(kind):
     eight = box(ADA, packages=NEW | EXTRAS)
-    assert planned(kind("fp8"), eight).could_stay_fp8
+    assert planned(kind("fp8"), eight, dtype="bf16").could_stay_fp8
+    assert not planned(kind("fp8"), eight).could_stay_fp8  # they do
     assert not planned(kind("fp8"), eight, dtype="fp8").could_stay_fp8  # they do
     assert not planned(kind("dense"), eight).could_stay_fp8
-    assert not planned(kind("fp8"), eight, stored="fp8").could_stay_fp8
+    assert not planned(kind("moe-fp8"), box(ADA), dtype="bf16").could_stay_fp8
     assert not planned(kind("fp8"), eight, device="GPU and RAM").could_stay_fp8
-    assert not planned(kind("fp8"), box(AMPERE, packages=NEW | EXTRAS)).could_stay_fp8
+    assert not planned(kind("fp8"), box(TURING, packages=NEW | EXTRAS)).could_stay_fp8
 
 
 REFUSED = {
@@ -112,12 +140,13 @@ REFUSED = {
     "RAM without a GPU": (CPU, "dense", {"device": "GPU and RAM"}, "no CUDA device", "cpu"),
     "bf16 on Turing": (box(TURING), "dense", {"dtype": "bf16"}, "has no bf16", "fp16"),
     "fp8 of plain weights": (box(H100), "dense", {"dtype": "fp8"}, "holds no FP8", "-FP8"),
-    "fp8 on Ampere": (box(AMPERE, packages=OLD), "fp8", {"dtype": "fp8"}, "8.6", "bf16"),
-    "fp8 without kernels": (box(H100), "fp8", {"dtype": "fp8"}, "package kernels", "bf16"),
+    "fp8 on Turing": (box(TURING, packages=OLD), "fp8", {"dtype": "fp8"}, "7.5", "bf16"),
+    "fp8 of experts without kernels": (
+        box(H100), "moe-fp8", {"dtype": "fp8"}, "package kernels", "bf16"),
     "fp8 of experts, transformers 4": (
         box(H100, packages=OLD), "moe-fp8", {"dtype": "fp8"}, "for experts", "bf16"),
     "fp8 of a single file": (
-        box(H100, packages=OLD), "fp8", {"dtype": "fp8", "stored": "fp8"}, "block scales",
+        box(TURING, packages=OLD), "fp8", {"dtype": "fp8", "stored": "fp8"}, "block scales",
         "bf16"),
     "fp8 on a CPU": (CPU, "fp8", {"dtype": "fp8"}, "do not run on cpu", "bf16"),
     "flash without a package": (
@@ -168,8 +197,12 @@ def test_every_decision_is_said_aloud(kind, folder):
     notes = " ".join(planned(kind(folder), box(ADA, packages=packages), quantization="8-bit").notes)
     assert "dtype bfloat16" in notes and "sdpa" in notes and "vision tower" in notes
     assert ("experts" in notes) == (folder == "moe")
-    fp8 = " ".join(planned(kind("fp8"), box(AMPERE, packages=packages)).notes)
-    assert "turned into plain ones" in fp8 and "8.6" in fp8
+    fp8 = " ".join(planned(kind("fp8"), box(TURING, packages=packages)).notes)
+    assert "turned into plain ones" in fp8 and "7.5" in fp8
+    slow = " ".join(planned(kind(folder), CPU, quantization="int4").notes)
+    assert "vision tower" in slow and "slow: its kernels do not run on cpu" in slow
+    assert ("experts" in slow) == (folder == "moe")
+    assert planned(kind(folder), box(ADA), quantization="int4").movable
     parked = planned(
         kind("dense"), box(ADA, packages=packages), quantization="4-bit", keep="park in RAM"
     )
@@ -193,19 +226,17 @@ def test_the_table_of_a_machine():
 @pytest.mark.parametrize("packages", [OLD, NEW, OLD | EXTRAS, NEW | EXTRAS])
 @pytest.mark.parametrize("machine", [CPU, box(TURING), box(ADA)])
 def test_the_table_and_auto_say_the_same_of_fp8(kind, machine, packages):
-    """Whatever is installed: auto turns FP8 weights, and both say why and how to keep them."""
+    """Whatever is installed: both say whether FP8 weights stay, and why not."""
     machine = dataclasses.replace(machine, packages=packages)
     device = torch.device("cuda:0" if machine.gpus else "cpu")
     chosen = planned(kind("fp8"), machine)
     note = next(note for note in chosen.notes if "FP8" in note)
     row = next(line for line in table(machine, device).splitlines() if "FP8 checkpoints" in line)
-    assert chosen.weights == FROM_FP8 and "become bf16" in row
-    assert note.partition(": ")[2] == row.partition(": ")[2] + "."
-    works = why_not_fp8(machine, device) is None
-    assert ("only dtype fp8 keeps them" in row) == works
-    if works:
-        assert planned(kind("fp8"), machine, dtype="fp8").weights == FP8
-        assert ("fetches its kernels" in row) == (packages["transformers"] > "5")
+    kept = why_not_kept(machine, device) is None
+    assert chosen.weights == (KEPT_FP8 if kept else FROM_FP8)
+    assert ("stay FP8" in row) == ("stay FP8" in note) == kept
+    if not kept:
+        assert note.partition(": ")[2] == row.partition(": ")[2] + "."
 
 
 def test_this_machine_is_looked_at_once():

@@ -10,12 +10,14 @@ import triton
 import triton.language as tl
 from torch import nn
 
+from ...weights.matrices import Matrix, Packed
 from ..model.layers import Layer
 from ..model.torch_ops import Begun, DecodeView, Rotary, TorchOps
 from ..state.sampler import Drawing
 from . import sample_tokens
 from .launch import launch
 from .matvec import gated_matvec, matvec
+from .packed_products import gated_product, mlp_in_fp8, product
 from .paged_attention import paged_attention
 from .vision_norms import add_layer_norm, rotate_pictures
 
@@ -133,6 +135,27 @@ class TritonOps(TorchOps):
             num_warps=8 if block > 2048 else 4,
         )  # fmt: skip
         return out
+
+    def packed_linear(self, inputs: torch.Tensor, matrix: Packed) -> torch.Tensor:
+        """See `TorchOps.packed_linear`; the weights of few rows are read as they are."""
+        return product(inputs, matrix)
+
+    def gated_linear(self, inputs: torch.Tensor, gate_up: tuple[Matrix, ...]) -> torch.Tensor:
+        """See `TorchOps.gated_linear`."""
+        if len(gate_up) == 1 and not isinstance(gate_up[0], torch.Tensor):
+            made = gated_product(inputs, gate_up[0])
+            if made is not None:
+                return made
+        return super().gated_linear(inputs, gate_up)
+
+    def mlp(self, inputs: torch.Tensor, gate_up: tuple[Matrix, ...], down: Matrix) -> torch.Tensor:
+        """See `TorchOps.mlp`."""
+        packed = not isinstance(gate_up[0], torch.Tensor) and not isinstance(down, torch.Tensor)
+        if packed and len(gate_up) == 1:
+            made = mlp_in_fp8(inputs, gate_up[0], down)  # type: ignore[arg-type]
+            if made is not None:
+                return made
+        return super().mlp(inputs, gate_up, down)
 
     def rotate_and_store(
         self,

@@ -9,6 +9,9 @@ import torch
 from torch import nn
 
 from ...plan.capability import why_not_fast
+from ...weights.matrices import Matrix
+from ...weights.packed_linear import PackedLinear
+from ...weights.packed_linear import join as join_packed
 
 _FLOATS = (torch.float32, torch.bfloat16, torch.float16)
 
@@ -22,13 +25,13 @@ class Layer:
     """
 
     input_norm: torch.Tensor
-    qkv: tuple[torch.Tensor, ...]
+    qkv: tuple[Matrix, ...]
     q_norm: torch.Tensor
     k_norm: torch.Tensor
-    out: torch.Tensor
+    out: Matrix
     post_norm: torch.Tensor
-    gate_up: tuple[torch.Tensor, ...]
-    down: torch.Tensor | None
+    gate_up: tuple[Matrix, ...]
+    down: Matrix | None
     mlp: nn.Module
 
 
@@ -41,7 +44,8 @@ def supports(module: Any) -> str | None:
         return "its layers are spread or offloaded by accelerate"
     if len({p.device for p in module.parameters()}) != 1:
         return "its weights are on more than one device"
-    if any(p.dtype not in _FLOATS for p in module.parameters()):
+    packed = {id(p) for part in _packed(module) for p in part.parameters()}
+    if any(p.dtype not in _FLOATS for p in module.parameters() if id(p) not in packed):
         return "its weights are quantized"
     linears = [m for m in module.modules() if isinstance(m, nn.Linear)]
     if any(type(m) is not nn.Linear for m in linears) or not linears:
@@ -49,10 +53,15 @@ def supports(module: Any) -> str | None:
     # peft keeps the plain layer inside of its own, where it would be read without the adapter.
     if any(hasattr(m, "base_layer") for m in module.modules()):
         return "an adapter is attached to its layers"
-    if any(m.bias is not None for layer in text.layers for m in _attention_linears(layer)):
+    linears = [m for layer in text.layers for m in _attention_linears(layer)]
+    if any(getattr(m, "bias", None) is not None for m in linears):
         return "its attention has biases"
     rope = getattr(text.rotary_emb, "rope_type", "default")
     return why_not_fast(getattr(text.config, "hidden_act", "silu"), rope)
+
+
+def _packed(module: Any) -> list[PackedLinear]:
+    return [part for part in module.modules() if isinstance(part, PackedLinear)]
 
 
 def has_experts(module: Any) -> bool:
@@ -83,10 +92,10 @@ def _layer(layer: Any, join: bool) -> Layer:
         qkv=_matrix(qkv, join),
         q_norm=attention.q_norm.weight.detach(),
         k_norm=attention.k_norm.weight.detach(),
-        out=attention.o_proj.weight.detach(),
+        out=_single(attention.o_proj),
         post_norm=layer.post_attention_layernorm.weight.detach(),
         gate_up=_matrix(gate_up, join),
-        down=mlp.down_proj.weight.detach() if dense else None,
+        down=_single(mlp.down_proj) if dense else None,
         mlp=mlp,
     )
 
@@ -96,18 +105,27 @@ def _attention_linears(layer: Any) -> tuple[nn.Linear, ...]:
     return attention.q_proj, attention.k_proj, attention.v_proj, attention.o_proj
 
 
-def _matrix(parts: list[nn.Linear], join: bool) -> tuple[torch.Tensor, ...]:
-    if not join or len(parts) < 2:
-        return tuple(part.weight.detach() for part in parts)
-    first = parts[0].weight
+def _single(part: nn.Module) -> Matrix:
+    return part.matrix if isinstance(part, PackedLinear) else part.weight.detach()  # type: ignore
+
+
+def _matrix(parts: list[Any], join: bool) -> tuple[Matrix, ...]:
+    """The parts' weights, as one matrix where that is wanted and they are of one kind."""
+    packed = [part for part in parts if isinstance(part, PackedLinear)]
+    if not join or len(parts) < 2 or len(packed) not in (0, len(parts)):
+        return tuple(map(_single, parts))
+    if packed:
+        whole = join_packed(packed)
+        return tuple(map(_single, parts)) if whole is None else (whole,)
     if not _adjacent(parts):
         _join(parts)
-        first = parts[0].weight
+    first = parts[0].weight
     rows = sum(part.out_features for part in parts)
-    whole = first.detach().as_strided(
-        (rows, first.shape[1]), (first.shape[1], 1), first.storage_offset()
+    return (
+        first.detach().as_strided(
+            (rows, first.shape[1]), (first.shape[1], 1), first.storage_offset()
+        ),
     )
-    return (whole,)
 
 
 def _adjacent(parts: list[nn.Linear]) -> bool:

@@ -69,6 +69,7 @@ class TextModel:
         attend: Attend,
         deepstack: Deepstack | None = None,
         tick: Callable[[], None] = lambda: None,
+        wanted: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """All layers over `hidden` [T, C] (changed in place), before the final norm.
 
@@ -80,9 +81,12 @@ class TextModel:
             attend: attention over pool and packed tokens.
             deepstack: visual features for the first layers.
             tick: called before each layer; what it raises passes through.
+            wanted: the rows to be returned, int64 [n]; all of them by default. Of the others
+                only keys and values are computed in the last layer.
         """
         if hidden.shape[0] in self.ops.narrow_rows and deepstack is None and self._joined:
-            return self._run_narrow(hidden, rotary, pool, targets, attend)
+            hidden = self._run_narrow(hidden, rotary, pool, targets, attend)
+            return hidden if wanted is None else hidden[wanted]
         delta = None
         for index, layer in enumerate(self.layers):
             tick()
@@ -90,23 +94,37 @@ class TextModel:
             qkv = self.ops.linear(normed, layer.qkv)
             keys, values = pool.keys[index], pool.values[index]
             heads = self.ops.rotate_and_store(qkv, layer, self.eps, rotary, keys, values, targets)
-            delta = functional.linear(attend(index, *heads), layer.out)
+            mixed = attend(index, *heads)
+            shown = deepstack is not None and index < len(deepstack.features)
+            if wanted is not None and layer is self.layers[-1] and not shown:
+                hidden, mixed, wanted = hidden[wanted], mixed[wanted], None
+            delta = self.ops.linear(mixed, (layer.out,))
             normed = self.ops.add_norm(delta, hidden, layer.post_norm, self.eps)
             delta = self._mlp(layer, normed)
-            if deepstack is not None and index < len(deepstack.features):
+            if deepstack is not None and shown:
                 delta.index_add_(0, deepstack.places, deepstack.features[index])
-        return hidden.add_(delta) if delta is not None else hidden
+        hidden = hidden.add_(delta) if delta is not None else hidden
+        return hidden if wanted is None else hidden[wanted]
 
     @property
     def _joined(self) -> bool:
-        """Whether every layer is dense and its matrices are joined, as the narrow way needs."""
-        return all(len(layer.qkv) == len(layer.gate_up) == 1 for layer in self.layers)
+        """Whether every layer is dense, and its matrices plain and joined, as the narrow way
+        needs.
+        """
+        return all(
+            len(layer.qkv) == len(layer.gate_up) == 1
+            and all(
+                isinstance(matrix, torch.Tensor)
+                for matrix in (*layer.qkv, layer.out, *layer.gate_up, layer.down)
+            )
+            for layer in self.layers
+        )
 
     def _mlp(self, layer: Layer, normed: torch.Tensor) -> torch.Tensor:
         if layer.down is None:
             routed = layer.mlp(normed[None])
             return (routed[0] if isinstance(routed, tuple) else routed).view_as(normed)
-        return functional.linear(self.ops.gated(self.ops.linear(normed, layer.gate_up)), layer.down)
+        return self.ops.mlp(normed, layer.gate_up, layer.down)
 
     def _run_narrow(
         self,

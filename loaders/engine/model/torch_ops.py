@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from ...weights.matrices import Matrix, Packed
 from ..state.rows import Field, sampling_rows
 from ..state.sampler import Drawing, choose_tokens
 
@@ -80,10 +81,27 @@ class TorchOps:
             hidden += delta
         return functional.rms_norm(hidden, weight.shape, weight, eps)
 
-    def linear(self, inputs: torch.Tensor, parts: tuple[torch.Tensor, ...]) -> torch.Tensor:
+    def linear(self, inputs: torch.Tensor, parts: tuple[Matrix, ...]) -> torch.Tensor:
         """`inputs` [T, C] times each matrix of `parts`, side by side."""
-        outputs = [functional.linear(inputs, weight) for weight in parts]
+        outputs = [
+            functional.linear(inputs, part)
+            if isinstance(part, torch.Tensor)
+            else self.packed_linear(inputs, part)
+            for part in parts
+        ]
         return outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=-1)
+
+    def packed_linear(self, inputs: torch.Tensor, matrix: Packed) -> torch.Tensor:
+        """`inputs` [T, C] times a packed matrix."""
+        return functional.linear(inputs, matrix.dequantized(inputs.dtype))
+
+    def gated_linear(self, inputs: torch.Tensor, gate_up: tuple[Matrix, ...]) -> torch.Tensor:
+        """silu(gate) * up of `inputs` [T, C] times the matrices of `gate_up`."""
+        return self.gated(self.linear(inputs, gate_up))
+
+    def mlp(self, inputs: torch.Tensor, gate_up: tuple[Matrix, ...], down: Matrix) -> torch.Tensor:
+        """The gated MLP of `inputs` [T, C]."""
+        return self.linear(self.gated_linear(inputs, gate_up), (down,))
 
     def rotate_and_store(
         self,

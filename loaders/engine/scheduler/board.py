@@ -123,6 +123,9 @@ class Board:
 
     def _release(self, job: Job) -> None:
         if self._stepper.pool is not None:
-            self._stepper.pool.release(job.pages)
+            freed = self._stepper.pool.release(job.pages)
+            if job.draft.broken:  # the next owner's masked sums would be NaN too
+                with torch.inference_mode():
+                    self._stepper.pool.wipe(freed)
         job.pages, job.cached, job.row, job.prefix_key = [], 0, None, None
         job.features.clear()

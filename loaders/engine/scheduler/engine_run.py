@@ -20,7 +20,7 @@ from ..state.sampler import drawing_for
 from .board import Board
 from .meter import Meter
 from .pages import Pages
-from .stepper import Chunk, Readback, Stepper, bucket
+from .stepper import Beside, Chunk, Readback, Stepper, bucket
 
 # A shared beginning shorter than this is not worth the copy of a page.
 REUSE_FROM = 8
@@ -67,7 +67,8 @@ class Run:
         self._slots, self._prompt_tokens = limits.slots, limits.prompt_tokens
         # With a device working on its own the next step is launched before the last is read.
         self._late = 1 if stepper.rows.device.type == "cuda" else 0
-        self._pending: deque[tuple[Readback, list[tuple[int, Job]]]] = deque()
+        # A step's drawn tokens, and whose they are: (place among them, job).
+        self._pending: deque[list[tuple[Readback, list[tuple[int, Job]]]]] = deque()
         self._told = 0.0
 
     def outcomes(self) -> Iterator[tuple[int, Outcome]]:
@@ -113,10 +114,30 @@ class Run:
         return False
 
     def _launch(self) -> bool:
-        """One prompt step if there is a prompt, and one decode step; False without the latter."""
+        """One step: pieces of prompts, a token for each running row, or both; False without any."""
         self._admit()
-        self._read_prompts()
-        return self._decode()
+        self._secure_pages()
+        chunks = self._chunks()
+        running = self._board.running
+        wanting = [job for job in running.values() if job.launched < job.draft.horizon]
+        if not (chunks or wanting):
+            return False
+        first, tokens = None, None
+        beside = self._beside() if wanting else None
+        entries = [(job.row, job) for job in wanting if job.row is not None]
+        if chunks:
+            first, tokens = self._stepper.read(chunks, self._tick, beside)
+        elif beside is not None:
+            tokens = self._stepper.decode(beside)
+        step = [(tokens, entries)] if tokens is not None else []
+        for job in wanting:
+            job.cached += 1
+            job.launched += 1
+        done = self._read_to_the_end(chunks)
+        if first is not None:
+            step.append((first, list(enumerate(done))))
+        self._pending.append(step)
+        return True
 
     def _admit(self) -> None:
         board = self._board
@@ -158,41 +179,32 @@ class Run:
         self._board.seat(job)
         return True
 
-    def _read_prompts(self) -> None:
+    def _chunks(self) -> list[Chunk]:
+        """What is read of prompts in this step."""
         left, chunks = self._prompt_tokens, []
         for job in self._board.reading:
             if count := min(left, job.length - job.cached):
                 chunks.append(Chunk(job, job.cached, job.cached + count))
                 left -= count
-        if not chunks:
-            return
-        first_tokens = self._stepper.read(chunks, self._tick)
+        return chunks
+
+    def _read_to_the_end(self, chunks: list[Chunk]) -> list[Job]:
+        """Account for pieces that are being read; the jobs that run from now on."""
         done = []
         for chunk in chunks:
             chunk.job.cached = chunk.end
             if chunk.end == chunk.job.length and chunk.job.row is not None:
                 done.append(chunk.job)
                 self._board.run(chunk.job, chunk.job.row)
-        if first_tokens is not None:
-            self._pending.append((first_tokens, list(enumerate(done))))
+        return done
 
-    def _decode(self) -> bool:
-        """Launch one step for all running jobs; False when none wants a token."""
-        self._secure_pages()
-        running = self._board.running
-        wanting = [job for job in running.values() if job.launched < job.draft.horizon]
-        if not wanting:
-            return False
+    def _beside(self) -> Beside:
+        """The running rows, as the next step takes them."""
         self._board.close_ranks()
-        batch = bucket(max(running) + 1)
+        running = self._board.running
         longest = max(job.cached for job in running.values()) + 1
         drawing = drawing_for(job.sampling for job in running.values())
-        tokens = self._stepper.decode(batch, longest, drawing)
-        self._pending.append((tokens, [(job.row, job) for job in wanting if job.row is not None]))
-        for job in wanting:
-            job.cached += 1
-            job.launched += 1
-        return True
+        return self._stepper.beside(bucket(max(running) + 1), longest, drawing)
 
     def _secure_pages(self) -> None:
         """See that every job has a page for its next token; short of memory, the youngest job
@@ -219,17 +231,22 @@ class Run:
     def _collect(self, keep: int) -> bool:
         """Read drawn tokens, all but those of the `keep` newest steps."""
         while len(self._pending) > keep:
-            readback, entries = self._pending[0]
-            tokens = readback.read(self._tick)
+            step = self._pending[0]
+            while step:
+                readback, entries = step[0]
+                tokens = readback.read(self._tick)
+                step.pop(0)
+                self._take([(tokens[at], job) for at, job in entries])
             self._pending.popleft()
-            live = [(tokens[at], job) for at, job in entries if job.draft.stopped_by is None]
-            finished = [job for token, job in live if job.draft.add(token)]
-            if finished:
-                self._board.finish(finished)
-            for _, job in live:
-                if job.draft.paused and job.draft.stopped_by is None:
-                    self._board.read_on(job, job.draft.close_thinking())
         return True
+
+    def _take(self, drawn: list[tuple[int, Job]]) -> None:
+        live = [(token, job) for token, job in drawn if job.draft.stopped_by is None]
+        if finished := [job for token, job in live if job.draft.add(token)]:
+            self._board.finish(finished)
+        for _, job in live:
+            if job.draft.paused and job.draft.stopped_by is None:
+                self._board.read_on(job, job.draft.close_thinking())
 
     def _recover(self) -> None:
         """After running out of memory: give everything back, and go on with half as much."""

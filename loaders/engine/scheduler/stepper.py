@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,8 +13,8 @@ import torch
 
 from ..model.attention import PromptAttention, Span, token_places
 from ..model.layers import fingerprint, has_experts
-from ..model.text_tower import Deepstack, TextModel
-from ..model.torch_ops import DecodeView, TorchOps, write_at
+from ..model.text_tower import Attend, Deepstack, TextModel
+from ..model.torch_ops import Begun, DecodeView, Rotary, TorchOps, write_at
 from ..model.vision_tower import VisionTower
 from ..request.intake import Job
 from ..state.pool import PAGE_TOKENS, PagePool
@@ -41,6 +41,43 @@ class Chunk:
     job: Job
     start: int
     end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """The first `batch` rows, to be given a token; `drawing` says from how much of the vocabulary.
+
+    `pages` is how many columns of the table matter, None where the kernel finds out by itself.
+    """
+
+    batch: int
+    pages: int | None
+    drawing: Drawing
+
+
+@dataclass(frozen=True, slots=True)
+class _Packed:
+    """Tokens of one step, one behind the other, and how they attend."""
+
+    hidden: torch.Tensor
+    rotary: Rotary
+    targets: torch.Tensor
+    attend: Attend
+
+    def with_rows(self, begun: Begun, attend: Attend) -> _Packed:
+        """The same with running rows behind."""
+        count, first = len(self.hidden), self.attend
+
+        def both(layer: int, *heads: torch.Tensor) -> torch.Tensor:
+            mine = first(layer, *(tensor[:count] for tensor in heads))
+            return torch.cat((mine, attend(layer, *(tensor[count:] for tensor in heads))))
+
+        return _Packed(
+            torch.cat((self.hidden, begun.hidden)),
+            tuple(map(torch.cat, zip(self.rotary, begun.rotary, strict=True))),  # type: ignore
+            torch.cat((self.targets, begun.targets)),
+            both,
+        )
 
 
 class Readback:
@@ -135,11 +172,14 @@ class Stepper:
         self.pool.grow(pages)
 
     @torch.inference_mode()
-    def read(self, chunks: Sequence[Chunk], tick: Callable[[], None]) -> Readback | None:
-        """Read pieces of prompts; jobs that are read to the end get their first token.
+    def read(
+        self, chunks: Sequence[Chunk], tick: Callable[[], None], beside: Beside | None = None
+    ) -> tuple[Readback | None, Readback | None]:
+        """Read pieces of prompts, and give rows that are running a token in the same step.
 
         Returns:
-            the first tokens of those jobs in order, or None without any.
+            the first tokens of jobs that are read to their end, in order, or None without any;
+            and the tokens of the running rows, or None without `beside`.
         """
         pool, device = self.pool, self.rows.device
         self._look([chunk.job for chunk in chunks], tick)
@@ -151,16 +191,33 @@ class Stepper:
         )
         deepstack = self._show(chunks, hidden)
         spans = [Span(c.start, c.end - c.start, c.job.pages) for c in chunks]
-        hidden = self.text.run(
+        packed = _Packed(
             hidden,
             self.text.rotary(positions),
-            pool,
             upload(targets, device),
             PromptAttention(pool, spans, self.text.dtype),
+        )
+        count = len(hidden)
+        if beside is not None:
+            packed = packed.with_rows(*self._begun(self.rows, beside))
+        ends = np.cumsum([span.count for span in spans]) - 1
+        done = [i for i, chunk in enumerate(chunks) if chunk.end == chunk.job.length]
+        running = np.arange(count, len(packed.hidden), dtype=np.int64)
+        hidden = self.text.run(
+            packed.hidden,
+            packed.rotary,
+            pool,
+            packed.targets,
+            packed.attend,
             deepstack,
             tick,
+            upload(np.concatenate((ends[done], running)), device),
         )
-        return self._start(chunks, hidden)
+        tokens = None
+        if beside is not None:  # first, as it steps rows on that are not active yet
+            self._choose(self.rows, hidden[len(done) :], beside.drawing)
+            tokens = Readback(self.rows.ints[: beside.batch, Field.TOKEN])
+        return self._start([chunks[i].job for i in done], hidden[: len(done)]), tokens
 
     def _look(self, jobs: Sequence[Job], tick: Callable[[], None]) -> None:
         """Compute the features of pictures whose tokens are not all cached."""
@@ -195,13 +252,9 @@ class Stepper:
         write_at(hidden, 0, rows, levels[0])
         return Deepstack(rows, list(levels[1:]))
 
-    def _start(self, chunks: Sequence[Chunk], hidden: torch.Tensor) -> Readback | None:
-        ends = np.cumsum([chunk.end - chunk.start for chunk in chunks]) - 1
-        done = [i for i, chunk in enumerate(chunks) if chunk.end == chunk.job.length]
-        if not done:
+    def _start(self, jobs: Sequence[Job], hidden: torch.Tensor) -> Readback | None:
+        if not jobs:
             return None
-        jobs = [chunks[i].job for i in done]
-        logits = self.text.logits(hidden[upload(ends[done], hidden.device)])
         rows = [job.row for job in jobs if job.row is not None]
         for job, row in zip(jobs, rows, strict=True):
             shift = job.prepared.next_position - job.prepared.length
@@ -209,52 +262,50 @@ class Stepper:
         self.rows.set_pages(
             [(row, i, p) for j, row in zip(jobs, rows, strict=True) for i, p in enumerate(j.pages)]
         )
-        return Readback(
-            self.rows.start(
-                rows,
-                [job.length for job in jobs],
-                logits,
-                drawing_for(job.sampling for job in jobs),
-            )
-        )
+        logits = self.text.logits(hidden)
+        drawing = drawing_for(job.sampling for job in jobs)
+        return Readback(self.rows.start(rows, [job.length for job in jobs], logits, drawing))
 
     @torch.inference_mode()
-    def decode(self, batch: int, longest: int, drawing: Drawing) -> Readback:
-        """One token for each of the first `batch` rows.
-
-        Args:
-            batch: a bucket.
-            longest: cached tokens of the longest row, the one to be read included.
-            drawing: how much of the vocabulary the rows draw from.
-        """
-        pages = self.pool.pages_for(longest) if self._ops.needs_page_count else None
+    def decode(self, rows: Beside) -> Readback:
+        """One token for each of the first rows."""
         if not self._with_graphs:
-            self._decode(self.rows, batch, pages, drawing)
-            return Readback(self.rows.ints[:batch, Field.TOKEN])
+            self._decode(self.rows, rows)
+            return Readback(self.rows.ints[: rows.batch, Field.TOKEN])
+        pages = rows.pages
         if pages is not None:  # few shapes, so few graphs
             pages = min(1 << (pages - 1).bit_length(), self.rows.table.shape[1])
+        rows = replace(rows, pages=pages)
         self._graphs.replay(
-            (batch, pages, drawing),
-            lambda: self._decode(self.rows, batch, pages, drawing),
-            lambda: self._decode(self._spare_rows(batch), batch, pages, drawing),
+            rows,
+            lambda: self._decode(self.rows, rows),
+            lambda: self._decode(self._spare_rows(rows.batch), rows),
         )
-        return Readback(self.rows.ints[:batch, Field.TOKEN])
+        return Readback(self.rows.ints[: rows.batch, Field.TOKEN])
+
+    def beside(self, batch: int, longest: int, drawing: Drawing) -> Beside:
+        """The first `batch` rows (a bucket), of which the longest will have so many tokens."""
+        pages = self.pool.pages_for(longest) if self._ops.needs_page_count else None
+        return Beside(batch, pages, drawing)
 
     def _spare_rows(self, batch: int) -> Rows:
         columns = self.rows.table.shape[1]
         return Rows(batch, self.rows.seen.shape[1], columns, self.rows.device)
 
-    def _decode(self, rows: Rows, batch: int, pages: int | None, drawing: Drawing) -> None:
+    def _begun(self, rows: Rows, which: Beside) -> tuple[Begun, Attend]:
         pool, ops = self.pool, self._ops
-        begun = ops.begin(self.text, rows, batch, pool.page_tokens)
-        view = DecodeView(pool, rows.table[:batch], begun.lengths, pages)
-        hidden = self.text.run(
-            begun.hidden,
-            begun.rotary,
-            pool,
-            begun.targets,
-            lambda layer, queries, *_: ops.decode_attention(
-                queries, pool.keys[layer], pool.values[layer], view
-            ),
-        )
-        ops.advance(rows, ops.choose(rows, self.text.logits(hidden), drawing))
+        begun = ops.begin(self.text, rows, which.batch, pool.page_tokens)
+        view = DecodeView(pool, rows.table[: which.batch], begun.lengths, which.pages)
+
+        def attend(layer: int, queries: torch.Tensor, *_: torch.Tensor) -> torch.Tensor:
+            return ops.decode_attention(queries, pool.keys[layer], pool.values[layer], view)
+
+        return begun, attend
+
+    def _decode(self, rows: Rows, which: Beside) -> None:
+        begun, attend = self._begun(rows, which)
+        hidden = self.text.run(begun.hidden, begun.rotary, self.pool, begun.targets, attend)
+        self._choose(rows, hidden, which.drawing)
+
+    def _choose(self, rows: Rows, hidden: torch.Tensor, drawing: Drawing) -> None:
+        self._ops.advance(rows, self._ops.choose(rows, self.text.logits(hidden), drawing))

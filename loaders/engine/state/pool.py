@@ -79,12 +79,22 @@ class PagePool:
         for page in pages:
             self._owners[page] += 1
 
-    def release(self, pages: list[int]) -> None:
-        """Give up one ownership of each page."""
+    def release(self, pages: list[int]) -> list[int]:
+        """Give up one ownership of each page; returns those that are free now."""
+        freed = []
         for page in pages:
             self._owners[page] -= 1
             if self._owners[page] == 0:
-                self._free.append(page)
+                freed.append(page)
+        self._free += freed
+        return freed
+
+    def wipe(self, pages: list[int]) -> None:
+        """Put zeros for whatever lies there."""
+        size = self.page_tokens
+        for buffer in (*self.keys, *self.values):
+            for page in pages:
+                buffer[:, page * size : (page + 1) * size] = 0
 
     def copy_page(self, source: int, target: int) -> None:
         """Copy the keys and values of one page, in all layers."""

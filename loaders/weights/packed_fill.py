@@ -1,0 +1,102 @@
+"""Reads weights that stay packed: FP8 as it is stored, and plain ones packed on their way in."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from functools import partial
+from itertools import groupby
+from typing import Any
+
+import torch
+from torch import nn
+
+from ...utils.errors import LoadError
+from ..checkpoint.inspection import Checkpoint
+from ..checkpoint.tensor_names import FP8_DTYPE, scale_name
+from ..plan.decision import Plan
+from .matrices import ByteMatrix
+from .meta_module import empty_targets, fill
+from .packed_linear import PackedLinear
+from .packing import PackingError, inner_linears, pack_linear, replace_part
+from .reader import OnBytes, read_chunks
+
+log = logging.getLogger(__name__)
+
+
+def keep_fp8(module: Any, checkpoint: Checkpoint) -> None:
+    """Put layers that keep FP8 weights in place of those that are stored so, still empty."""
+    block = checkpoint.quantization.block if checkpoint.quantization else (1, 1)
+    for name, _ in list(inner_linears(module)):
+        stored = checkpoint.tensors.get(f"{name}.weight")
+        scales = checkpoint.tensors.get(scale_name(f"{name}.weight"))
+        if stored is None or scales is None or stored.dtype != FP8_DTYPE:
+            continue
+        rows, columns = stored.shape
+        height, width = min(block[0], rows), min(block[1], columns)
+        weight = torch.empty(rows, columns, dtype=torch.float8_e4m3fn, device="meta")
+        empty = torch.empty(-(-rows // height), -(-columns // width), device="meta")
+        replace_part(module, name, PackedLinear(ByteMatrix(weight, empty, (height, width))))
+
+
+def fill_packing(module: Any, checkpoint: Checkpoint, plan: Plan, on_bytes: OnBytes) -> None:
+    """Read an empty module, packing one decoder layer after another, so that never more than one
+    is there as a whole.
+
+    Raises:
+        LoadError: as `meta_module.fill`; or nothing could be packed.
+    """
+    names = [name for name, _ in inner_linears(module)]
+    total = sum(tensor.size_bytes for tensor in checkpoint.tensors.values())
+    inner = sum(_stored_bytes(checkpoint, name) for name in names)
+    done, errors = 0, {}
+    for layer in _by_layer(names):
+        parts = {name: module.get_submodule(name) for name in layer}
+        _read(module, layer, checkpoint, plan, partial(_told, on_bytes, done, total))
+        for name, part in parts.items():
+            packed = pack_linear(part, plan.quantization)
+            if packed is not None:
+                replace_part(module, name, packed[0])
+                errors[name] = packed[1]
+        done += sum(_stored_bytes(checkpoint, name) for name in layer)
+    whole = nn.ModuleDict()  # what is read already is set aside, so that it is not read again
+    held = {name: module.get_submodule(name) for name in names}
+    for name in names:
+        replace_part(module, name, whole)
+    fill(
+        module, checkpoint, plan.dtype, lambda _name: plan.device,
+        partial(_told, on_bytes, inner, total),
+    )  # fmt: skip
+    for name, part in held.items():
+        replace_part(module, name, part)
+    if not errors:
+        raise LoadError(
+            f"No layer of {checkpoint.folder.name} can be packed as {plan.quantization}: their "
+            "rows are no whole groups of 128.",
+            "Choose quantization none or int8.",
+        )
+    left = len(names) - len(errors)
+    more = f"; {left} layers stay plain, as their rows are no whole groups" if left else ""
+    log.info("Packed as %s: %s%s.", plan.quantization, PackingError.of(errors), more)
+
+
+def _read(
+    module: Any, names: list[str], checkpoint: Checkpoint, plan: Plan, on_bytes: OnBytes
+) -> None:
+    wanted = [(f"{name}.weight", module.get_submodule(name).weight) for name in names]
+    chunks = empty_targets(module, wanted, checkpoint, plan.dtype, lambda _name: plan.device)
+    read_chunks(sorted(chunks, key=lambda c: (str(c.source.path), c.start)), on_bytes)
+
+
+def _told(on_bytes: OnBytes, before: int, total: int, part: int, _: int) -> None:
+    on_bytes(min(total, before + part), total)
+
+
+def _by_layer(names: list[str]) -> Iterator[list[str]]:
+    for _, layer in groupby(names, key=lambda name: name.partition(".layers.")[2].split(".")[0]):
+        yield list(layer)
+
+
+def _stored_bytes(checkpoint: Checkpoint, name: str) -> int:
+    stored = checkpoint.tensors.get(f"{name}.weight")
+    return stored.size_bytes if stored is not None else 0

@@ -1,0 +1,107 @@
+"""Makes packed weights out of plain ones, and says how far they are from them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from .matrices import ByteMatrix, NibbleMatrix, Packed, pack_codes
+from .packed_linear import PackedLinear
+
+GROUP = 128
+# Where a group's largest weight is cut off, as fractions of it: less range, finer steps.
+CUTS = (1.0, 0.95, 0.9, 0.85, 0.8, 0.75)
+
+
+@dataclass(frozen=True, slots=True)
+class PackingError:
+    """How far packed weights are from the plain ones, as parts of their size (Frobenius norm):
+    the mean over all layers, the worst one and its name.
+    """
+
+    mean: float
+    worst: float
+    worst_name: str
+
+    @classmethod
+    def of(cls, errors: dict[str, float]) -> PackingError:
+        """From each layer's."""
+        name = max(errors, key=lambda key: errors[key])
+        return cls(sum(errors.values()) / len(errors), errors[name], name)
+
+    def __str__(self) -> str:
+        return (
+            f"the packed weights are {100 * self.mean:.1f} % off on average, at most "
+            f"{100 * self.worst:.1f} % ({self.worst_name})"
+        )
+
+
+def packable(weight: torch.Tensor) -> bool:
+    """Whether a weight [N, K] can be packed as int4."""
+    return weight.ndim == 2 and weight.shape[1] % GROUP == 0
+
+
+def pack_int4(weight: torch.Tensor) -> NibbleMatrix:
+    """4-bit codes for groups of 128, each with the scale that loses least of several."""
+    rows, columns = weight.shape
+    groups = weight.float().view(rows, -1, GROUP)
+    largest = groups.abs().amax(-1, keepdim=True).clamp_min(1e-12)
+    best = torch.full_like(largest, torch.inf)
+    scales, codes = torch.empty_like(largest), torch.empty_like(groups, dtype=torch.uint8)
+    for cut in CUTS:
+        # Rounded as it will be kept, before anything is measured with it.
+        scale = (largest * (cut / 7.5)).half().float().clamp_min(2.0**-24)
+        made = (groups / scale).round_().clamp_(-8, 7)
+        loss = ((made * scale - groups) ** 2).sum(-1, keepdim=True)
+        better = loss < best
+        best = torch.where(better, loss, best)
+        scales = torch.where(better, scale, scales)
+        codes = torch.where(better, (made + 8).to(torch.uint8), codes)
+    packed, span = pack_codes(codes.view(rows, columns), GROUP)
+    return NibbleMatrix(packed, scales[..., 0].T.half().contiguous(), None, None, GROUP, span)
+
+
+def pack_int8(weight: torch.Tensor) -> ByteMatrix:
+    """8-bit numbers with a scale for every 128 of a row."""
+    rows, columns = weight.shape
+    blocks = -(-columns // GROUP)
+    padded = nn.functional.pad(weight.float(), (0, blocks * GROUP - columns))
+    groups = padded.view(rows, blocks, GROUP)
+    scales = groups.abs().amax(-1).clamp_min(1e-12) / 127
+    codes = (groups / scales[..., None]).round_().clamp_(-127, 127).to(torch.int8)
+    codes = codes.view(rows, -1)[:, :columns].contiguous()
+    return ByteMatrix(codes, scales, (1, GROUP))
+
+
+def distance(packed: Packed, weight: torch.Tensor) -> float:
+    """The norm of what is lost over that of the weight."""
+    exact = weight.float()
+    lost = (packed.dequantized(torch.float32) - exact).norm()
+    return float(lost / exact.norm().clamp_min(1e-12))
+
+
+def inner_linears(module: Any) -> Iterator[tuple[str, nn.Module]]:
+    """The linear layers of the decoder's layers, by their names; no router and no expert."""
+    for name, part in module.named_modules():
+        inside = ".language_model.layers." in f".{name}" and not name.endswith(".mlp.gate")
+        if inside and type(part) is nn.Linear:
+            yield name, part
+
+
+def replace_part(module: nn.Module, name: str, part: nn.Module) -> None:
+    """Put `part` in the place of the module's submodule `name`."""
+    owner, _, leaf = name.rpartition(".")
+    setattr(module.get_submodule(owner), leaf, part)
+
+
+def pack_linear(part: nn.Linear, kind: str) -> tuple[PackedLinear, float] | None:
+    """A plain linear layer packed as `int4` or `int8`, and its error; None where it cannot be."""
+    weight = part.weight.detach()
+    if kind == "int4" and not packable(weight):
+        return None
+    matrix = pack_int4(weight) if kind == "int4" else pack_int8(weight)
+    return PackedLinear(matrix), distance(matrix, weight)

@@ -1,0 +1,176 @@
+"""Weights that stay packed: the same tokens as `generate` on the weights that they stand for."""
+
+import copy
+from functools import lru_cache
+
+import pytest
+import torch
+from fast_kit import DEVICE, ask, check, clip, engine, picture, tiny
+from qwen3vl_nodes.loaders.engine.model.layers import collect, supports
+from qwen3vl_nodes.loaders.weights.matrices import (
+    NF4,
+    ByteMatrix,
+    NibbleMatrix,
+    joined,
+    pack_codes,
+)
+from qwen3vl_nodes.loaders.weights.packed_linear import PackedLinear, join
+from qwen3vl_nodes.loaders.weights.packing import (
+    distance,
+    inner_linears,
+    pack_int4,
+    pack_int8,
+    replace_part,
+)
+from tiny_checkpoint import build_model
+from torch import nn
+
+REQUESTS = [
+    ask("hello"),
+    ask("a", picture(64, 96), "b", picture(128, 64), "?"),
+    ask(clip(), "what happens?"),
+    *(ask(picture(64 + 32 * (i % 3), 64, seed=i), "?" * (1 + i), tokens=9) for i in range(5)),
+]
+
+
+def fp8(height, width):
+    def made(weight):
+        h, w = min(height, weight.shape[0]), min(width, weight.shape[1])
+        rows, columns = -(-weight.shape[0] // h), -(-weight.shape[1] // w)
+        scales = torch.rand(rows, columns, device=weight.device) * 0.001 + 0.0005
+        full = scales.repeat_interleave(h, 0).repeat_interleave(w, 1)
+        full = full[: weight.shape[0], : weight.shape[1]]
+        return ByteMatrix((weight / full).clamp(-448, 448).to(torch.float8_e4m3fn), scales, (h, w))
+
+    return made
+
+
+def nibble(group, zeros=False, code=None):
+    def made(weight):
+        rows, columns = weight.shape
+        codes = torch.randint(0, 16, (rows, columns), dtype=torch.uint8, device=weight.device)
+        packed, span = pack_codes(codes, group)
+        scales = 0.02 + 0.01 * torch.rand(columns // group, rows, device=weight.device)
+        if code is not None:
+            scales = scales * 8
+        own = torch.randint(5, 11, (columns // group, rows), device=weight.device)
+        return NibbleMatrix(packed, scales, own.byte() if zeros else None, code, group, span)
+
+    return made
+
+
+KINDS = {
+    "fp8 blocks": fp8(128, 128),
+    "fp8 uneven blocks": fp8(48, 96),
+    "fp8 one scale": fp8(1 << 20, 1 << 20),
+    "fp8 rows": fp8(1, 1 << 20),
+    "int8": pack_int8,
+    "int4": pack_int4,
+    "int4 zeros": nibble(64, zeros=True),
+    "nf4": nibble(64, code=torch.tensor(NF4, device=DEVICE)),
+}
+
+
+@lru_cache(maxsize=1)
+def wide():
+    """A model whose rows are whole groups."""
+    rope = {"rope_type": "default", "mrope_section": [8, 4, 4], "mrope_interleaved": True}
+    model = build_model(
+        tiny().processor.tokenizer,
+        hidden_size=128, intermediate_size=256, head_dim=32, rope_scaling=rope,
+    )  # fmt: skip
+    return model.to(DEVICE)
+
+
+def both(kind):
+    """The wide model packed, and with the plain weights for which those stand."""
+    torch.manual_seed(3)
+    packed, plain = copy.deepcopy(wide()), copy.deepcopy(wide())
+    for name, part in list(inner_linears(packed)):
+        matrix = KINDS[kind](part.weight.detach())
+        replace_part(packed, name, PackedLinear(matrix))
+        plain.get_submodule(name).weight.data = matrix.dequantized(torch.float32)
+    assert sum(isinstance(part, PackedLinear) for part in packed.modules()) == 3 * 7
+    return packed, plain
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_greedy_equals_generate_on_the_weights_that_are_meant(kind):
+    packed, plain = both(kind)
+    assert supports(packed) is None
+    requests = REQUESTS if DEVICE.type == "cuda" or kind in ("fp8 blocks", "int4") else REQUESTS[:2]
+    check(engine(packed, slots=3), requests, plain)
+
+
+def test_the_module_itself_computes_the_same():
+    packed, plain = both("int4 zeros")
+    ids = torch.arange(5, 25, device=DEVICE)[None]
+    with torch.inference_mode():
+        torch.testing.assert_close(
+            packed(input_ids=ids).logits, plain(input_ids=ids).logits, rtol=1e-4, atol=1e-4
+        )
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_joined_parts_stay_the_modules_own(kind):
+    torch.manual_seed(0)
+    weights = [torch.randn(rows, 256, device=DEVICE) * 0.1 for rows in (96, 32, 32)]
+    parts = [PackedLinear(KINDS[kind](weight)) for weight in weights]
+    plain = [part.matrix.dequantized(torch.float32) for part in parts]
+    whole = join(parts)
+    assert whole is not None
+    assert torch.equal(whole.dequantized(torch.float32), torch.cat(plain))
+    again = join(parts)
+    assert again is not None and again.scales.data_ptr() == whole.scales.data_ptr()
+    assert torch.equal(again.dequantized(torch.float32), torch.cat(plain))
+    for part, before in zip(parts, plain, strict=True):
+        assert torch.equal(part.matrix.dequantized(torch.float32), before)
+        for parameter in part.parameters():
+            parameter.data = parameter.data.clone()  # as a move of the module does
+    moved = join(parts)
+    assert moved is not None and moved.scales.data_ptr() != whole.scales.data_ptr()
+    assert torch.equal(moved.dequantized(torch.float32), torch.cat(plain))
+
+
+def test_weights_of_two_kinds_are_not_joined():
+    weight = torch.randn(32, 128)
+    assert joined([pack_int4(weight), pack_int8(weight)]) is None
+    parts = [PackedLinear(pack_int4(weight)), nn.Linear(128, 32, bias=False)]
+    from qwen3vl_nodes.loaders.engine.model import layers
+
+    assert len(layers._matrix(parts, join=True)) == 2
+
+
+@pytest.mark.parametrize(("columns", "group"), [(128, 128), (512, 64), (1280, 128), (256, 32)])
+def test_codes_come_back(columns, group):
+    codes = torch.randint(0, 16, (5, columns), dtype=torch.uint8)
+    packed, span = pack_codes(codes, group)
+    ones = torch.ones(columns // group, 5)
+    matrix = NibbleMatrix(packed, ones, None, None, group, span)
+    assert torch.equal(matrix.codes(), codes)
+    assert torch.equal(matrix.dequantized(torch.float32), codes.float() - 8)
+
+
+def test_what_does_not_fit_is_refused():
+    with pytest.raises(ValueError, match="groups of 128"):
+        pack_codes(torch.zeros(2, 192, dtype=torch.uint8), 128)
+    with pytest.raises(ValueError, match="scales"):
+        ByteMatrix(torch.zeros(4, 8, dtype=torch.int8), torch.ones(2, 2), (4, 8))
+    with pytest.raises(ValueError, match="scales"):
+        NibbleMatrix(torch.zeros(4, 16, dtype=torch.int32), torch.ones(1, 3), None, None, 128, 16)
+
+
+def test_packing_keeps_most_of_a_weight():
+    torch.manual_seed(0)
+    weight = torch.randn(64, 512) * 0.02
+    weight[3, 100] = 0.6  # one that sticks out costs its own group only
+    assert distance(pack_int8(weight), weight) < 0.01
+    assert distance(pack_int4(weight), weight) < 0.12
+    zeros = torch.zeros(8, 128)
+    assert torch.equal(pack_int4(zeros).dequantized(torch.float32), zeros)
+
+
+def test_layers_are_read_packed():
+    packed, _ = both("fp8 blocks")
+    layer = collect(packed)[0]
+    assert all(isinstance(matrix, ByteMatrix) for matrix in (*layer.qkv, layer.out, layer.down))
