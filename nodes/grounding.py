@@ -53,8 +53,10 @@ def read_all(
     units: Units = "qwen",
     order: AngleOrder = "pitch_yaw_roll",
     language: str = ENGLISH,
+    names: Sequence[str] = (),
 ) -> list[Detections]:
-    """One `Detections` for each text, about a picture of the size at its place.
+    """One `Detections` for each text, about a picture of the size at its place; `names` are what
+    errors call them, else they are numbered.
 
     Raises:
         ParseError: a text that cannot be read, by its number, unless `LEAVE_EMPTY` was chosen.
@@ -65,7 +67,8 @@ def read_all(
             found.append(parse_detections(text, width, height, units, order, language))
         except ParseError as error:
             if unreadable == STOP:
-                problem = f"Image {number} of {len(texts)}: {error.problem}"
+                what = names[number - 1] if names else f"Image {number} of {len(texts)}"
+                problem = f"{what}: {error.problem}"
                 raise ParseError(problem, error.remedy) from error
             found.append(Detections(width, height, notes=(f"unreadable. {error.problem}",)))
     return found
@@ -78,6 +81,7 @@ def read_replies(
     unreadable: str = STOP,
     order: AngleOrder = "pitch_yaw_roll",
     language: str = ENGLISH,
+    names: Sequence[str] = (),
 ) -> list[Detections]:
     """What each reply found in its picture; truncated too where a reply was cut off.
 
@@ -85,7 +89,7 @@ def read_replies(
     """
     sizes_wh = [picture.size_wh for picture in pictures]
     texts = [reply.text for reply in replies]
-    found = read_all(texts, sizes_wh, unreadable, order=order, language=language)
+    found = read_all(texts, sizes_wh, unreadable, order=order, language=language, names=names)
     return [
         replace(_only(kind, detections), truncated=detections.truncated or reply.truncated)
         for detections, reply in zip(found, replies, strict=True)
@@ -212,7 +216,9 @@ def read_boxes(value: object, sizes_wh: Sequence[tuple[int, int]]) -> list[Detec
     return found
 
 
-def found_report(found: Sequence[Detections], replies: Sequence[Reply] = ()) -> str:
+def found_report(
+    found: Sequence[Detections], replies: Sequence[Reply] = (), names: Sequence[str] = ()
+) -> str:
     """A line for each image on what was found, its notes below, then how the replies went."""
     lines = []
     for number, detections in enumerate(found, 1):
@@ -226,7 +232,7 @@ def found_report(found: Sequence[Detections], replies: Sequence[Reply] = ()) -> 
         if len(detections.notes) > NOTES_SHOWN:
             lines.append(f"   and {len(detections.notes) - NOTES_SHOWN} more notes")
     if replies:
-        lines.append(report(replies))
+        lines.append(report(replies, names=names))
     return "\n".join(lines)
 
 

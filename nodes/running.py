@@ -58,10 +58,15 @@ def run(
 
 
 def answer_all(
-    model: Model, requests: Sequence[Request], node_id: str | None, keep: bool = False
+    model: Model,
+    requests: Sequence[Request],
+    node_id: str | None,
+    keep: bool = False,
+    names: Sequence[str] = (),
 ) -> list[Reply]:
     """Every reply, in the order of the requests; `keep` as in `run`, and a request that was not
-    begun has an empty one then.
+    begun has an empty one then. `names` says what each request is about, where it is not simply
+    the next picture.
 
     Raises:
         GenerationError: the first request that could not be answered, by its number.
@@ -73,26 +78,28 @@ def answer_all(
             if isinstance(outcome, Qwen3VLError):
                 if len(requests) == 1:
                     raise outcome
-                problem = f"Picture {index + 1} of {len(requests)}: {outcome.problem}"
+                what = names[index] if names else f"Picture {index + 1} of {len(requests)}"
+                problem = f"{what}: {outcome.problem}"
                 raise GenerationError(problem, outcome.remedy) from outcome
             replies[index] = outcome
     return [replies.get(index, NOT_BEGUN) for index in range(len(requests))]
 
 
-def report(replies: Sequence[Reply], notes: Sequence[str] = ()) -> str:
+def report(replies: Sequence[Reply], notes: Sequence[str] = (), names: Sequence[str] = ()) -> str:
     """How the replies went, a line each: tokens, time, whether they were cut off, its note."""
-    lines = [_report_line(number, reply) for number, reply in enumerate(replies, 1)]
+    called = names or [str(number) for number in range(1, len(replies) + 1)]
+    lines = [_report_line(name, reply) for name, reply in zip(called, replies, strict=True)]
     for number, note in enumerate(notes):
         lines[number] += f"; {note}" if note else ""
     return "\n".join(lines)
 
 
-def _report_line(number: int, reply: Reply) -> str:
+def _report_line(name: str, reply: Reply) -> str:
     parts = [f"prompt {reply.prompt_tokens}"]
     if reply.first_token_seconds > 0:  # an answer that comes whole from a server has no first one
         first = f"first after {reply.first_token_seconds:.2f} s"
         parts = [f"{reply.tokens_per_second:.0f} tokens/s", first, *parts]
-    line = f"{number}: {reply.tokens} tokens in {reply.seconds:.2f} s ({', '.join(parts)})"
+    line = f"{name}: {reply.tokens} tokens in {reply.seconds:.2f} s ({', '.join(parts)})"
     closed = "; thinking closed at its budget" if reply.thinking_closed else ""
     cut_off = filter(None, [CUT_OFF.get(reply.stopped_by)])
     return "; ".join([line + closed, *cut_off, *reply.notes])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import islice
 
 import torch
 from comfy_api.latest import io
@@ -13,7 +12,7 @@ from ...utils.chat.composition import requests_for
 from ...utils.chat.generation_options import GenerationOptions
 from ...utils.detection.boxes import Box, Detections
 from ...utils.detection.socket_values import to_box_value
-from ...utils.detection.tiling import cut_out, put_together, tiles_of
+from ...utils.detection.tiling import by_picture, looks_at, put_together, tiles_of
 from ...utils.images.tensors import pictures_from_tensor
 from .. import sockets
 from ..detection_prompts import (
@@ -130,18 +129,16 @@ class Qwen3VLDetect(io.ComfyNode):
         chosen, words = detect_prompt(find, find_by, attributes)
         pictures = pictures_from_tensor(image)
         tiles = tiles_of(TILES[look_again], TILES[look_again]) if TILES[look_again] else []
-        asked = [*pictures, *(cut_out(p, tile) for p in pictures for tile in tiles)]
+        looks = looks_at(pictures, tiles)
+        asked, names = [look.picture for look in looks], [look.name for look in looks]
         requests = requests_for(asked, words, options=options, task=chosen, seed=seed)
-        replies = answer_all(model, requests, node_id_of(cls))
+        replies = answer_all(model, requests, node_id_of(cls), names=names)
         language = language_in(names_in, find)
-        read = read_replies(replies, asked, Box, unreadable, language=language)
-        parts = iter(read[len(pictures) :])
-        found = [
-            _first(put_together(whole, tiles, list(islice(parts, len(tiles)))), max_count)
-            for whole in read[: len(pictures)]
-        ]
-        answers = [reply.text for reply in replies[: len(pictures)]]
-        how, drawn = found_report(found, replies), overlay(pictures, found)
+        read = read_replies(replies, asked, Box, unreadable, language=language, names=names)
+        groups = by_picture(looks, read)
+        found = [_first(put_together(whole, tiles, parts), max_count) for whole, *parts in groups]
+        answers = [whole.text for whole, *_ in by_picture(looks, replies)]
+        how, drawn = found_report(found, replies, names if tiles else ()), overlay(pictures, found)
         return io.NodeOutput(
             answers,
             [to_box_value(detections) for detections in found],

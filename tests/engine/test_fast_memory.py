@@ -158,7 +158,7 @@ def test_request_longer_than_the_memory_is_an_error_in_its_place():
 def test_answer_that_outgrows_the_memory_alone_is_cut_off():
     request = ask("grow", tokens=400)
     ((_, reply),) = tight(8).generate([request])
-    assert reply.stopped_by == "length"
+    assert reply.stopped_by == "memory"
     assert 40 < reply.tokens < 8 * 16
     assert [int(i) for i in reply.text.split()] == stock(request)[: reply.tokens]
 

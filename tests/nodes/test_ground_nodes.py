@@ -375,3 +375,23 @@ def test_socket_strings_are_published():
     assert types[Qwen3VLDetect3D] == [
         "STRING", "BOX3D", "IMAGE", "STRING", "IMAGE", "BOX,BOUNDING_BOX", "STRING",
     ]  # fmt: skip
+
+
+def test_with_look_again_an_error_names_the_image_and_the_tile(images, monkeypatch):
+    """Six questions about one image are no six pictures."""
+    from qwen3vl_nodes.nodes.detection.detect import Qwen3VLDetect
+    from qwen3vl_nodes.utils.chat.requests import Reply
+    from qwen3vl_nodes.utils.errors import GenerationError
+
+    class Refusing(ScriptedModel):
+        def generate(self, requests, on_progress=None):
+            for index, _ in enumerate(requests):
+                whole = Reply("[]", "", "end", 1, 1, 0.1, 0.1)
+                yield index, GenerationError("No.", "Try.") if index == 3 else whole
+
+    with pytest.raises(GenerationError, match=r"^Image 1 of 1, tile 3: No\."):
+        run_node(
+            Qwen3VLDetect, model=Refusing([]), image=images(1), find="cat",
+            find_by="categories, comma between", attributes="", max_count=0,
+            look_again="2 x 2 tiles", seed=0, unreadable="stop with an error",
+        )  # fmt: skip

@@ -13,7 +13,7 @@ from .messages import Message
 # A model stops by itself, at the token limit, at a stop string, or is stopped because it
 # repeats itself without end.
 # An interrupt stops it too where the caller wants to keep what is there.
-StoppedBy = Literal["end", "length", "stop_string", "repetition", "interrupt"]
+StoppedBy = Literal["end", "length", "stop_string", "repetition", "interrupt", "memory"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class Reply:
     @property
     def truncated(self) -> bool:
         """Whether the model was cut off before it ended by itself."""
-        return self.stopped_by in ("length", "repetition", "interrupt")
+        return self.stopped_by in ("length", "repetition", "interrupt", "memory")
 
     @property
     def tokens_per_second(self) -> float:
@@ -82,6 +82,7 @@ CUT_OFF = {
     "length": "cut off at max_new_tokens",
     "interrupt": "interrupted",
     "repetition": "stopped because it repeated itself without end",
+    "memory": "cut off for want of memory for its keys and values",
 }
 
 

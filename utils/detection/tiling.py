@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 
 from ..images.picture import Picture
 from .boxes import Box, Detection, Detections
 from .overlap import KeptBoxes
+
+Value = TypeVar("Value")
 
 # How far neighbours reach into each other, as a part of a tile: what one tile cuts, the next
 # one shows whole, up to this size.
@@ -30,6 +33,35 @@ def cut_out(picture: Picture, tile: Box) -> Picture:
     """The tile as a picture of its own."""
     x1, y1, x2, y2 = tile.to_pixels(*picture.size_wh)
     return Picture(picture.pixels[y1:y2, x1:x2].copy())
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One thing to be asked about: picture number `index`, whole or a tile; `name` says which."""
+
+    picture: Picture
+    index: int
+    name: str
+
+
+def looks_at(pictures: Sequence[Picture], tiles: Sequence[Box]) -> list[Look]:
+    """Every picture, then the tiles of each: so a picture's seed is the same without tiles."""
+    count = len(pictures)
+    called = [f"Image {number} of {count}" for number in range(1, count + 1)]
+    wholes = [Look(picture, n, called[n]) for n, picture in enumerate(pictures)]
+    return wholes + [
+        Look(cut_out(picture, tile), n, f"{called[n]}, tile {number}")
+        for n, picture in enumerate(pictures)
+        for number, tile in enumerate(tiles, 1)
+    ]
+
+
+def by_picture(looks: Sequence[Look], values: Sequence[Value]) -> list[list[Value]]:
+    """What came of each look, together for each picture: the whole one first."""
+    groups: dict[int, list[Value]] = {}
+    for look, value in zip(looks, values, strict=True):
+        groups.setdefault(look.index, []).append(value)
+    return list(groups.values())
 
 
 def put_together(

@@ -221,7 +221,7 @@ class Run:
                 elif len(board.at_work()) > 1:
                     board.put_back(board.at_work()[-1])
                 else:
-                    job.draft.stopped_by = "length"
+                    job.draft.stopped_by = "memory"
                     board.finish([job])
         with torch.inference_mode():
             self._stepper.rows.set_pages(
