@@ -1,5 +1,6 @@
 """Folder runs over files of several sorts, some of which take many requests for one caption."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -175,6 +176,17 @@ def test_a_part_that_fails_for_good_is_told_to_the_kind(tmp_path, torn):
 def test_what_is_to_be_said_of_a_file_is_in_the_ledger_once(tmp_path):
     folder = folder_of(tmp_path, a_doc="key two")
     assert "written a.doc: locked\n" in captioned(folder, lambda words, seed: words)[0]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names that Windows does not allow")
+def test_what_a_node_shows_of_a_name_can_be_sent_to_a_browser(tmp_path):
+    """ComfyUI sends it as UTF-8; half a character would end the run, and others turn the line."""
+    folder = folder_of(tmp_path)
+    for name in (os.fsdecode(b"caf\xe9.doc"), "x\u202egpj.doc"):
+        (folder / name).write_text("one")
+    ledger, asked, _, _ = captioned(folder, lambda words, seed: words)
+    assert ledger.endswith("written 2, skipped 0, failed 0")
+    assert [title for title, *_ in asked] == ["caf\\udce9.doc", "x\\u202egpj.doc"]
 
 
 def test_files_of_two_sorts_with_one_stem_clash(tmp_path):
