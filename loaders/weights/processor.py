@@ -11,6 +11,7 @@ from ...utils.text.thinking import THINK_START
 from ..checkpoint.inspection import Checkpoint
 from ..checkpoint.single_file import TOKENS
 from ..host.port import host
+from .chat_template import bound_template
 
 # The official one, for files that come without.
 TEMPLATE = Path(__file__).with_name("chat_template.jinja")
@@ -33,11 +34,14 @@ def read_processor(checkpoint: Checkpoint) -> Any:
         processor = AutoProcessor.from_pretrained(
             checkpoint.folder, local_files_only=True, trust_remote_code=False
         )
+        bound_template(processor)
         # What the engines need of it, before the weights and not after them.
         edition_of(processor)
         if processor.tokenizer.eos_token_id is None:
             raise ValueError("the tokenizer has no token that ends an answer")
         return processor
+    except LoadError:
+        raise
     # transformers, tokenizers and Jinja each have errors of their own.
     except Exception as error:
         raise LoadError(
