@@ -42,6 +42,7 @@ class Unloadable:
     """A model that nothing may be asked of."""
 
     identity = "scripted"
+    making = ""
 
     def open(self):
         raise AssertionError("loaded for nothing")

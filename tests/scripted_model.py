@@ -13,7 +13,7 @@ class ScriptedModel:
         self.answer = answer if callable(answer) else lambda *_: answer
         self.stopped_by = stopped_by
         self.requests: list[Request] = []
-        self.identity = "scripted"
+        self.identity, self.making = "scripted", ""
 
     @contextmanager
     def open(self) -> Iterator["ScriptedModel"]:

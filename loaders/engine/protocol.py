@@ -52,6 +52,11 @@ class Model(Protocol):
         """What decides its answers, apart from rounding."""
         ...
 
+    @property
+    def making(self) -> str:
+        """What else decides them, as a digest: the files as they are; "" where nobody knows."""
+        ...
+
     def open(self) -> AbstractContextManager[Engine]:
         """An engine, ours for the length of the `with` block.
 

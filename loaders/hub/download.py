@@ -110,6 +110,10 @@ def _fetch_one(file: RemoteFile, folder: Path, on_bytes: Callable[[int], None]) 
     _finish(file, partial, folder / file.name, lambda: on_bytes(file.size_bytes))
 
 
+class _TooMuchError(OSError):
+    """A server that sends another file than its list says."""
+
+
 class _Gate:
     """Once closed, the thread behind it touches no file any more, however late it wakes up."""
 
@@ -154,7 +158,12 @@ def _append(file: RemoteFile, partial: Path, gate: _Gate, problem: list[Any]) ->
             if out is None:
                 return
             with out:
+                left = file.size_bytes - (have if mode == "ab" else 0)
                 while chunk := answer.read(BLOCK_BYTES):
+                    left -= len(chunk)
+                    if left < 0:  # or it would fill the disk, and again at the next try
+                        gate.pass_through(partial.unlink)
+                        raise _TooMuchError("the server sends more than it promised")
                     if gate.pass_through(lambda data=chunk: _write(out, data)) is None:
                         return
         gate.pass_through(lambda: _check_length(file, partial, problem))
@@ -179,6 +188,8 @@ def _check_length(file: RemoteFile, partial: Path, problem: list[Any]) -> None:
 
 def _is_final(problem: Any) -> bool:
     """Asking again will not help."""
+    if isinstance(problem, _TooMuchError):
+        return True
     return isinstance(problem, urllib.error.HTTPError) and problem.code in (401, 403, 404, 410)
 
 
@@ -215,13 +226,15 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         self, req: Any, fp: Any, code: Any, msg: Any, headers: Any, newurl: Any
     ) -> Any:
         new = super().redirect_request(req, fp, code, msg, headers, newurl)
-        if new is not None and _host(new.full_url) != _host(req.full_url):
+        if new is not None and _origin(new.full_url) != _origin(req.full_url):
             new.headers.pop("Authorization", None)
         return new
 
 
-def _host(url: str) -> str:
-    return urllib.parse.urlsplit(url).netloc
+def _origin(url: str) -> tuple[str, str]:
+    """Scheme, host and port: on http all between may read along."""
+    parts = urllib.parse.urlsplit(url)
+    return parts.scheme, parts.netloc
 
 
 def _opener() -> Any:

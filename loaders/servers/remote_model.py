@@ -46,6 +46,11 @@ class RemoteModel:
         return f"{self.name} on {profile.name} ({self.dialect.id}), {self.edition}, {pictures}"
 
     @property
+    def making(self) -> str:
+        """Which files its server has loaded, a server does not say."""
+        return ""
+
+    @property
     def edition(self) -> Edition:
         """Which official sampling it gets: the profile's word, or what its name says."""
         thinks = "thinking" in (self.profile.edition or self.name.lower())

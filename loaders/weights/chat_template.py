@@ -15,8 +15,7 @@ from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
 
-from ...utils.errors import LoadError
-from .template_limits import (
+from ...utils.chat.template_limits import (
     OverLimitError,
     check_call,
     check_operator,
@@ -25,6 +24,7 @@ from .template_limits import (
     looped,
     measured,
 )
+from ...utils.errors import LoadError
 
 # The official one has 5,000 characters.
 MOST_SOURCE = 256 * 1024

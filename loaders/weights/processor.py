@@ -11,7 +11,6 @@ from ...utils.text.thinking import THINK_START
 from ..checkpoint.inspection import Checkpoint
 from ..checkpoint.single_file import TOKENS
 from ..host.port import host
-from .chat_template import bound_template
 
 # The official one, for files that come without.
 TEMPLATE = Path(__file__).with_name("chat_template.jinja")
@@ -27,6 +26,8 @@ def read_processor(checkpoint: Checkpoint) -> Any:
         LoadError: transformers cannot read them.
     """
     from transformers import AutoProcessor
+
+    from .chat_template import bound_template
 
     if checkpoint.is_file:
         return processor_for_file(host().tokenizer_folder())

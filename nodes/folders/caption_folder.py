@@ -107,7 +107,9 @@ class Qwen3VLCaptionFolder(io.ComfyNode):
         """Caption what needs it; the ledger is the output and the node's text."""
         check_mode(mode, format, allow_overwrite_all)
         wording = Wording(parse_replacements(replace), max_characters, trigger_word, prefix, suffix)
-        asking = Asking(model.identity, instructions, system_prompt, seed, options, background)
+        asking = Asking(
+            model.identity, instructions, system_prompt, seed, options, background, model.making
+        )
         made = picture_kinds(preset, more_presets, wording, asking, chosen_caption)
         media = Media((pictures(made, background),))
         source = source_folder(folder)

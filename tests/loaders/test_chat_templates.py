@@ -6,9 +6,10 @@ import pytest
 from checkpoint_kinds import edit_json
 from qwen3vl_nodes.loaders.checkpoint.inspection import inspect
 from qwen3vl_nodes.loaders.hub.official import DEMO_FOLDER
-from qwen3vl_nodes.loaders.weights import chat_template, template_limits
+from qwen3vl_nodes.loaders.weights import chat_template
 from qwen3vl_nodes.loaders.weights.chat_template import ChatTemplate
 from qwen3vl_nodes.loaders.weights.processor import TEMPLATE, read_processor
+from qwen3vl_nodes.utils.chat import template_limits
 from qwen3vl_nodes.utils.errors import LoadError
 from tiny_checkpoint import TEMPLATE as TINY
 

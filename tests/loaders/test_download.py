@@ -1,5 +1,6 @@
 """A local server stands in for the hubs: cut connections, lies, interrupts; nothing is lost."""
 
+import dataclasses
 import hashlib
 import json
 import random
@@ -7,6 +8,7 @@ import shutil
 import ssl
 import threading
 import time
+import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -241,6 +243,31 @@ def test_a_token_stays_with_its_hub(hub, tmp_path):
     hub.send_file = original
     storage.server.shutdown()
     storage.server.server_close()
+
+
+def test_a_token_does_not_leave_encryption():
+    """The same host, but http: everybody between may read along."""
+    secret = {"Authorization": "Bearer secret"}
+    request = urllib.request.Request("https://hub/x", headers=secret)  # noqa: S310
+
+    def kept(url):
+        new = download._Redirects().redirect_request(request, None, 302, "Found", {}, url)
+        return "Authorization" in new.headers
+
+    assert kept("https://hub/y")
+    assert not kept("http://hub/x") and not kept("https://hub:8443/x") and not kept("https://cdn/x")
+
+
+def test_a_server_that_sends_more_than_it_promised(hub, tmp_path):
+    """Once, and no further than the promise: it would fill the disk at each try."""
+    file = max(list_files(HUGGING_FACE, REPOSITORY), key=lambda f: f.size_bytes)
+    less = dataclasses.replace(file, size_bytes=file.size_bytes - 10)
+    hub.requests.clear()
+    seen = []
+    with pytest.raises(LoadError, match="sends more than it promised"):
+        download.fetch([less], tmp_path, lambda done, _total: seen.append(done))
+    assert len(hub.requests) == 1 and max(seen) <= less.size_bytes
+    assert not list(tmp_path.iterdir())
 
 
 def test_names_that_lead_elsewhere_are_not_taken(hub):

@@ -142,6 +142,7 @@ def test_nothing_to_do_loads_no_model(comfy, pics):
 
     class Unloadable:
         identity = "x"
+        making = ""
 
         def open(self):
             raise AssertionError("loaded for nothing")

@@ -50,6 +50,7 @@ class StubModel:
     """Answers at once, or after a random wait of at most `wait_ms`; keeps nothing."""
 
     identity = "stub"
+    making = ""
 
     def __init__(self, wait_ms: float = 0.0, seed: int = 0, on_open=lambda: None, words: int = 40):
         self._wait, self._rng, self._on_open = wait_ms / 1000, random.Random(seed), on_open

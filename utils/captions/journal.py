@@ -22,19 +22,25 @@ _MOST_BYTES = 2 * 1024**3
 _UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
 
 
+# A digest in hex has 32.
+MOST_MAKING = 64
+
+
 @dataclass(frozen=True, slots=True)
 class Mark:
     """What a caption of ours was made from.
 
     Digests of its recipe (see `Recipe`) and of the picture file, the file's stamp by which an
     unchanged one is known without reading it, and whether somebody else's words are
-    in the caption too, so that it is not ours to overwrite.
+    in the caption too, so that it is not ours to overwrite. `making` is the recipe's, of the
+    model's files; "" in the lines of older releases.
     """
 
     recipe: bytes
     picture: bytes
     stamp: str
     mixed: bool = False
+    making: str = ""
 
 
 # One line: the caption's name, the digest of its content, and its mark.
@@ -55,11 +61,13 @@ class Journal:
         self._by_making: dict[tuple[bytes, bytes], list[tuple[str, bytes]]] = {}
         self._captions: set[str] = set()
         recipes: dict[bytes, bytes] = {}  # one object for each, not one for each line
+        makings: dict[str, str] = {}
         lines = 0
         for caption, content, said in self._read():
             lines += 1
             recipe = recipes.setdefault(said.recipe, said.recipe)
-            mark = Mark(recipe, said.picture, said.stamp, said.mixed)
+            making = makings.setdefault(said.making, said.making)
+            mark = Mark(recipe, said.picture, said.stamp, said.mixed, making)
             key = (caption, content)
             self._marks[key] = mark
             self._captions.add(caption)
@@ -129,6 +137,7 @@ def _written(line: JournalLine) -> str:
         "stamp": mark.stamp,
     }
     # In ASCII: a name in another encoding than UTF-8 cannot be written otherwise.
+    said |= {"making": mark.making} if mark.making else {}
     return json.dumps(said | ({"mixed": True} if mark.mixed else {})) + "\n"
 
 
@@ -136,5 +145,6 @@ def _read_line(said: dict) -> JournalLine:
     content, recipe, picture = (bytes.fromhex(said[k]) for k in ("content", "recipe", "picture"))
     if {len(content), len(recipe), len(picture)} != {DIGEST_BYTES}:
         raise ValueError("a digest of another length")
-    mark = Mark(recipe, picture, str(said["stamp"]), bool(said.get("mixed")))
+    making = str(said.get("making", ""))[:MOST_MAKING]
+    mark = Mark(recipe, picture, str(said["stamp"]), bool(said.get("mixed")), making)
     return str(said["caption"]), content, mark

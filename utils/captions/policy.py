@@ -46,7 +46,7 @@ class Decision:
             return ""
         record.seen = digest(there)
         mark = self.journal.mark(name, record.seen)
-        same_recipe = mark is not None and mark.recipe == record.recipe.id
+        same_recipe = mark is not None and record.recipe.made(mark)
         if mark is None or not (same_recipe or self.mode == SKIP):
             return self._of_another_making(mark, there)
         facts = os.stat(os.path.join(self.source.path, record.place.file))  # noqa: PTH116, PTH118 - fast

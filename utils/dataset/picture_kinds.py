@@ -34,6 +34,7 @@ class Asking:
     seed: int
     options: GenerationOptions | None
     background: str
+    making: str = ""  # of the model's files; see `Recipe`
 
     def seed_for(self, digest: bytes, attempt: int) -> int:
         """A file's own seed: it depends on its content, not on its name or on what is left.
@@ -142,4 +143,5 @@ def _kind(
     }
     if task is not None and task.answer:
         facts["answer"] = asdict(task.answer)
-    return PictureKind(Recipe(short if further else "", wording, facts), words, task, asking)
+    recipe = Recipe(short if further else "", wording, facts, asking.making)
+    return PictureKind(recipe, words, task, asking)

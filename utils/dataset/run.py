@@ -178,6 +178,9 @@ class CaptionRun:
         for name, content in self.journal.made_alike(record.recipe.id, read.digest):
             if name == own or not self.store.owns(name):
                 continue
+            mark = self.journal.mark(name, content)
+            if mark is None or not record.recipe.made(mark):
+                continue
             if by_class and _folder(name) != _folder(own):
                 continue
             # The name is a line's of a file: it may lead anywhere, and by now to anything.
@@ -207,7 +210,7 @@ class CaptionRun:
             raise FileExistsError(name)
         # A caption of ours, of this very recipe, is replaced when its file has changed.
         mixed = self.mode in ADDING and there is not None and record.settled is None
-        mark = Mark(record.recipe.id, read.digest, read.stamp, mixed)
+        mark = Mark(record.recipe.id, read.digest, read.stamp, mixed, record.recipe.making)
         text = record.text
         if mixed and there is not None:
             before = self.store.text(there)
