@@ -1,5 +1,7 @@
 """Makes the template pictures of the box and point workflows: python examples/make_thumbnails.py.
 
+`python examples/make_thumbnails.py reading` makes those of the reading workflows alone.
+
 Each workflow runs on a real ComfyUI, with the demo checkpoint, on a picture that is drawn here;
 the boxes, points and captions shown are the model's own answers. Nodes that need other weights
 are left out: where SAM3 or an inpainting model would go on, the picture shows what it is given.
@@ -21,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from hosting import ROOT, Server, error_of, find_comfyui
-from PIL import Image, ImageChops, ImageDraw, ImageEnhance, ImageFont
+from PIL import Image, ImageChops, ImageDraw, ImageEnhance, ImageFont, ImageOps
 
 EXAMPLES = ROOT / "examples"
 sys.path.insert(0, str(EXAMPLES / "demo_model"))
@@ -214,6 +216,37 @@ def over(
     return made
 
 
+def of_reading(server: Server) -> dict[str, Image.Image]:
+    """Read Text, Document, Extract and Code on what the pack brings for them."""
+    made = {}
+    out = Runner(server, "images/words.png")("read_text", "1234")
+    (shown,) = Runner(server, "").images(out["4"])
+    made["read_text"] = beside(out["3"]["text"][0], shown)
+
+    out = Runner(server, "images/card.png")("extract_fields", "1234")
+    values = json.dumps(json.loads(out["3"]["text"][0]), indent=1)
+    made["extract_fields"] = beside(values, Image.open(EXAMPLES / "images" / "card.png"))
+
+    out = Runner(server, "images/page.png")("picture_to_code", "123")
+    page = Image.open(EXAMPLES / "images" / "page.png")
+    made["picture_to_code"] = beside(out["3"]["text"][0], page)
+
+    prompt = json.loads((EXAMPLES / "api" / "document_pdf.json").read_text("utf-8"))
+    entry = server.run(prompt)
+    if error := error_of(entry):
+        raise SystemExit(f"document_pdf failed: {error}")
+    made["document_pdf"] = beside("\n\n".join(entry["outputs"]["3"]["text"]), first_page())
+    return made
+
+
+def first_page() -> Image.Image:
+    """The first page of the example document."""
+    import pypdfium2
+
+    document = pypdfium2.PdfDocument(EXAMPLES / "documents" / "two_pages.pdf")
+    return document[0].render(scale=1).to_pil().convert("RGB")
+
+
 def lines_of(overlay: Image.Image) -> Image.Image:
     """A mask of the boxes' lines and labels."""
     apart = ImageChops.difference(overlay, picture()).convert("L")
@@ -223,15 +256,15 @@ def lines_of(overlay: Image.Image) -> Image.Image:
 def beside(text: str, shown: Image.Image) -> Image.Image:
     """The text on the left, what was read from it on the right."""
     made = Image.new("RGB", SIZE_WH, DARK)
-    right = shown.resize((272, 204), Image.Resampling.LANCZOS)
-    made.paste(right, (SIZE_WH[0] - right.width - 8, (SIZE_WH[1] - right.height) // 2))
+    right = ImageOps.contain(shown.convert("RGB"), (272, SIZE_WH[1] - 24))
     draw, font = ImageDraw.Draw(made), ImageFont.load_default(11)
     lines = []
     for line in text.expandtabs(1).splitlines():
-        lines += line.replace(', "label"', ',\n     "label"').splitlines()
-    top = (SIZE_WH[1] - 16 * len(lines)) // 2
+        lines += line.replace(', "label"', ',\n     "label"').splitlines() or [""]
+    top = max(10, (SIZE_WH[1] - 16 * len(lines)) // 2)
     for number, line in enumerate(lines):
         draw.text((10, top + 16 * number), line, (210, 225, 210), font)
+    made.paste(right, (SIZE_WH[0] - right.width - 8, (SIZE_WH[1] - right.height) // 2))
     return made
 
 
@@ -247,9 +280,12 @@ def main() -> None:
         shutil.copytree(EXAMPLES / "images", pictures / "images")
         for film in (EXAMPLES / "videos").iterdir():
             shutil.copy(film, pictures)
+        shutil.copy(EXAMPLES / "documents" / "two_pages.pdf", pictures)
         with Server(comfyui, Path(folder), input_folder=pictures) as server:
-            made_of = thumbnails(Runner(server, "shapes.png"))
-            made_of |= {"folder_pieces": sheet_of_captions(server)} | of_films(server)
+            made_of = of_reading(server)
+            if "reading" not in sys.argv[1:]:
+                made_of |= thumbnails(Runner(server, "shapes.png"))
+                made_of |= {"folder_pieces": sheet_of_captions(server)} | of_films(server)
             for name, made in made_of.items():
                 made.save(EXAMPLES / f"{name}.jpg", quality=QUALITY, optimize=True)
                 print(name)

@@ -180,9 +180,8 @@ def test_a_prompt_is_one_that_the_server_takes(name):
             if isinstance(value, list):
                 source = prompt[value[0]]["class_type"]
                 assert fits(output_types_of(source)[value[1]], type_)
-            elif (
-                key == "folder"
-            ):  # its menu is what is there; the node itself takes any allowed one
+            elif key in ("folder", "pdf_file"):
+                # Its menu is what is there; the node itself takes any allowed one.
                 assert value == "output" or value.startswith("input/")
             elif type_ == "COMBO":
                 assert value in options["options"], key
