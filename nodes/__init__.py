@@ -43,6 +43,7 @@ from .models.server import Qwen3VLServer
 from .models.unload import Qwen3VLUnload
 from .reading.code import Qwen3VLCode
 from .reading.document import Qwen3VLDocument
+from .reading.document_folder import Qwen3VLDocumentFolder
 from .reading.extract import Qwen3VLExtract, Qwen3VLPickField
 from .reading.pdf import Qwen3VLLoadPDF
 from .reading.read_text import Qwen3VLReadText
@@ -94,6 +95,7 @@ NODES: list[type[io.ComfyNode]] = [
     Qwen3VLExtract,
     Qwen3VLPickField,
     Qwen3VLCode,
+    Qwen3VLDocumentFolder,
 ]
 
 

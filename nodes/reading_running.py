@@ -7,12 +7,30 @@ from collections.abc import Iterable, Sequence
 from comfy_api.latest import io
 
 from ..utils.detection.turning import Turn
+from ..utils.parsing.document_answer import Form
 
 # How a picture stands. Stored in workflows: append only.
 TURNS = {
     "upright": 0, "turned right (90°)": 90, "upside down (180°)": 180, "turned left (90°)": 270,
 }  # fmt: skip
+# Stored in workflows: append only. What is asked for, and what it is written as.
+WRITE: dict[str, tuple[str, Form, Form]] = {
+    "Markdown": ("document_markdown", "markdown", "markdown"),
+    "HTML": ("document_html", "html", "html"),
+    "Markdown, by way of HTML": ("document_html", "html", "markdown"),
+}
 NOTES_SHOWN = 5
+
+
+def write_input() -> io.Input:
+    """The widget that says what is asked for, and what it is written as."""
+    return io.Combo.Input(
+        "write",
+        options=list(WRITE),
+        default="Markdown",
+        tooltip="Markdown knows the places of pictures and tables only; by way of "
+        "HTML, every block has one.",
+    )
 
 
 def turned_input() -> io.Input:

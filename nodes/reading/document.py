@@ -26,16 +26,11 @@ from ...utils.images.tensors import image_from_pictures, pictures_from_tensor
 from ...utils.parsing.document_answer import Form, parse_document, parse_pages
 from .. import sockets
 from ..grounding import LEAVE_EMPTY, unreadable_input
-from ..reading_running import joined, notes_of
+from ..reading_running import WRITE, joined, notes_of, write_input
 from ..running import node_id_of, report, run
 from ..widgets import seed_input
 
-# Stored in workflows: append only. What is asked for, and what it is written as.
-WRITE: dict[str, tuple[str, Form, Form]] = {
-    "Markdown": ("document_markdown", "markdown", "markdown"),
-    "HTML": ("document_html", "html", "html"),
-    "Markdown, by way of HTML": ("document_html", "html", "markdown"),
-}
+# Stored in workflows: append only.
 EACH_PAGE, ALL_PAGES = "page by page", "all pages in one answer"
 
 
@@ -57,13 +52,7 @@ class Qwen3VLDocument(io.ComfyNode):
             ],
             inputs=[
                 sockets.Model.Input("model"),
-                io.Combo.Input(
-                    "write",
-                    options=list(WRITE),
-                    default="Markdown",
-                    tooltip="Markdown knows the places of pictures and tables only; by way of "
-                    "HTML, every block has one.",
-                ),
+                write_input(),
                 io.Combo.Input(
                     "pages_as",
                     options=[EACH_PAGE, ALL_PAGES],

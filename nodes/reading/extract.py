@@ -118,11 +118,10 @@ class Qwen3VLExtract(io.ComfyNode):
         form = with_places(asked) if with_boxes else asked
         pictures = pictures_from_tensor(image)
         chosen, words = form_prompt(form)
-        # A server that can keep its answers to a schema does; the others ignore it.
-        wanted = (options or GenerationOptions()).filled_from(
-            GenerationOptions(json_schema=form.schema_text())
-        )
-        requests = requests_for(pictures, words, options=wanted, task=chosen, seed=seed)
+        requests = [
+            _held_to(request, form)
+            for request in requests_for(pictures, words, options=options, task=chosen, seed=seed)
+        ]
         replies = answer_all(model, requests, node_id_of(cls))
         filled = [_read(reply, form) for reply in replies]
         again = [number for number, one in enumerate(filled) if not one.valid]
@@ -147,6 +146,16 @@ class Qwen3VLExtract(io.ComfyNode):
             how,
             ui=shown(texts, how, drawn, cls) | {"valid": [one.valid for one in filled]},
         )
+
+
+def _held_to(request: Request, form: Form) -> Request:
+    """The request with its schema, for servers that can keep an answer to one.
+
+    Set when the words are there: the task says in the official way what is wanted, and no
+    sentence about the schema is to be added.
+    """
+    wanted = request.options.filled_from(GenerationOptions(json_schema=form.schema_text()))
+    return replace(request, options=wanted)
 
 
 def form_prompt(form: Form) -> tuple[Task, str]:
