@@ -65,7 +65,9 @@ class RemoteModel:
         """
         profile = self.profile
         rules = Rules(profile.name, profile.key(), profile.timeout_s)
-        engine = RemoteEngine(self.terms(), rules, profile.origins, profile.in_flight)
+        engine = RemoteEngine(
+            self.terms(), rules, profile.origins, profile.in_flight, self.facts.slots
+        )
         try:
             yield engine
         finally:

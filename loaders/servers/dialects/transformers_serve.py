@@ -21,7 +21,8 @@ def fields(wanted: Wanted) -> Json:
     """What OpenAI has no name for goes in as a generation config, written as text."""
     sampling = wanted.sampling
     fields = basic_fields(wanted)
-    for refused in ("presence_penalty", "stream_options"):
+    # It fails over stop texts (5.19); they are cut off here, which closes a stream at once.
+    for refused in ("presence_penalty", "stream_options", "stop"):
         fields.pop(refused, None)
     config: Json = {"do_sample": sampling.temperature > 0}
     if sampling.temperature > 0:
