@@ -98,7 +98,9 @@ class Teller:
         self.model = LocalModel(LoadSettings(model=catalog.DEMO_NAME, device=device))
 
     def request(self, path: Path, trim: Trim):
-        from qwen3vl_nodes.utils.chat import messages as chat
+        from qwen3vl_nodes.utils.chat.messages import Message
+        from qwen3vl_nodes.utils.chat.options import GenerationOptions
+        from qwen3vl_nodes.utils.chat.requests import Request
         from qwen3vl_nodes.utils.chat.tasks import task
         from qwen3vl_nodes.utils.video.film import open_film
         from qwen3vl_nodes.utils.video.footage import film_footage
@@ -107,9 +109,9 @@ class Teller:
 
         with open_film(path, path.name, trim) as film:
             clip = film_footage(film, FrameChoice(), FrameBudget()).clip
-        options = chat.GenerationOptions(max_new_tokens=400, temperature=0.0, presence_penalty=0.0)
+        options = GenerationOptions(max_new_tokens=400, temperature=0.0, presence_penalty=0.0)
         words = task("video_events").prompt
-        return chat.Request((chat.Message("user", (clip, words)),), options)
+        return Request((Message("user", (clip, words)),), options)
 
     def answers(self, requests: list) -> list[str]:
         texts: dict[int, str] = {}
