@@ -9,6 +9,7 @@ from ...utils.captions.place import SHORT_NAMES
 from ...utils.captions.sidecars import ENDINGS, store_maker
 from ...utils.captions.wording import Wording, parse_replacements
 from ...utils.chat.generation_options import GenerationOptions
+from ...utils.dataset.film_kinds import films as film_medium
 from ...utils.dataset.medium import Media
 from ...utils.dataset.picture_kinds import Asking, picture_kinds, pictures
 from ...utils.dataset.scope import Scope, check_mode
@@ -103,6 +104,7 @@ class Qwen3VLCaptionFolder(io.ComfyNode):
         allow_overwrite_all: bool = False,
         extension: str = ENDINGS[0],
         naming: str = SHORT_NAMES,
+        films: bool = False,
     ) -> io.NodeOutput:
         """Caption what needs it; the ledger is the output and the node's text."""
         check_mode(mode, format, allow_overwrite_all)
@@ -111,7 +113,8 @@ class Qwen3VLCaptionFolder(io.ComfyNode):
             model.identity, instructions, system_prompt, seed, options, background, model.making
         )
         made = picture_kinds(preset, more_presets, wording, asking, chosen_caption)
-        media = Media((pictures(made, background),))
+        shown = pictures(made, background)
+        media = Media((shown, film_medium(made)) if films else (shown,))
         source = source_folder(folder)
         target = caption_folder(source, place)
         choice = picture_choice(recursive, include, exclude)
@@ -138,4 +141,12 @@ def later_inputs() -> list[io.Input]:
         dry_run_input(),
         overwrite_all_input(),
         *naming_inputs(),
+        io.Boolean.Input(
+            "films",
+            default=False,
+            optional=True,
+            advanced=True,
+            tooltip="Also films: mp4, webm, mkv, mov and others, two frames a second. The presets "
+            "ask about a video then.",
+        ),
     ]
