@@ -63,6 +63,19 @@ def own_limit(options: GenerationOptions | None, max_new_tokens: int) -> Generat
     return replace(options or GenerationOptions(), max_new_tokens=max_new_tokens)
 
 
+def tools_input() -> io.Input:
+    """The widget for tools that the model may call; the call is returned, never run."""
+    return io.String.Input(
+        "tools",
+        multiline=True,
+        default="",
+        optional=True,
+        advanced=True,
+        tooltip="JSON of one tool or a list of them, each with name, description and parameters. "
+        "A call of one is returned as tool_calls, and never run.",
+    )
+
+
 def interrupt_input() -> io.Input:
     """What an interrupt does to a text that is being written."""
     return io.Combo.Input(

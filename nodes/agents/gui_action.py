@@ -10,6 +10,7 @@ from comfy_api.latest import io
 
 from ...loaders.engine.protocol import Model
 from ...utils.agents.actions import Action, read_actions
+from ...utils.agents.called import take_apart
 from ...utils.agents.steps import step_words, with_steps
 from ...utils.chat.composition import MAX_SEED
 from ...utils.chat.generation_options import GenerationOptions
@@ -20,10 +21,10 @@ from ...utils.chat.tool_sets import Tool, official_tools, read_tools, system_wit
 from ...utils.detection.boxes import Detection, Detections
 from ...utils.detection.socket_values import to_point_value
 from ...utils.drawing.action_marks import draw_actions
-from ...utils.errors import InputError, ParseError
+from ...utils.errors import InputError
 from ...utils.images.picture import Picture
 from ...utils.images.tensors import image_from_pictures, pictures_from_tensor
-from ...utils.parsing.tool_calls import ToolAnswer, parse_tool_calls
+from ...utils.parsing.tool_calls import ToolAnswer
 from .. import sockets
 from ..grounding import NOTES_SHOWN, shown
 from ..running import answer_all, node_id_of, report
@@ -142,7 +143,7 @@ class Qwen3VLGuiAction(io.ComfyNode):
             for n, screen in enumerate(screens)
         ]
         replies = answer_all(model, requests, node_id_of(cls))
-        answers = [_read(reply.text) for reply in replies]
+        answers = [take_apart(reply.text) for reply in replies]
         steps = [read_actions(answer, offered) for answer in answers]
         sentences = [
             _sentence(answer, actions, screen)
@@ -162,14 +163,6 @@ class Qwen3VLGuiAction(io.ComfyNode):
             how,
             ui=shown(sentences, how, drawn, cls),
         )
-
-
-def _read(text: str) -> ToolAnswer:
-    """The answer taken apart; one that no reader can take is a call with a problem."""
-    try:
-        return parse_tool_calls(text)
-    except ParseError as error:
-        return ToolAnswer(words=text, problems=(error.problem,))
 
 
 def _sentence(answer: ToolAnswer, actions: Sequence[Action], screen: Picture) -> str:

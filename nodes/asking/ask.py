@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from comfy_api.latest import io
 
 from ...loaders.engine.protocol import Model
+from ...utils.agents.called import NO_PICTURE_WH, calls_as_json
 from ...utils.chat.composition import EACH, SEVERAL, TOGETHER, requests_for
 from ...utils.chat.generation_options import GenerationOptions
+from ...utils.chat.requests import Reply, Request
+from ...utils.chat.tool_sets import Tool, read_tools, system_with_tools
+from ...utils.conversation.transcript import chat_of
 from ...utils.errors import InputError
 from ...utils.images.masking import SHOW
+from ...utils.images.picture import Picture
 from .. import sockets
 from ..checking import answer_checked, checked_output
 from ..running import node_id_of
@@ -21,6 +28,7 @@ from ..widgets_asking import (
     max_new_tokens_input,
     own_limit,
     pictures_seen,
+    tools_input,
     vision_ids_input,
     word_inputs,
 )
@@ -55,8 +63,13 @@ class Qwen3VLAsk(io.ComfyNode):
                 *word_inputs(),
                 max_new_tokens_input(),
                 interrupt_input(),
+                tools_input(),
             ],
-            outputs=answer_outputs(),
+            outputs=[
+                *answer_outputs(),
+                io.String.Output("tool_calls", display_name="tool_calls", is_output_list=True),
+                sockets.Chat.Output("chat", display_name="chat", is_output_list=True),
+            ],
             hidden=[io.Hidden.unique_id],
             is_output_node=True,
         )  # fmt: skip
@@ -78,21 +91,39 @@ class Qwen3VLAsk(io.ComfyNode):
         must_not: str = "",
         max_new_tokens: int = 0,
         on_interrupt: str = STOP,
+        tools: str = "",
     ) -> io.NodeOutput:
         """One answer for each image, or one for all, or one to the text alone."""
         if not question.strip():
             raise InputError("The question is empty.", "Write a question.")
+        offered = read_tools(tools) if tools.strip() else ()
         requests = requests_for(
             pictures_seen(image, mask, mask_use),
             question.strip(),
             together=batch == TOGETHER,
-            system_prompt=system_prompt,
+            system_prompt=system_with_tools(offered, system_prompt) if offered else system_prompt,
             options=own_limit(options, max_new_tokens),
             seed=seed,
             vision_ids=vision_ids,
         )
-        return checked_output(
-            answer_checked(
-                model, requests, node_id_of(cls), must, must_not, on_interrupt=on_interrupt
-            )
+        found = answer_checked(
+            model, requests, node_id_of(cls), must, must_not, on_interrupt=on_interrupt
         )
+        made = checked_output(found)
+        replies = [one.reply for one in found]
+        asked = list(zip(requests, replies, strict=True))
+        calls = [_calls(request, reply, offered) for request, reply in asked]
+        return io.NodeOutput(
+            *made.args,
+            calls,
+            [chat_of(request, reply) for request, reply in asked],
+            ui=made.ui | ({"tool_calls": calls} if offered else {}),
+        )
+
+
+def _calls(request: Request, reply: Reply, offered: Sequence[Tool]) -> str:
+    """The calls in a reply, places in pixels of the first picture that it is about."""
+    if not offered:
+        return "[]"
+    seen = [p for m in request.messages for p in m.parts if isinstance(p, Picture)]
+    return calls_as_json(reply.text, offered, seen[0].size_wh if seen else NO_PICTURE_WH)

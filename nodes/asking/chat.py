@@ -10,6 +10,7 @@ import torch
 from comfy_api.latest import io
 
 from ...loaders.engine.protocol import Model
+from ...utils.agents.called import tool_response
 from ...utils.chat.composition import numbers_pictures
 from ...utils.chat.generation_options import GenerationOptions
 from ...utils.chat.placeholders import placed
@@ -34,7 +35,8 @@ from ..widgets_asking import (
 # What becomes of the chat that is there. Stored in workflows: append only.
 CONTINUE, NEW, AGAIN = "ask", "start anew and ask", "ask instead of the last question"
 UNDO, EDIT, SHOW = "undo the last turn", "replace the last answer", "only show"
-TURNS = (CONTINUE, NEW, AGAIN, UNDO, EDIT, SHOW)
+RESULT = "hand back a tool's result"
+TURNS = (CONTINUE, NEW, AGAIN, UNDO, EDIT, SHOW, RESULT)
 # A full context forgets turns until so many tokens are free for the answer, or fewer where fewer
 # are wanted.
 ANSWER_ROOM = 512
@@ -70,7 +72,7 @@ class Qwen3VLChat(io.ComfyNode):
                 io.Combo.Input(
                     "turn", options=list(TURNS), default=CONTINUE,
                     tooltip="Undoing and showing ask nothing; replacing takes the question as the "
-                    "right answer.",
+                    "right answer. A tool's result is what a tool that the model called has given.",
                 ),
                 io.Boolean.Input(
                     "remember", default=False,
@@ -123,8 +125,9 @@ class Qwen3VLChat(io.ComfyNode):
         if system_prompt.strip():
             base = replace(base, system_prompt=system_prompt.strip())
         reply, lines = None, []
-        if turn in (CONTINUE, NEW, AGAIN):
+        if turn in (CONTINUE, NEW, AGAIN, RESULT):
             parts, again = _asked(base, question, images or {})
+            parts = tool_response(parts) if turn == RESULT else parts
             if again:
                 lines.append(f"{again} of its pictures the chat has already: not shown again")
             asker = _Asker(model, own_limit(options, max_new_tokens), seed, vision_ids)

@@ -1,5 +1,7 @@
 """Caption and Ask on a tiny random model: counts, seeds, errors, what reaches the browser."""
 
+import json
+
 import hosting
 import pytest
 import torch
@@ -262,3 +264,76 @@ def test_a_preset_of_the_users_is_in_the_menu_with_its_rules(tmp_path, monkeypat
     with pytest.raises(InputError, match="is no YAML"):
         caption(scripted, images(1), preset="Mine")
     caption(scripted, images(1))  # ours go on
+
+
+WEATHER = (
+    '{"name": "weather", "parameters": {"type": "object", "properties": {"city": {"type": '
+    '"string"}}, "required": ["city"]}}'
+)
+CALL = '<tool_call>\n{"name": "weather", "arguments": {"city": "Ulm"}}\n</tool_call>'
+
+
+def test_a_tool_that_is_called_comes_back_as_json_and_is_not_run(images):
+    model = ScriptedModel(CALL)
+    output = run_node(Qwen3VLAsk, model=model, image=images(1), **(ASK | {"tools": WEATHER}))
+    texts, _, _, calls, chats = output.args
+    assert texts == [CALL]
+    assert json.loads(calls[0]) == [
+        {"tool": "weather", "action": "weather", "valid": True, "arguments": {"city": "Ulm"}}
+    ]
+    assert output.ui["tool_calls"] == calls
+    assert chats[0].turns[0].answer == CALL
+    assert "weather" in chats[0].system_prompt
+    assert "# Tools" in model.requests[0].messages[0].parts[0]
+
+
+def test_a_call_that_the_tool_does_not_take_says_why(images):
+    for text, why in (
+        (CALL.replace("city", "town"), "'city' is a required"),
+        (CALL.replace("weather", "news"), "no tool 'news'"),
+        ("<tool_call>sunny</tool_call>", "cannot be read"),
+        (CALL[:30], "cut off"),
+    ):
+        output = run_node(
+            Qwen3VLAsk, model=ScriptedModel(text), image=None, **(ASK | {"tools": WEATHER})
+        )
+        (call,) = json.loads(output.args[3][0])
+        assert call["valid"] is False
+        assert why in call["problem"]
+
+
+def test_without_tools_no_call_is_looked_for(images):
+    output = run_node(Qwen3VLAsk, model=ScriptedModel(CALL), image=images(2), **ASK)
+    assert output.args[3] == ["[]", "[]"]
+    assert "tool_calls" not in output.ui
+
+
+def test_tools_that_are_none_are_refused_before_anything_is_asked(images):
+    model = ScriptedModel(CALL)
+    with pytest.raises(InputError, match="no valid JSON"):
+        run_node(Qwen3VLAsk, model=model, image=images(1), **(ASK | {"tools": "{"}))
+    assert not model.requests
+
+
+def test_a_tools_result_is_handed_back_through_the_chat(images):
+    from qwen3vl_nodes.nodes.asking.chat import RESULT, Qwen3VLChat
+
+    asked = run_node(
+        Qwen3VLAsk, model=ScriptedModel(CALL), image=images(1), **(ASK | {"tools": WEATHER})
+    )
+    model = ScriptedModel("It is sunny.")
+    output = run_node(
+        Qwen3VLChat,
+        model=model,
+        question='{"weather": "sunny"}',
+        system_prompt="",
+        seed=0,
+        turn=RESULT,
+        remember=False,
+        chat=asked.args[4][0],
+    )
+    assert output.args[0] == "It is sunny."
+    system, _, called, result = model.requests[0].messages
+    assert "# Tools" in system.parts[0]
+    assert called.parts == (CALL,)
+    assert "".join(result.parts) == ('<tool_response>\n{"weather": "sunny"}\n</tool_response>')

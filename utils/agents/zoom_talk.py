@@ -18,6 +18,7 @@ from ..errors import InputError, ParseError
 from ..images.picture import Picture
 from ..parsing.tool_calls import parse_tool_calls
 from .actions import Action, read_actions
+from .called import RESPONSE_END, RESPONSE_START
 from .closer import closer, crop_region
 
 MAX_LOOKS = 32
@@ -25,7 +26,6 @@ MAX_LOOKS = 32
 MAX_REFUSALS = 3
 # Boxes that have so much in common show the same.
 SAME_IOU = 0.9
-RESPONSE_START, RESPONSE_END = "<tool_response>\n", "\n</tool_response>"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

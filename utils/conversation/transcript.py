@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..chat.messages import Message, Part
+from ..chat.requests import Reply, Request
 from ..errors import InputError
 from ..images.picture import Clip, Picture
 
@@ -124,6 +125,13 @@ class Chat:
                 f"There is no turn to {what}: the chat is empty.", "Ask a question first."
             )
         return self.turns[-1]
+
+
+def chat_of(request: Request, reply: Reply) -> Chat:
+    """The conversation that a single question and its answer are."""
+    system = [m for m in request.messages if m.role == "system"]
+    words = "\n\n".join(part for m in system for part in m.parts if isinstance(part, str))
+    return Chat(words, (Turn(request.messages[-1].parts, reply.text, reply.thinking),))
 
 
 def _named(part: Part) -> str:
