@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from qwen3vl_utils.files.listing import PICTURE_ENDINGS
+from qwen3vl_utils.roots.listing import PICTURE_ENDINGS
 from qwen3vl_utils.text.printable import on_one_line
 
 from .errors import RunError

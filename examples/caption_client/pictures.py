@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
-from qwen3vl_utils.files.listing import FileChoice, list_files, patterns
+from qwen3vl_utils.roots.listing import FileChoice, list_files, patterns
 
 from .jobs import Job
 
