@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from qwen3vl_nodes.loaders.engine.request.draft import Draft
 from qwen3vl_nodes.loaders.engine.request.prompt import PromptEncoder, check_fits, sized_visuals
-from qwen3vl_nodes.utils.chat.messages import Message
 from qwen3vl_nodes.utils.chat.generation_options import GenerationOptions
+from qwen3vl_nodes.utils.chat.messages import Message
 from qwen3vl_nodes.utils.chat.requests import Request
 from qwen3vl_nodes.utils.chat.sampling import OFFICIAL
 from qwen3vl_nodes.utils.errors import ContextFullError
