@@ -14,6 +14,15 @@ from .config import read_json
 PARTIAL_ENDINGS = (".incomplete", ".part", ".partial", ".crdownload", ".aria2", ".download", ".tmp")
 # Where the hub libraries keep them.
 PARTIAL_FOLDERS = (".cache/huggingface/download", "._____temp")
+# Hidden size, layers and whether there are experts, to what the official names say.
+OFFICIAL_SIZES = {
+    (2048, 28, False): "2B",
+    (2560, 36, False): "4B",
+    (4096, 36, False): "8B",
+    (5120, 64, False): "32B",
+    (2048, 48, True): "30B-A3B",
+    (4096, 94, True): "235B-A22B",
+}
 PICTURES = "<|image_pad|>"
 
 Configs = Mapping[str, Mapping[str, Any]]
@@ -27,17 +36,17 @@ def check_companions(folder: Path, configs: Configs, architecture: Architecture)
     """
     has_words = (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file()
     if not (folder / "tokenizer.json").is_file() and not has_words:
-        raise _lacks(folder, "tokenizer.json")
+        raise _lacks(folder, "tokenizer.json", architecture)
     if "tokenizer_config.json" not in configs:
-        raise _lacks(folder, "tokenizer_config.json")
+        raise _lacks(folder, "tokenizer_config.json", architecture)
     if not {"preprocessor_config.json", "processor_config.json"} & configs.keys():
-        raise _lacks(folder, "preprocessor_config.json")
+        raise _lacks(folder, "preprocessor_config.json", architecture)
     inline = any(
         configs.get(name, {}).get("chat_template")
         for name in ("tokenizer_config.json", "processor_config.json", "chat_template.json")
     )
     if not inline and not (folder / "chat_template.jinja").is_file():
-        raise _lacks(folder, "chat_template.jinja (or chat_template.json)")
+        raise _lacks(folder, "chat_template.jinja (or chat_template.json)", architecture)
     check_pictures(folder, configs, architecture.vision)
     _check_token_ids(folder, configs, architecture.text.vocabulary)
     _check_tokenizer(folder, configs["config.json"], architecture.text.vocabulary)
@@ -128,10 +137,15 @@ def dangling_links(folder: Path) -> list[str]:
         return []
 
 
-def _lacks(folder: Path, name: str) -> IncompleteError:
-    return IncompleteError(
-        f"{folder} has no {name}.", "Download the missing file from the checkpoint's page."
-    )
+def _lacks(folder: Path, name: str, architecture: Architecture) -> IncompleteError:
+    """A fine-tune is often published without these files; the official ones are the same."""
+    text = architecture.text
+    size = OFFICIAL_SIZES.get((text.hidden, text.layers, bool(text.sparse_layers)))
+    source = "the checkpoint's page"
+    if size is not None:
+        source = f"Qwen/Qwen3-VL-{size}-Instruct, the official checkpoint of this size"
+        source += ", or from its Thinking edition if yours is one"
+    return IncompleteError(f"{folder} has no {name}.", f"Put there the file from {source}.")
 
 
 # File to the part of it that is about pictures; transformers 5 writes all into one.

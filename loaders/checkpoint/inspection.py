@@ -14,7 +14,7 @@ from .companions import check_companions, dangling_links, half_downloads, refuse
 from .config import check_files, files_version, read_configs
 from .fp8_blocks import check_scales
 from .number_kind import check_number_kind
-from .quantization import Quantization, read_quantization
+from .quantization import Quantization, check_packed, read_quantization
 from .safetensors_header import MAX_TENSORS, StoredTensor, check_index, read_header, weight_files
 from .single_file import inspect_file
 from .tensor_names import by_canonical_name, check_tensors
@@ -103,7 +103,9 @@ def _inspect(folder: Path) -> Checkpoint:
     check_tensors(folder, architecture, named, packed=quantization is not None)
     if quantization is None:
         check_number_kind(named)
-    elif quantization.is_fp8:
+    else:
+        check_packed(folder, named, quantization)
+    if quantization is not None and quantization.is_fp8:
         check_scales(folder, named, quantization.block, required=True)
     size = sum(path.stat().st_size for path in files)
     return Checkpoint(

@@ -93,7 +93,11 @@ def check_tensors(
 def _module(name: str) -> str:
     """The module that a tensor belongs to; all of a layer's experts are one."""
     head, found, _ = name.partition(".mlp.experts.")
-    return head + ".mlp.experts" if found else name.rpartition(".")[0]
+    if found:
+        return head + ".mlp.experts"
+    # bitsandbytes keeps its tables beside a weight: weight.absmax, weight.quant_map, ...
+    head, found, _ = name.partition(".weight.")
+    return head if found else name.rpartition(".")[0]
 
 
 def _whole_expert(name: str) -> str:

@@ -57,7 +57,7 @@ def folder_of(name: str) -> Path:
     """
     if name == DEMO_NAME:
         return DEMO_FOLDER
-    if copies := local_copies(_model_roots()).get(name):
+    if copies := _copies_of(name):
         return copies[0]
     spec, place = spec_of(name), place_of(name)
     if spec is None:
@@ -75,7 +75,21 @@ def folder_of(name: str) -> Path:
 
 def other_copies(name: str, known: Path) -> tuple[Path, ...]:
     """The places of a model from the menu but for the one that is known."""
-    return tuple(c for c in local_copies(_model_roots()).get(name, ()) if c != known)
+    return tuple(copy for copy in _copies_of(name) if copy != known)
+
+
+def _copies_of(name: str) -> tuple[Path, ...]:
+    """The places of a model by a name that some workflow has stored.
+
+    It may be of Windows, or from a machine where the folder lies a level higher or deeper.
+    """
+    found = local_copies(_model_roots())
+    name = name.replace("\\", "/")
+    if name in found:
+        return found[name]
+    last = name.rpartition("/")[2]
+    alike = [key for key in found if key.rpartition("/")[2] == last]
+    return found[alike[0]] if len(alike) == 1 else ()
 
 
 def adapter_folder(name: str) -> Path:

@@ -81,6 +81,9 @@ def plan(
     device, placement = _device(settings, machine, default_device)
     weights, notes = _weights(settings, checkpoint, machine, device)
     dtype, why = _dtype(settings.dtype, machine, device, 4 * checkpoint.parameters, free_bytes)
+    packed = checkpoint.quantization
+    if weights == PACKED and packed and packed.dtype and settings.dtype == "auto":
+        dtype, why = getattr(torch, packed.dtype), "what its packed layers compute in"
     if settings.dtype in ("auto", "fp8"):
         notes.append(f"dtype {_short(dtype)}: {why}.")
     attention = _attention(settings.attention, machine, device, dtype)

@@ -142,6 +142,18 @@ def test_what_is_not_there(roots):
         catalog.folder_of("../../x")
 
 
+def test_a_name_that_a_workflow_stored_is_found(roots):
+    """From Windows, or from where the folder lay a level higher or deeper."""
+    folder = put(roots / "LLM" / "Qwen-VL" / "Tuned")
+    for name in ("Qwen-VL/Tuned", "Qwen-VL\\Tuned", "Tuned", "prompt_generator/Tuned"):
+        assert catalog.folder_of(name) == folder
+    put(roots / "LLM" / "other" / "Tuned")
+    assert catalog.folder_of("Qwen-VL\\Tuned") == folder
+    for name in ("Tuned", "../../Qwen-VL/Tuned", "x/y/Tuned"):  # which of two, nobody knows
+        with pytest.raises(LoadError, match="No Qwen3-VL checkpoint called"):
+            catalog.folder_of(name)
+
+
 def test_a_hundred_folders_are_listed_quickly(roots):
     for number in range(100):
         put(roots / "LLM" / f"model-{number}")

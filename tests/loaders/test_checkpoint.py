@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from checkpoint_kinds import edit_json, edit_weights, shard
-from qwen3vl_nodes.loaders.checkpoint import inspection, safetensors_header
+from qwen3vl_nodes.loaders.checkpoint import companions, inspection, safetensors_header
 from qwen3vl_nodes.loaders.checkpoint.architecture import read_architecture
 from qwen3vl_nodes.utils.errors import LoadError
 
@@ -172,6 +172,12 @@ def renamed(dtype, name):
     return damage
 
 
+OFFICIAL_4B = """{"model_type": "qwen3_vl", "tie_word_embeddings": true, "text_config": {
+ "vocab_size": 151936, "hidden_size": 2560, "num_hidden_layers": 36, "num_attention_heads": 32,
+ "num_key_value_heads": 8, "head_dim": 128, "intermediate_size": 9728,
+ "max_position_embeddings": 262144}, "vision_config": {"depth": 24, "hidden_size": 1024,
+ "intermediate_size": 4096, "out_hidden_size": 2560, "num_position_embeddings": 2304,
+ "num_heads": 16, "deepstack_visual_indexes": [5, 11, 17]}}"""
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:abc\nsize 4967215360\n"
 PAGE = b"\n<!DOCTYPE html><html><title>Sign in</title></html>"
 
@@ -435,6 +441,15 @@ def test_an_unfinished_download_in_the_hubs_cache_is_named(copy_of, tmp_path):
     (folder / FIRST).unlink()
     with pytest.raises(LoadError, match=r"did not finish here: abc\.incomplete"):
         inspection.inspect(folder)
+
+
+def test_missing_files_are_offered_by_the_official_name(tmp_path):
+    """A fine-tune's own page has none of them."""
+    architecture = read_architecture(json.loads(OFFICIAL_4B), "config.json")
+    with pytest.raises(LoadError) as caught:
+        companions.check_companions(tmp_path, {"config.json": {}}, architecture)
+    assert "no tokenizer.json" in caught.value.problem
+    assert "Qwen/Qwen3-VL-4B-Instruct" in caught.value.remedy
 
 
 def test_there_are_enough_damages():

@@ -2,12 +2,14 @@
 
 import gc
 import importlib.util
+import shutil
 import warnings
 
 import pytest
 import torch
-from checkpoint_kinds import logits, write_adapter, write_kind
+from checkpoint_kinds import edit_json, logits, write_adapter, write_kind
 from qwen3vl_nodes.loaders import local_model
+from qwen3vl_nodes.loaders.checkpoint.inspection import inspect
 from qwen3vl_nodes.loaders.host import torch_only
 from qwen3vl_nodes.loaders.host.teardown import empty
 from qwen3vl_nodes.loaders.hub import catalog
@@ -64,6 +66,46 @@ def test_what_is_quantized_and_what_is_not(quantized, choice, name):
     gc.collect()
     assert not list(module.parameters()) and not list(module.buffers())
     assert answer(handle) == first
+
+
+@needs_bitsandbytes
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("choice", ["4-bit", "8-bit"])
+def test_what_others_packed_is_loaded_as_it_is(quantized, tmp_path, monkeypatch, choice):
+    """With its tables beside the weights, in the dtype that it was made for."""
+    import transformers
+
+    quantized(choice)
+    folder = catalog.folder_of("x")
+    packing = {
+        "8-bit": {"load_in_8bit": True},
+        "4-bit": {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4",
+                  "bnb_4bit_use_double_quant": True, "bnb_4bit_compute_dtype": torch.float32},
+    }[choice]  # fmt: skip
+    packed = tmp_path / "packed"
+    transformers.Qwen3VLForConditionalGeneration.from_pretrained(
+        folder,
+        dtype=torch.float32 if choice == "4-bit" else torch.float16,
+        quantization_config=transformers.BitsAndBytesConfig(
+            llm_int8_skip_modules=["model.visual", "lm_head"], **packing
+        ),
+    ).save_pretrained(packed)
+    for path in folder.glob("*.json"):
+        if not (packed / path.name).exists():
+            shutil.copyfile(path, packed / path.name)
+    shutil.copyfile(folder / "chat_template.jinja", packed / "chat_template.jinja")
+    monkeypatch.setattr(catalog, "folder_of", lambda _name: packed)
+    own = LocalModel(LoadSettings("packed", device="cpu"))
+    assert "stay quantized, as bitsandbytes made them" in own.describe()
+    assert "what its packed layers compute in" in own.describe()
+    assert len(answer(own)[0]) > 0
+
+
+def test_plain_weights_that_call_themselves_packed(copy_of):
+    folder = copy_of("dense")
+    edit_json(folder / "config.json", quantization_config={"quant_method": "bitsandbytes"})
+    with pytest.raises(LoadError, match="calls its weights bitsandbytes, but they are plain"):
+        inspect(folder)
 
 
 @needs_bitsandbytes
