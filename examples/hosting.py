@@ -183,8 +183,10 @@ class Server:
 @contextlib.contextmanager
 def temporary_server(comfyui: Path, **folders: Path) -> Iterator[Server]:
     """A server with throw-away folders."""
-    with tempfile.TemporaryDirectory() as folder, Server(comfyui, Path(folder), **folders) as up:
-        yield up
+    with tempfile.TemporaryDirectory() as folder:
+        up = Server(comfyui, Path(folder), **folders)  # pyright: ignore[reportArgumentType]
+        with up:
+            yield up
 
 
 def error_of(entry: dict[str, Any]) -> str:

@@ -399,5 +399,5 @@ import caption_client.command_line, caption_client.folders
 heavy = {"torch", "numpy", "PIL", "comfy", "folder_paths", "transformers"} & set(sys.modules)
 assert not heavy, heavy
 """
-    command = [sys.executable, "-c", code, str(Path(caption_client.__file__).parents[1])]
+    command = [sys.executable, "-c", code, str(Path(str(caption_client.__file__)).parents[1])]
     subprocess.run(command, check=True, cwd=tmp_path)

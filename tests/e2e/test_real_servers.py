@@ -54,6 +54,7 @@ def comfy(real, tmp_path_factory):
     folder = tmp_path_factory.mktemp("comfy")
     many = folder / "input" / "many"
     many.mkdir(parents=True)
+    picture = Image.new("RGB", (64, 64))
     for name in PICTURES:
         source = next((hosting.ROOT / "examples" / "images").glob(f"{name}.*"))
         picture = Image.open(source).convert("RGB")

@@ -391,7 +391,7 @@ def test_with_look_again_an_error_names_the_image_and_the_tile(images, monkeypat
 
     with pytest.raises(GenerationError, match=r"^Image 1 of 1, tile 3: No\."):
         run_node(
-            Qwen3VLDetect, model=Refusing([]), image=images(1), find="cat",
+            Qwen3VLDetect, model=Refusing("[]"), image=images(1), find="cat",
             find_by="categories, comma between", attributes="", max_count=0,
             look_again="2 x 2 tiles", seed=0, unreadable="stop with an error",
         )  # fmt: skip

@@ -89,7 +89,7 @@ class RealServer:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
-        self.command = COMMANDS[kind](self.port)
+        self.command: list[str] = COMMANDS[kind](self.port) or []
         self.process: subprocess.Popen | None = None
 
     def start(self, wait: bool = True) -> None:
@@ -108,7 +108,7 @@ class RealServer:
 
     def wait(self) -> None:
         deadline = time.monotonic() + START_SECONDS
-        while time.monotonic() < deadline and self.process.poll() is None:
+        while time.monotonic() < deadline and self.process and self.process.poll() is None:
             with (
                 contextlib.suppress(OSError),
                 urllib.request.urlopen(f"http://127.0.0.1:{self.port}/health", timeout=5),

@@ -153,7 +153,9 @@ def pieces(text: str = "A red square.", key="content", finish="stop", usage=True
     words = [f"{word} " for word in text.split(" ")]
     words[-1] = words[-1][:-1]
     deltas = [{"role": "assistant", "content": ""}, *({key: word} for word in words)]
-    events = [{"choices": [{"index": 0, "delta": d, "finish_reason": None}]} for d in deltas]
+    events: list[dict] = [
+        {"choices": [{"index": 0, "delta": d, "finish_reason": None}]} for d in deltas
+    ]
     events.append({"choices": [{"index": 0, "delta": {}, "finish_reason": finish}]})
     if usage:
         count = {"prompt_tokens": 90, "completion_tokens": len(words)}
