@@ -7,11 +7,11 @@ import sys
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path[:0] = [str(Path(__file__).resolve().parents[1] / name) for name in ("", "support")]
 
+from golden_answers import golden_rows  # noqa: E402
+from hostile_texts import fuzzed, slow_texts  # noqa: E402
 from qwen3vl_pack import load_pack  # noqa: E402
-from unit.golden_answers import golden_rows  # noqa: E402
-from unit.hostile_texts import fuzzed, slow_texts  # noqa: E402
 
 load_pack()
 

@@ -7,12 +7,12 @@ import random
 import time
 
 import pytest
+from golden_answers import golden_rows
+from hostile_texts import fuzzed, slow_texts
 from qwen3vl_nodes.utils.errors import ParseError
 from qwen3vl_nodes.utils.parsing.detections import parse_detections
 from qwen3vl_nodes.utils.text import json_find, json_lenient
 from qwen3vl_nodes.utils.text.json_find import find_json
-from unit.golden_answers import golden_rows
-from unit.hostile_texts import fuzzed, slow_texts
 
 SIZE = 200_000
 # bench/bench_parser.py measures; this only tells linear from square, for which 200,000 characters

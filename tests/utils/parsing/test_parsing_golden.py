@@ -3,10 +3,10 @@
 import math
 
 import pytest
+from golden_answers import Row, golden_rows
 from qwen3vl_nodes.utils.detection.boxes import Box, Detection, Point
 from qwen3vl_nodes.utils.errors import ParseError
 from qwen3vl_nodes.utils.parsing.detections import parse_detections
-from unit.golden_answers import Row, golden_rows
 
 ROWS = golden_rows()
 
