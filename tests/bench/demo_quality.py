@@ -58,25 +58,25 @@ class ThroughEngine:
         self.model = LocalModel(LoadSettings(model=DEMO_NAME, device=device))
 
     def request(self, question: Question, seed: int):
-        from qwen3vl_nodes.utils.chat import messages as chat
+        from qwen3vl_nodes.utils.chat.messages import Message
+        from qwen3vl_nodes.utils.chat.requests import Request
         from qwen3vl_nodes.utils.chat.tasks import task
+        from qwen3vl_nodes.utils.images.picture import Clip, Picture
 
-        shown = [chat.Picture(np.asarray(p)) for p in question.pictures]
+        shown = [Picture(np.asarray(p)) for p in question.pictures]
         if question.clip:
             indices = clips.sample_indices(question.clip.total_frames, even=True)
             frames = np.stack([np.asarray(question.clip.frame(i)) for i in indices])
-            shown = [
-                chat.Clip(frames, clips.SOURCE_FPS, tuple(indices), question.clip.total_frames)
-            ]
+            shown = [Clip(frames, clips.SOURCE_FPS, tuple(indices), question.clip.total_frames)]
         words = (
             task("ground_by_points").fill(things=question.find)
             if question.node == "point"
             else question.words
         )
-        messages = (chat.Message("user", (*shown, words)),)
+        messages = (Message("user", (*shown, words)),)
         if question.system:
-            messages = (chat.Message("system", (question.system,)), *messages)
-        return chat.Request(
+            messages = (Message("system", (question.system,)), *messages)
+        return Request(
             messages, self.options, seed=seed, number_pictures=len(question.pictures) > 1
         )
 

@@ -174,3 +174,23 @@ def test_layers_are_read_packed():
     packed, _ = both("fp8 blocks")
     layer = collect(packed)[0]
     assert all(isinstance(matrix, ByteMatrix) for matrix in (*layer.qkv, layer.out, layer.down))
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "block", "dtype", "multiplied"),
+    [
+        (256, 512, (128, 128), torch.float8_e4m3fn, True),
+        (256, 256, (128, 128), torch.float8_e4m3fn, False),  # cuBLAS reads scales in fours
+        (192, 512, (128, 128), torch.float8_e4m3fn, False),
+        (256, 512, (1, 512), torch.float8_e4m3fn, False),  # not made for FP8 inputs
+        (256, 512, (128, 128), torch.int8, False),
+    ],
+)
+def test_what_is_multiplied_as_fp8(monkeypatch, rows, columns, block, dtype, multiplied):
+    pytest.importorskip("triton")
+    from qwen3vl_nodes.loaders.engine.kernels import packed_products
+
+    monkeypatch.setattr(packed_products, "fp8_product_works", lambda _device, _dtype: True)
+    scales = torch.ones(-(-rows // block[0]), -(-columns // block[1]))
+    matrix = ByteMatrix(torch.zeros(rows, columns).to(dtype), scales, block)
+    assert packed_products._as_fp8(torch.zeros(100, columns), matrix) is multiplied

@@ -32,6 +32,9 @@ def gated_product(inputs: torch.Tensor, matrix: Packed) -> torch.Tensor | None:
     """
     if _as_fp8(inputs, matrix) and _quicker_in_fp8(inputs, matrix):
         return None
+    # Two matrices at once, and so many rows of both, do not fit beside one another.
+    if isinstance(matrix, NibbleMatrix) and len(inputs) > 32:
+        return None
     return _few(inputs, matrix, gated=True) if takes(inputs, matrix) else None
 
 
@@ -79,7 +82,8 @@ def _as_fp8(inputs: torch.Tensor, matrix: Packed) -> bool:
     """Whether inputs and matrix can be multiplied as FP8."""
     if not isinstance(matrix, ByteMatrix):
         return False
-    whole = not any(size % BLOCK for size in matrix.shape)
+    # cuBLAS reads a row's scales in fours.
+    whole = matrix.shape[0] % BLOCK == 0 and matrix.shape[1] % (4 * BLOCK) == 0
     return (
         matrix.weight.dtype == torch.float8_e4m3fn
         and matrix.block == (BLOCK, BLOCK)
