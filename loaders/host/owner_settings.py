@@ -16,6 +16,8 @@ from ...utils.files.fingerprint import stamp
 from ...utils.roots.allowed_folders import COMFYUI_ROOTS, Root
 from ...utils.roots.safe_paths import OWNER_FILE, why_no_name
 
+# What lies here is no picture, and some of it does something when it is opened.
+SYSTEM_FOLDERS = tuple(map(Path, ("/proc", "/sys", "/dev", "/etc", "/boot")))
 OWNER_PATH = Path(__file__).resolve().parents[2] / OWNER_FILE
 EXAMPLE = f"{OWNER_FILE}.example shows how to write it."
 # Each table with the keys of its entries; a new table is a line here and one in `_read`.
@@ -217,4 +219,21 @@ def _absolute(text: str, where: str) -> Path:
             f"{where} has path = {text!r:.200}, which is not a whole path.",
             r"Write it from the start: '/srv/photos', '~/photos', or on Windows 'D:\photos'.",
         )
+    if why := _why_too_wide(place):
+        raise InputError(
+            f"{where} has path = {text!r:.200}, which {why}.", "List the folder of pictures itself."
+        )
     return place
+
+
+def _why_too_wide(place: Path) -> str:
+    """Why nobody means this folder to be read and written by workflows; "" where one may."""
+    real = Path(os.path.realpath(place))
+    if real == Path(real.anchor):
+        return "is a whole disk"
+    if any(real == system or system in real.parents for system in SYSTEM_FOLDERS):
+        return "belongs to the system"
+    pack = OWNER_PATH.parent
+    if real == pack or real in pack.parents or pack in real.parents:
+        return "holds this pack's own files"
+    return ""

@@ -24,6 +24,7 @@ from ...loaders.settings import (
     UNTIL_WANTED,
     LoadSettings,
 )
+from ...utils.errors import LoadError
 from .. import sockets
 
 
@@ -95,6 +96,17 @@ class Qwen3VLLoader(io.ComfyNode):
                 io.String.Output("report", display_name="report"),
             ],
         )
+
+    @classmethod
+    def validate_inputs(cls, model: str | None = None) -> bool | str:
+        """Any model that can be found or fetched, also by a name that an older menu had."""
+        if model is None or catalog.spec_of(model) is not None:  # linked, or an official one
+            return True
+        try:
+            catalog.folder_of(model)
+        except LoadError as error:
+            return str(error)
+        return True
 
     @classmethod
     def fingerprint_inputs(cls, model: str = "", **_inputs: object) -> str:

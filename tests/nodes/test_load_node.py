@@ -21,6 +21,15 @@ def test_a_newcomer_sees_three_widgets_and_none_has_moved():
     assert shown == ["model", "quantization", "download"]
 
 
+@pytest.mark.parametrize("name", ["Tiny", "Qwen-VL/Thinker", "Qwen3-VL-8B-Instruct", None])
+def test_a_model_that_can_be_found_or_fetched_is_taken(comfy, name):
+    assert Qwen3VLLoader.validate_inputs(model=name) is True
+
+
+def test_a_model_that_is_nowhere_is_named_before_anything_runs(comfy):
+    assert "Nowhere-7B" in Qwen3VLLoader.validate_inputs(model="Nowhere-7B")
+
+
 @pytest.mark.parametrize("count", [1, 3])
 def test_a_failed_run_lets_go_of_its_model(comfy, count):
     """An error keeps its frames alive, so they must not hold the model."""
