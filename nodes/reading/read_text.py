@@ -15,7 +15,7 @@ from ...utils.detection.socket_values import to_box_value
 from ...utils.drawing.annotate import draw_detections
 from ...utils.drawing.text_overlay import draw_numbered, draw_texts
 from ...utils.images.picture import Picture
-from ...utils.images.tensors import pictures_from_tensor
+from ...utils.images.tensors import image_from_pictures, pictures_from_tensor
 from .. import sockets
 from ..grounding import found_report, read_replies, shown, unreadable_input
 from ..reading_running import turn_of, turned_input
@@ -27,7 +27,7 @@ READ = {
     "plain text": "read_plain", "lines with boxes": "read_lines", "words with boxes": "read_words",
 }  # fmt: skip
 AUTOMATIC = "automatic"
-# What the makers say Qwen3-VL reads (Model Studio, "supported languages").
+# Named in the question, where the model should not guess; the makers speak of 32 languages.
 LANGUAGES = (
     "Chinese", "English", "Japanese", "Korean", "Indonesian", "Vietnamese", "Thai", "French",
     "German", "Russian", "Portuguese", "Spanish", "Italian", "Swedish", "Danish", "Czech",
@@ -54,7 +54,7 @@ def overlay_of(pictures: list[Picture], found: list[Detections], how: str) -> to
     sheet = np.full((len(drawn), height, width, 3), 255, np.uint8)
     for number, pixels in enumerate(drawn):
         sheet[number, : pixels.shape[0], : pixels.shape[1]] = pixels
-    return torch.from_numpy(sheet).float() / 255.0
+    return image_from_pictures(list(sheet))
 
 
 class Qwen3VLReadText(io.ComfyNode):
