@@ -83,7 +83,9 @@ def test_the_published_socket_strings(server):
     outputs = {name: info[name]["output"] for name in info if name.startswith("Qwen3VL")}
     assert outputs["Qwen3VLDetect"] == ["STRING", "BOX,BOUNDING_BOX", "IMAGE", "INT", "STRING"]
     assert outputs["Qwen3VLPoint"] == ["STRING", "POINT", "STRING", "IMAGE", "STRING"]
-    assert outputs["Qwen3VLDetect3D"] == ["STRING", "BOX3D", "IMAGE", "STRING"]
+    assert outputs["Qwen3VLDetect3D"] == [
+        "STRING", "BOX3D", "IMAGE", "STRING", "IMAGE", "BOX,BOUNDING_BOX", "STRING",
+    ]  # fmt: skip
     assert outputs["Qwen3VLPickBox"][0] == "BOX,BOUNDING_BOX"
     assert outputs["Qwen3VLBoxesToSAM2"] == ["BBOX"]
     assert outputs["Qwen3VLBoxesToSEGS"] == ["SEGS"]
