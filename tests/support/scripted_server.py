@@ -107,8 +107,11 @@ class Closed(Exception):  # noqa: N818 - a signal, not an error
 
 async def send(writer, *parts: bytes) -> None:
     for part in parts:
+        if writer.transport.is_closing():
+            raise ConnectionResetError("the client is gone")
         writer.write(part)
         await writer.drain()
+        await asyncio.sleep(0)  # draining alone may never let the loop see that it is to end
 
 
 def response(body: bytes | str | dict, status: int = 200, kind="application/json", **headers):
