@@ -69,7 +69,7 @@ def replan(monkeypatch, **changes):
     monkeypatch.setattr(preparing, "plan", planned)
 
 
-STRETCHED = {"rope_type": "dynamic", "factor": 2.0, "mrope_section": [8, 4, 4], "rope_theta": 1e6}
+STRETCHED = {"rope_type": "dynamic", "factor": 2.0, "mrope_section": [4, 2, 2], "rope_theta": 1e6}
 FOUR_BIT = {"weights": QUANTIZED, "quantization": "4-bit"}
 # What plan decides, what config.json says; the reason, and what may be chosen instead.
 REFUSED = {

@@ -173,7 +173,9 @@ def test_not_quantized_again_and_not_native(tmp_path):
     ada = Machine((Gpu("ada", (8, 9), 1 << 35),), packages={"transformers": "4.57.6",
                   "triton": "3", "bitsandbytes": "1"})  # fmt: skip
     notes = planned(checkpoint, ada, dtype="auto", device="cuda:0").notes
-    assert any("no block scales" in note for note in notes)
+    assert any("stay FP8" in note for note in notes)
+    with pytest.raises(LoadError, match="no block scales"):
+        planned(checkpoint, ada, dtype="fp8", device="cuda:0", engine="reference")
     with pytest.raises(LoadError, match="cannot be quantized while loading"):
         planned(dataclasses.replace(checkpoint), ada, quantization="4-bit", device="cuda:0")
 
