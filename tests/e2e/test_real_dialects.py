@@ -46,7 +46,7 @@ SCHEMA = {
 @pytest.fixture(scope="module", params=COMMANDS)
 def model(request, tmp_path_factory):
     server = RealServer(request.param, tmp_path_factory.mktemp("dialect"))
-    if server.command is None:
+    if not server.command:
         pytest.skip(f"{request.param} is not set up here")
     server.start()
     profile = Profile(

@@ -41,7 +41,7 @@ OFF_BY = 2
 def real(request, tmp_path_factory):
     """One real server, ready to answer."""
     server = RealServer(request.param, tmp_path_factory.mktemp("real"))
-    if server.command is None:
+    if not server.command:
         pytest.skip(f"{request.param} is not set up here")
     server.start()
     yield server
