@@ -7,6 +7,10 @@ from types import ModuleType
 
 ROOT = Path(__file__).resolve().parent.parent
 NAME = "qwen3vl_nodes"
+# Scripts that are run by hand find the helpers too; pytest has them from pyproject.toml.
+SUPPORT = str(ROOT / "tests" / "support")
+if SUPPORT not in sys.path:
+    sys.path.insert(1, SUPPORT)
 
 
 def load_pack() -> ModuleType:

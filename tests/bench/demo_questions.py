@@ -13,7 +13,11 @@ from pathlib import Path
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / "examples" / "demo_model"), str(ROOT / "tests")]  # "shapes" is ours
+sys.path[:0] = [
+    str(ROOT / "examples" / "demo_model"),
+    str(ROOT / "tests"),
+    str(ROOT / "tests" / "support"),
+]  # "shapes" is ours
 
 import asked
 import backgrounds

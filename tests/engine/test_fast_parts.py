@@ -392,7 +392,8 @@ def test_kernels_interpreted_on_the_cpu():
     pytest.importorskip("triton")
     tests = Path(__file__).resolve().parent.parent
     code = (
-        f"import sys; sys.path[:0] = [{str(tests)!r}, {str(tests / 'engine')!r}]\n"
+        f"import sys; sys.path[:0] = [{str(tests)!r}, {str(tests / 'support')!r}, "
+        f"{str(tests / 'engine')!r}]\n"
         "from qwen3vl_pack import load_pack; load_pack()\n"
         "import test_fast_parts as parts, torch\n"
         "parts.allow_loops()\n"

@@ -20,7 +20,7 @@ from collections import Counter
 from pathlib import Path
 
 TESTS = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(TESTS)]
+sys.path[:0] = [str(TESTS), str(TESTS / "support")]
 
 from qwen3vl_pack import load_pack  # noqa: E402
 

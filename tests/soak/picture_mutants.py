@@ -23,7 +23,7 @@ import warnings
 from collections import Counter
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path[:0] = [str(Path(__file__).resolve().parents[1] / name) for name in ("", "support")]
 
 SECONDS = 10
 MEMORY = 2 << 30
