@@ -454,6 +454,8 @@ def review(**chosen):
 def test_the_sheet_shows_pictures_with_and_without_caption_and_broken_ones(pics):
     (pics / "a1.txt").write_text("a caption")
     (pics / "a2.png").write_bytes(b"no picture")
+    from comfy_api.latest import ui
+
     output = review()
     sheet = output[0]
     assert sheet.dtype == torch.float32 and sheet.shape[0] == 1 and sheet.shape[3] == 3
@@ -462,7 +464,8 @@ def test_the_sheet_shows_pictures_with_and_without_caption_and_broken_ones(pics)
     assert text[0] == "pictures 0 to 3 of 4, 3 without a caption"
     assert text[1].startswith("1  a2.png: a2.png is no PNG") and len(text) == 2
     assert output.ui["report"] == ["input/pics"]
-    assert len(output.ui["images"]) == 1
+    # A host without a browser has no previews.
+    assert len(output.ui.get("images", [])) == hasattr(ui, "PreviewImage")
 
 
 def test_a_caption_changes_the_sheet(pics):
