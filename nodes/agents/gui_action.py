@@ -76,7 +76,6 @@ class Qwen3VLGuiAction(io.ComfyNode):
                     "instruction",
                     multiline=True,
                     default="",
-                    dynamic_prompts=True,
                     tooltip="The whole task, e.g. Search for red shoes and open the first one.",
                 ),
                 io.Combo.Input("tools", options=tool_choices()),

@@ -42,7 +42,7 @@ class Qwen3VLZoom(io.ComfyNode):
             inputs=[
                 sockets.Model.Input("model"),
                 io.Image.Input("image", tooltip="All images of a batch, in one talk."),
-                io.String.Input("question", multiline=True, default="", dynamic_prompts=True),
+                io.String.Input("question", multiline=True, default=""),
                 io.Int.Input(
                     "max_looks",
                     default=4,

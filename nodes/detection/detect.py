@@ -65,7 +65,6 @@ class Qwen3VLDetect(io.ComfyNode):
                     "find",
                     multiline=True,
                     default="",
-                    dynamic_prompts=True,
                     tooltip="Categories with commas between, or one description.",
                 ),
                 io.Combo.Input(

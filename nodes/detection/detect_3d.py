@@ -45,7 +45,7 @@ class Qwen3VLDetect3D(io.ComfyNode):
             inputs=[
                 sockets.Model.Input("model"),
                 io.Image.Input("image"),
-                io.String.Input("find", multiline=True, default="", dynamic_prompts=True),
+                io.String.Input("find", multiline=True, default=""),
                 *camera_inputs(),
                 io.Combo.Input(
                     "angle_order",

@@ -51,7 +51,6 @@ class Qwen3VLPoint(io.ComfyNode):
                     "find",
                     multiline=True,
                     default="",
-                    dynamic_prompts=True,
                     tooltip="What to point at, e.g. person.",
                 ),
                 seed_input(),

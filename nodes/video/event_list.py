@@ -177,7 +177,6 @@ class Qwen3VLEvents(io.ComfyNode):
                     "instructions",
                     multiline=True,
                     default="",
-                    dynamic_prompts=True,
                     tooltip="Added to the prompt, e.g. a language or what counts as an event.",
                 ),
                 io.Int.Input(

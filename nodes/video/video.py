@@ -131,7 +131,6 @@ class Qwen3VLVideo(io.ComfyNode):
                     "instructions",
                     multiline=True,
                     default="",
-                    dynamic_prompts=True,
                     tooltip="Added to the preset's prompt; alone with the custom preset. A list "
                     "has one for each film.",
                 ),

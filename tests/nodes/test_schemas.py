@@ -194,3 +194,10 @@ def test_what_is_added_breaks_nothing_and_is_written_down(change):
 
 def test_a_node_that_is_gone_is_seen():
     assert broken(NOW, {}) == [f"{node_id} is gone" for node_id in NOW]
+
+
+@pytest.mark.parametrize("node", NODES, ids=lambda node: node.__name__)
+def test_no_text_for_a_model_is_rewritten_by_the_browser(node):
+    """Dynamic prompts would lose `{"subject": ...}`, and everything behind `//`."""
+    for widget in node.define_schema().inputs:
+        assert not widget.as_dict().get("dynamicPrompts"), widget.id
