@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from ..loaders.host import comfyui
+from ..loaders.host.port import host
 from ..utils.drawing.contact_sheet import TILE_WH
 from ..utils.errors import InputError
 from ..utils.images.picture import Picture
@@ -66,7 +66,7 @@ class FilmSource:
         where = Path(source) if isinstance(source, (str, os.PathLike)) else source
         if not isinstance(where, (Path, bytes_io.BytesIO)):
             raise InputError("The VIDEO has neither a file nor bytes.", "Connect Load Video.")
-        with open_film(where, self.name, trim_of(self.video), comfyui.check_interrupt) as film:
+        with open_film(where, self.name, trim_of(self.video), host().check_interrupt) as film:
             yield film
 
 

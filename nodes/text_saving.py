@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from comfy_api.latest import io
 
-from ..loaders.host import comfyui
+from ..loaders.host.port import host
 from ..utils.errors import InputError
 from ..utils.files.atomic_write import check_space, naming, sync_folders, write_whole
 from ..utils.roots.safe_paths import names_in
@@ -67,7 +67,7 @@ def saved_file(content: str, file_name: str, suffix: str, folder: str) -> str:
         InputError: a name that leads elsewhere, or a disk that takes nothing.
     """
     words = "/".join(names_in(file_name.strip())) or folder
-    target = comfyui.allowed_folders().locate(f"output/{folder}/{words}")
+    target = host().allowed_folders().locate(f"output/{folder}/{words}")
     place = target.check(target.path.parent, write=True)
     data = content.encode("utf-8", "replace")
     with naming(place):

@@ -94,6 +94,10 @@ class Host(Protocol):
         """The vocabulary for a checkpoint that is a single file."""
         ...
 
+    def nothing(self) -> Any:
+        """What an output carries so that nothing behind it runs."""
+        ...
+
     def allowed_folders(self) -> AllowedFolders:
         """Where nodes may read and write."""
         ...

@@ -60,6 +60,10 @@ def interrupts() -> type[BaseException]:
     return KeyboardInterrupt
 
 
+def nothing() -> None:
+    """A script has nothing behind an output."""
+
+
 class NoBar:
     """Shows nothing."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ...loaders.host import comfyui
+from ...loaders.host.port import host
 from ...utils.detection.cameras import read_camera
 from ...utils.errors import InputError
 from ...utils.files.small_text import read_small_text
@@ -19,7 +19,7 @@ MAX_FILES = 500
 def camera_files() -> list[str]:
     """The menu of files in ComfyUI's input folder that may hold cameras."""
     try:
-        folder = comfyui.allowed_folders().locate("input")
+        folder = host().allowed_folders().locate("input")
         names = [entry.name for entry in folder.path.iterdir() if entry.suffix.lower() in ENDINGS]
     except (InputError, OSError):  # not there yet: the menu has only the text field
         names = []
@@ -87,7 +87,7 @@ class Qwen3VLCamera(io.ComfyNode):
 def _text_of(parameters: str, file: str) -> str:
     if file == NO_FILE:
         return parameters
-    folder = comfyui.allowed_folders().locate("input")
+    folder = host().allowed_folders().locate("input")
     if file not in camera_files():
         raise InputError(f"There is no camera file {file[:80]!r}.", "Choose one from the menu.")
     return read_small_text(folder.check(folder.path / file))

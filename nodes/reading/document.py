@@ -11,7 +11,7 @@ import torch
 from comfy_api.latest import io
 
 from ...loaders.engine.protocol import Model
-from ...loaders.host import comfyui
+from ...loaders.host.port import host
 from ...utils.chat.composition import requests_for
 from ...utils.chat.generation_options import GenerationOptions
 from ...utils.chat.requests import Reply, Request
@@ -117,8 +117,8 @@ class Qwen3VLDocument(io.ComfyNode):
             boxes,
             [table.to_csv() for layout in layouts for table in layout.tables],
             [table.to_json() for layout in layouts for table in layout.tables],
-            found.images or [comfyui.nothing()],
-            found.captions or [comfyui.nothing()],
+            found.images or [host().nothing()],
+            found.captions or [host().nothing()],
             [reply.text for reply in replies],
             how,
             ui={"text": texts, "report": [how], "layout": boxes},

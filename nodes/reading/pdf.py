@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ...loaders.host import comfyui
+from ...loaders.host.port import host
 from ...utils.documents.pdf_file import PageRange
 from ...utils.errors import InputError
 from ...utils.files.pdf_pages import PdfPages, located, opened, pdf_menu, stamp_of
@@ -36,7 +36,7 @@ class Qwen3VLLoadPDF(io.ComfyNode):
             inputs=[
                 io.Combo.Input(
                     "pdf_file",
-                    options=pdf_menu(comfyui.allowed_folders()),
+                    options=pdf_menu(host().allowed_folders()),
                     tooltip="PDFs in ComfyUI's folders and in those that qwen3vl.toml lists.",
                 ),
                 io.String.Input(
@@ -91,7 +91,7 @@ class Qwen3VLLoadPDF(io.ComfyNode):
         if pdf_file is None:  # linked; `execute` will look
             return True
         try:
-            located(comfyui.allowed_folders(), pdf_file)
+            located(host().allowed_folders(), pdf_file)
         except InputError as error:
             return str(error)
         return True
@@ -100,7 +100,7 @@ class Qwen3VLLoadPDF(io.ComfyNode):
     def fingerprint_inputs(cls, pdf_file: str = "", **_: object) -> str | float:
         """What the file is now, so that a changed one is read again."""
         try:
-            return stamp_of(*located(comfyui.allowed_folders(), pdf_file)) or float("nan")
+            return stamp_of(*located(host().allowed_folders(), pdf_file)) or float("nan")
         except InputError:  # execute will say what is wrong
             return float("nan")
 
@@ -116,7 +116,7 @@ class Qwen3VLLoadPDF(io.ComfyNode):
         turned: str = "upright",
     ) -> io.NodeOutput:
         """The pages that were asked for, in the order in which they were named."""
-        folder, name = located(comfyui.allowed_folders(), pdf_file)
+        folder, name = located(host().allowed_folders(), pdf_file)
         # A scan that stands turned right is turned left, and so on.
         turn = (360 - TURNS.get(turned, 0)) % 360
         with opened(folder, name, password) as document:
@@ -129,12 +129,12 @@ class Qwen3VLLoadPDF(io.ComfyNode):
                 "Name fewer in page_range, or raise max_pages.",
             )
         pages = PdfPages(folder, name, tuple(numbers), dpi, turn, password)
-        images = [comfyui.nothing()]
+        images = [host().nothing()]
         if give == IMAGES:
-            bar = comfyui.progress_bar(len(pages), node_id_of(cls))
+            bar = host().progress_bar(len(pages), node_id_of(cls))
             images = []
             for picture in pages.pictures():
-                comfyui.check_interrupt()
+                host().check_interrupt()
                 images.append(image_from_pictures([picture]))
                 bar.show(len(images))
         how = f"{len(pages)} of {total} pages of {name} at {dpi:g} dpi, {give}"

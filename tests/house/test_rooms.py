@@ -124,6 +124,11 @@ def test_only_the_host_knows_comfy_and_only_nodes_know_comfy_api(path):
     assert not tops & {*HOUSES, "qwen3vl_nodes"}
 
 
+def test_nodes_ask_the_host_through_its_port():
+    for name, reached in arrows(KNOWN).items():
+        assert not name.startswith("nodes") or "loaders.host.comfyui" not in reached, name
+
+
 def test_utils_know_no_model_library():
     for path in (ROOT / "utils").rglob("*.py"):
         tops = {name.split(".")[0] for level, name in imports_of(path) if level == 0}

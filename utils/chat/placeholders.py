@@ -36,11 +36,6 @@ def placed(words: str, visuals: Sequence[Picture | Clip]) -> tuple[Part, ...]:
     return (*(v for v in visuals if id(v) not in named), *parts)
 
 
-def names_any(words: str) -> bool:
-    """Whether a prompt says where a picture or clip goes."""
-    return _NAMED.search(words) is not None
-
-
 def _visual(name: str, visuals: Sequence[Picture | Clip], number: int, kind: str) -> Picture | Clip:
     if 1 <= number <= len(visuals):
         return visuals[number - 1]

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from qwen3vl_nodes.utils.chat.placeholders import names_any, placed
+from qwen3vl_nodes.utils.chat.placeholders import placed
 from qwen3vl_nodes.utils.errors import InputError
 from qwen3vl_nodes.utils.images.picture import Clip, Picture
 
@@ -39,7 +39,3 @@ def test_pictures_go_where_they_are_named(words, visuals, parts):
 def test_a_name_without_its_picture_is_an_error(words, visuals, message):
     with pytest.raises(InputError, match=message):
         placed(words, visuals)
-
-
-def test_whether_a_prompt_names_any():
-    assert names_any("a {image12}") and not names_any("a {picture1}")
