@@ -32,6 +32,7 @@ from .detection.draw import Qwen3VLDrawDetections
 from .detection.parse import Qwen3VLParseDetections
 from .detection.point import Qwen3VLPoint
 from .detection.to_text import Qwen3VLBoxesToText
+from .examples.example_files import Qwen3VLExampleClip, Qwen3VLExamplePicture
 from .folders.caption_folder import Qwen3VLCaptionFolder
 from .folders.caption_review import Qwen3VLCaptionReview
 from .folders.folder_images import Qwen3VLFolderImages
@@ -96,6 +97,8 @@ NODES: list[type[io.ComfyNode]] = [
     Qwen3VLPickField,
     Qwen3VLCode,
     Qwen3VLDocumentFolder,
+    Qwen3VLExamplePicture,
+    Qwen3VLExampleClip,
 ]
 
 

@@ -12,7 +12,7 @@ from torch import nn
 
 from ...utils.roots.allowed_folders import AllowedFolders, Root
 from .model_patcher import patcher_class
-from .owner_settings import owner_settings
+from .owner_settings import EXAMPLE_ROOTS, owner_settings
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -78,7 +78,9 @@ def user_folder() -> Path:
 
 
 def allowed_folders() -> AllowedFolders:
-    """Where nodes may read and write: ComfyUI's input, output and temp, then the owner's list."""
+    """Where nodes may read and write: ComfyUI's input, output and temp, then the owner's list,
+    then the pack's examples.
+    """
     import folder_paths
 
     owner = owner_settings()
@@ -87,7 +89,7 @@ def allowed_folders() -> AllowedFolders:
         Root("output", Path(folder_paths.get_output_directory()), writable=True),
         Root("temp", Path(folder_paths.get_temp_directory()), writable=True),
     )
-    return AllowedFolders((*own, *owner.folders), owner.problem)
+    return AllowedFolders((*own, *owner.folders, *EXAMPLE_ROOTS), owner.problem)
 
 
 def default_device() -> torch.device:

@@ -19,6 +19,11 @@ from ...utils.roots.safe_paths import OWNER_FILE, why_no_name
 # What lies here is no picture, and some of it does something when it is opened.
 SYSTEM_FOLDERS = tuple(map(Path, ("/proc", "/sys", "/dev", "/etc", "/boot")))
 OWNER_PATH = Path(__file__).resolve().parents[2] / OWNER_FILE
+# The pack's own material, for its templates: after the owner's folders, which come first by name.
+EXAMPLE_ROOTS = tuple(
+    Root(f"example {kind}", OWNER_PATH.parent / "examples" / kind, writable=False)
+    for kind in ("images", "videos", "documents")
+)
 EXAMPLE = f"{OWNER_FILE}.example shows how to write it."
 # Each table with the keys of its entries; a new table is a line here and one in `_read`.
 TABLES = {

@@ -43,15 +43,10 @@ def parsed(text=TEXT):
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("server")
-    pictures = folder / "input"
-    pictures.mkdir()
-    Image.new("RGB", (WIDTH, HEIGHT), (90, 90, 90)).save(pictures / "grey.png")
-    assert COMFYUI
-    with hosting.Server(COMFYUI, folder, input_folder=pictures) as up:
-        up.folder = folder
-        yield up
+def server(demo_server):
+    picture = Image.new("RGB", (WIDTH, HEIGHT), (90, 90, 90))
+    picture.save(demo_server.folder / "input" / "grey.png")
+    return demo_server
 
 
 def ran(server, prompt):

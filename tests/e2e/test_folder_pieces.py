@@ -48,9 +48,9 @@ def prompt(save=(), **take):
     """The example with the tiny model, and other values of its first and last node."""
     nodes = json.loads(EXAMPLE.read_text("utf-8"))
     nodes["1"]["inputs"]["model"] = "Tiny"
-    nodes["2"]["inputs"] |= take
+    nodes["2"]["inputs"] |= {"folder": "input/images"} | take
     nodes["3"]["inputs"]["options"] = ["9", 0]
-    nodes["4"]["inputs"] |= dict(save)
+    nodes["4"]["inputs"] |= {"folder": "input/images"} | dict(save)
     options = {
         "sampling": "greedy", "max_new_tokens": 4, "temperature": 0.7, "top_p": 0.8, "top_k": 20,
         "repetition_penalty": 1.0, "presence_penalty": 1.5, "min_picture_tokens": 0,

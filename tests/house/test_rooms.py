@@ -15,6 +15,7 @@ ORDER = {
     "": HOUSES,
     "nodes": (
         "models", "asking", "folders", "detection", "reading", "video", "agents",
+        "examples",
         "checking", "folder_running", "text_saving", "reading_running", "film_source",
         "film_widgets", "detection_prompts",
         "grounding", "folder_widgets", "running", "streaming", "widgets_asking",
