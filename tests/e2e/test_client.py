@@ -181,7 +181,7 @@ def test_a_stop_brings_home_what_is_finished_and_the_next_run_the_rest(server, m
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--model", "Nope"), "Qwen3VLLoader: Value not in list"),
+        (("--model", "Nope"), "No Qwen3-VL checkpoint called 'Nope'"),
         (("--model", "Qwen3-VL-235B-A22B-Thinking"), "is not on this machine"),
         (("--preset", "Custom prompt"), "custom prompt is empty"),
     ],
