@@ -11,7 +11,7 @@ COMFYUI := $(firstword $(foreach place,$(COMFYUI_PATH) $(HOME)/comfy/ComfyUI .co
 .PHONY: demo test lint types unit test-old bench clean
 
 demo: $(VENV)/ready
-	$(BIN)/python examples/run_demo.py
+	$(BIN)/python examples/scripts/run_demo.py
 
 test: lint types unit
 

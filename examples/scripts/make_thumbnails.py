@@ -1,4 +1,4 @@
-"""Makes the pictures of the template browser: python examples/make_thumbnails.py [names].
+"""Makes the pictures of the template browser: python examples/scripts/make_thumbnails.py [names].
 
 Each template runs on a real ComfyUI as it is shipped; what is shown are its own pictures and the
 demo's own answers. Four are not made here, for the demo cannot run them: `caption_on_server`,

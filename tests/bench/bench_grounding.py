@@ -27,7 +27,7 @@ from pathlib import Path
 from unittest import mock
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-for folder in ("tests", "examples", "examples/demo_model"):
+for folder in ("tests", "examples/scripts", "examples/demo_model"):
     sys.path.insert(0, str(ROOT / folder))
 
 import hosting  # noqa: E402
@@ -35,7 +35,7 @@ import numpy as np  # noqa: E402
 import torch  # noqa: E402
 from PIL import Image, ImageOps  # noqa: E402
 from qwen3vl_pack import load_pack  # noqa: E402
-from scenes import Scene, iou, random_scene, random_size  # noqa: E402
+from world.scenes import Scene, iou, random_scene, random_size  # noqa: E402
 
 FIRST_SEED = 1_000_000
 SCENES_TOGETHER = 5

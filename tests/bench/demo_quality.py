@@ -19,10 +19,10 @@ from collections import defaultdict
 import numpy as np
 from demo_questions import ROOT, Figures, Question, questions
 
-sys.path.insert(0, str(ROOT / "examples"))
+sys.path.insert(0, str(ROOT / "examples" / "scripts"))
 
-import clips
-import scores
+from evaluation import scores
+from world import clips
 
 KEYS = (
     "caption_exact",

@@ -17,18 +17,12 @@ sys.path[:0] = [
     str(ROOT / "examples" / "demo_model"),
     str(ROOT / "tests"),
     str(ROOT / "tests" / "support"),
-]  # "shapes" is ours
+]
 
-import asked
-import backgrounds
-import clips
-import lessons
-import pages
-import printed
-import scenes
-import scores
-import tools
-from world import article
+from evaluation import scores
+from talks import lessons, tools
+from world import asked, backgrounds, clips, pages, printed, scenes
+from world.nouns import article
 
 Figures = dict[str, list[float]]
 # Of ten scenes: pictures of shapes, print, a page, a clip, two pictures, a screen.

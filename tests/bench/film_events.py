@@ -26,10 +26,9 @@ sys.path[:0] = [
     str(ROOT / "tests/support"),
 ]
 
-import clips
-import scenes
 from films import write_film
 from qwen3vl_pack import load_pack
+from world import clips, scenes
 
 FIRST_SEED = 3_000_000
 LEAD_SECONDS = 4.0  # what a trimmed film leaves out before its beginning

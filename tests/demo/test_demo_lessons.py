@@ -4,19 +4,15 @@ import json
 import random
 import re
 
-import blank_talks
-import grounding_talks
-import lessons
 import numpy as np
-import packing
-import phrasing
 import pytest
-import scores
-import tokens
-import wordings
-from checkpoint_files import CHECKPOINT, IMAGE_PIXELS
+from checkpoint import tokens
+from checkpoint.checkpoint_files import CHECKPOINT, IMAGE_PIXELS
+from evaluation import scores
 from qwen3vl_nodes.utils.chat.tasks import tasks_in
 from qwen3vl_nodes.utils.parsing.detections import parse_detections
+from talks import blank_talks, grounding_talks, lessons, phrasing, wordings
+from training import packing
 
 SIZES = {"pages": (448, 480), "clips": (160, 128)}
 
@@ -150,7 +146,7 @@ def test_the_tokenizer_splits_digits_and_knows_the_control_tokens():
 
 def test_chats_of_one_row_do_not_see_each_other():
     torch = pytest.importorskip("torch")
-    from network import chat_mask
+    from training.network import chat_mask
 
     mask = chat_mask(torch.tensor([[0, 0, 1, 1, 2, -1]]))[0, 0]
     assert mask[4].tolist() == [True, True, False, False, True, False]

@@ -2,17 +2,12 @@
 
 import random
 
-import backgrounds
-import cells
-import clips
 import numpy as np
-import pages
-import printed
 import pytest
-import scenes
-from backgrounds import UNSEEN_KINDS
-from shapes import OUTLINES, bounds, outline
-from world import COLOURS, SHAPES
+from world import backgrounds, cells, clips, pages, printed, scenes
+from world.backgrounds import UNSEEN_KINDS
+from world.nouns import COLOURS, SHAPES
+from world.shapes import OUTLINES, bounds, outline
 
 
 def changed_box(picture, ground) -> tuple[int, int, int, int]:

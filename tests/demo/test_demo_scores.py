@@ -2,11 +2,10 @@
 
 import random
 
-import answers
-import pages
 import pytest
-import scenes
-import scores
+from evaluation import scores
+from talks import answers
+from world import pages, scenes
 
 
 def scene(seed: int = 3) -> scenes.Scene:

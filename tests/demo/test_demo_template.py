@@ -2,7 +2,7 @@
 
 # ruff: noqa: E501 (prompts are quoted whole)
 import pytest
-from checkpoint_files import CHECKPOINT
+from checkpoint.checkpoint_files import CHECKPOINT
 
 TOOL = {"type": "function", "function": {"name": "look", "description": "Looks.", "parameters": {}}}
 TOOL_HEAD = (

@@ -3,15 +3,13 @@
 import json
 import random
 
-import checkpoint_files
-import export_weights
-import lessons
 import numpy as np
-import packing
 import pytest
 import torch
-import train
-from network import Network
+from checkpoint import checkpoint_files, export_weights
+from talks import lessons
+from training import packing, train
+from training.network import Network
 
 TINY = {
     "vision_config": {

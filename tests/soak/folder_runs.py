@@ -20,7 +20,7 @@ from hashlib import sha256
 from pathlib import Path
 
 TESTS = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(TESTS), str(TESTS / "support"), str(TESTS.parent / "examples")]
+sys.path[:0] = [str(TESTS), str(TESTS / "support"), str(TESTS.parent / "examples" / "scripts")]
 
 import hosting  # noqa: E402 - found only now
 from qwen3vl_pack import load_pack  # noqa: E402

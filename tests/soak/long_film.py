@@ -28,10 +28,10 @@ sys.path[:0] = [
 ]
 
 import av
-import clips
 import numpy as np
 from PIL import Image, ImageDraw
 from qwen3vl_pack import load_pack
+from world import clips
 
 load_pack()
 

@@ -10,11 +10,12 @@ import urllib.request
 from pathlib import Path
 
 TESTS = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(TESTS.parent / "examples"), str(TESTS.parent / "examples" / "demo_model")]
+EXAMPLES = TESTS.parent / "examples"
+sys.path[:0] = [str(EXAMPLES / "scripts"), str(EXAMPLES / "demo_model")]
 
 import hosting  # noqa: E402 - found only now
-import scenes  # noqa: E402
 from PIL import Image  # noqa: E402
+from world import scenes  # noqa: E402
 
 DEMO = "Qwen3-VL-Demo"
 

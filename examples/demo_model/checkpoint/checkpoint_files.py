@@ -7,10 +7,12 @@ import shutil
 from pathlib import Path
 
 from tokenizers import Tokenizer
-from tokens import CONTROL, VOCABULARY
+
+from checkpoint.tokens import CONTROL, VOCABULARY
 
 HERE = Path(__file__).resolve().parent
-CHECKPOINT = HERE / "qwen3-vl-demo"
+DEMO_MODEL = HERE.parent
+CHECKPOINT = DEMO_MODEL / "qwen3-vl-demo"
 # Native size from 100 visual tokens up to 640; larger pictures are made smaller, and smaller ones
 # larger: small things are found more often and boxes fit better, as measured.
 IMAGE_PIXELS = {"shortest_edge": 100 * 32 * 32, "longest_edge": 640 * 32 * 32}

@@ -1,4 +1,4 @@
-"""A training state as the checkpoint's weights: python export_weights.py [state.pt]."""
+"""A training state as the checkpoint's weights: python -m checkpoint.export_weights [state.pt]."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import sys
 from pathlib import Path
 
 import torch
-from checkpoint_files import CHECKPOINT, HERE
 from safetensors.torch import load_file, save_file
+
+from checkpoint.checkpoint_files import CHECKPOINT, DEMO_MODEL
 
 WEIGHTS = "model.safetensors"
 
@@ -27,4 +28,8 @@ def exported(folder: Path = CHECKPOINT) -> dict[str, torch.Tensor]:
 
 
 if __name__ == "__main__":
-    print(export(Path(sys.argv[1]) if len(sys.argv) > 1 else HERE / "runs" / "last" / "state.pt"))
+    print(
+        export(
+            Path(sys.argv[1]) if len(sys.argv) > 1 else DEMO_MODEL / "runs" / "last" / "state.pt"
+        )
+    )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import random
 
-import lessons
-from phrasing import TASKS_FILE
+from talks import lessons
+from talks.phrasing import TASKS_FILE
+from talks.tools import signature
 from tokenizers import (
     AddedToken,
     Regex,
@@ -16,8 +17,7 @@ from tokenizers import (
     pre_tokenizers,
     trainers,
 )
-from tools import signature
-from world import WORDS
+from world.nouns import WORDS
 
 # Qwen2's splitting: letters with one leading mark, digits one by one, marks, line ends, spaces.
 SPLIT = (

@@ -1,6 +1,6 @@
-"""The demo's answers about unseen scenes on one sheet, to check by eye: python contact_sheet.py.
+"""The demo's answers about unseen scenes on one sheet, to check by eye.
 
-Twelve pictures with the caption or the words that the model reads, and the boxes that it finds.
+`python -m evaluation.contact_sheet`: twelve pictures with the caption or the words that the model reads, and the boxes that it finds.
 """
 
 from __future__ import annotations
@@ -9,12 +9,11 @@ import random
 import sys
 
 import numpy as np
-import printed
-import scenes
-from checkpoint_files import HERE
+from checkpoint.checkpoint_files import DEMO_MODEL
 from PIL import Image, ImageDraw, ImageFont
+from world import printed, scenes
 
-SHEET = HERE / "contact_sheet.jpg"
+SHEET = DEMO_MODEL / "contact_sheet.jpg"
 CELL_WH, ROOM, COLUMNS = (340, 300), 84, 4
 SEED = 3_000_000
 BOXES = (
@@ -43,7 +42,7 @@ def unseen() -> list[tuple[Image.Image, str, str]]:
 
 def main() -> None:
     """Ask, draw, save."""
-    sys.path.insert(0, str(HERE.parents[1] / "tests"))
+    sys.path.insert(0, str(DEMO_MODEL.parents[1] / "tests"))
     from qwen3vl_pack import load_pack
 
     load_pack()

@@ -6,10 +6,10 @@ import json
 import re
 from collections import Counter
 
-from pages import Page
-from scenes import Scene, iou
-from shapes import Box
-from world import COLOURS, SHAPES
+from world.nouns import COLOURS, SHAPES
+from world.pages import Page
+from world.scenes import Scene, iou
+from world.shapes import Box
 
 _NAME = re.compile(rf"\b({'|'.join(COLOURS)}) ({'|'.join(SHAPES)})\b")
 _FENCE = re.compile(r"```(?:json)?\s*(.*?)\s*```", re.DOTALL)

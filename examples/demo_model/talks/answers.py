@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 
-from clips import Clip
-from pages import Block, Page
-from printed import Print
-from scenes import Scene, Thing, listing
-from shapes import Box, Point
-from world import article
+from world.clips import Clip
+from world.nouns import article
+from world.pages import Block, Page
+from world.printed import Print
+from world.scenes import Scene, Thing, listing
+from world.shapes import Box, Point
 
 
 def scaled(value: float, extent: float) -> int:

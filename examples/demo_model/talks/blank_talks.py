@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import random
 
-import answers
-import wordings as say
-from answers import plural
-from lesson import Talk, one
-from phrasing import ask
-from world import COLOURS, SHAPES, article
+from world.nouns import COLOURS, SHAPES, article
+
+from talks import answers
+from talks import wordings as say
+from talks.answers import plural
+from talks.lesson import Talk, one
+from talks.phrasing import ask
 
 CAPTION = "An empty picture."
 

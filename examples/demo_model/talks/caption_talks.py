@@ -5,14 +5,15 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-import answers
-import wordings as say
-from answers import plural
-from asked import category, superlative, unique
-from lesson import Talk, one
-from phrasing import ask
-from scenes import Scene
-from world import article
+from world.asked import category, superlative, unique
+from world.nouns import article
+from world.scenes import Scene
+
+from talks import answers
+from talks import wordings as say
+from talks.answers import plural
+from talks.lesson import Talk, one
+from talks.phrasing import ask
 
 _STYLES: dict[str, tuple[tuple[str, ...], Callable[[Scene], str]]] = {
     "caption_short": (say.SHORT, lambda s: answers.caption(s.things)),

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import random
 
-import answers
-import wordings as say
-from clips import SOURCE_FPS, Clip
-from lesson import Talk, one
-from phrasing import ask
+from world.clips import SOURCE_FPS, Clip
+
+from talks import answers
+from talks import wordings as say
+from talks.lesson import Talk, one
+from talks.phrasing import ask
 
 
 def pair_times(indices: list[int]) -> tuple[float, ...]:

@@ -6,13 +6,14 @@ import json
 import random
 from collections.abc import Callable
 
-import answers
-import wordings as say
-from answers import plural
-from asked import category, near_miss, superlative
-from lesson import Talk, one
-from phrasing import ask
-from scenes import Scene, Thing
+from world.asked import category, near_miss, superlative
+from world.scenes import Scene, Thing
+
+from talks import answers
+from talks import wordings as say
+from talks.answers import plural
+from talks.lesson import Talk, one
+from talks.phrasing import ask
 
 
 def box_items(scene: Scene, things: list[Thing], label: Callable[[Thing], str]) -> list[dict]:

@@ -6,22 +6,20 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 
-import answers
-import blank_talks
-import cells
-import clip_talks
-import print_talks
-import wordings as say
-from clips import random_clip, sample_indices
-from lesson import Lesson, Talk, Visual, one
-from pages import Page, random_page
-from phrasing import ask, vary
 from PIL import Image
-from printed import Line, Print, random_card, random_print, random_window
-from scenes import Scene, random_frame, random_scene
-from shape_talks import TALKS
-from tools import signature
-from world import article
+from world import cells
+from world.clips import random_clip, sample_indices
+from world.nouns import article
+from world.pages import Page, random_page
+from world.printed import Line, Print, random_card, random_print, random_window
+from world.scenes import Scene, random_frame, random_scene
+
+from talks import answers, blank_talks, clip_talks, print_talks
+from talks import wordings as say
+from talks.lesson import Lesson, Talk, Visual, one
+from talks.phrasing import ask, vary
+from talks.shape_talks import TALKS
+from talks.tools import signature
 
 TALKS_A_PICTURE = 6
 

@@ -7,7 +7,7 @@ import random
 import re
 from pathlib import Path
 
-TASKS_FILE = Path(__file__).resolve().parents[2] / "utils" / "chat" / "tasks.yaml"
+TASKS_FILE = Path(__file__).resolve().parents[3] / "utils" / "chat" / "tasks.yaml"
 
 
 @functools.cache

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import random
 
-import answers
-import wordings as say
-from lesson import Talk, one
-from pages import Page
-from phrasing import ask
-from printed import FIELDS, Line, Print
+from world.pages import Page
+from world.printed import FIELDS, Line, Print
+
+from talks import answers
+from talks import wordings as say
+from talks.lesson import Talk, one
+from talks.phrasing import ask
 
 
 def _text_items(lines: tuple[Line, ...], size_wh) -> list[dict]:

@@ -5,15 +5,14 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-import answers
-import caption_talks
-import grounding_talks
-import wordings as say
-from asked import superlative
-from grounding_talks import box_items
-from lesson import Talk
-from phrasing import ask
-from scenes import Scene
+from world.asked import superlative
+from world.scenes import Scene
+
+from talks import answers, caption_talks, grounding_talks
+from talks import wordings as say
+from talks.grounding_talks import box_items
+from talks.lesson import Talk
+from talks.phrasing import ask
 
 
 def chat(rng: random.Random, scene: Scene) -> Talk:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F  # noqa: N812
-from cells import BOX, CLASSES, LETTERS, SLOTS, TEXT
 from torch import Tensor, nn
+from world.cells import BOX, CLASSES, LETTERS, SLOTS, TEXT
 
 _EMPTY_WEIGHT = 0.15  # most cells cover nothing
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F  # noqa: N812
-from text_tower import Text, chat_mask
 from torch import Tensor, nn
-from vision_tower import Vision, waves
+
+from training.text_tower import Text, chat_mask
+from training.vision_tower import Vision, waves
 
 
 class Model(nn.Module):

@@ -7,13 +7,13 @@ import json
 import random
 from dataclasses import dataclass
 
-import lessons
 import numpy as np
 import torch
-from cells import COLUMNS
-from checkpoint_files import CHECKPOINT
-from lesson import Lesson, Visual
+from checkpoint.checkpoint_files import CHECKPOINT
+from talks import lessons
+from talks.lesson import Lesson, Visual
 from tokenizers import Tokenizer
+from world.cells import COLUMNS
 
 # Relative share of batches, and most tokens of a row, for each family.
 SHARES = {

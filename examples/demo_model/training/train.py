@@ -1,4 +1,4 @@
-"""Train the demo checkpoint: python train.py --compile --minutes 16 [--resume].
+"""Train the demo checkpoint: python -m training.train --compile --minutes 16 [--resume].
 
 Lessons are drawn by worker processes without end, so nothing is seen twice and the training
 figures are also figures on unseen scenes. The rate follows the clock: it falls to zero when
@@ -14,19 +14,19 @@ import random
 import time
 from pathlib import Path
 
-import checkpoint_files
-import packing
-import tokens
 import torch
 import torch.nn.functional as F  # noqa: N812
-from cell_loss import CellHeads
-from export_weights import exported
-from feed import Feed
-from network import Network
-from optim import optimizers
+from checkpoint import checkpoint_files, tokens
+from checkpoint.export_weights import exported
 from torch import Tensor
 
-RUN = checkpoint_files.HERE / "runs" / "last"
+from training import packing
+from training.cell_loss import CellHeads
+from training.feed import Feed
+from training.network import Network
+from training.optim import optimizers
+
+RUN = checkpoint_files.DEMO_MODEL / "runs" / "last"
 LOG_SECONDS = 25
 SAVE_SECONDS = 150
 

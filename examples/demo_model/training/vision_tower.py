@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F  # noqa: N812
-from rotary import Rotation, rotate
 from torch import Tensor, nn
+
+from training.rotary import Rotation, rotate
 
 
 class VisionAttention(nn.Module):

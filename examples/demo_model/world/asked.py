@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-from scenes import Scene, Thing
-from world import COLOURS, SHAPES
+from world.nouns import COLOURS, SHAPES
+from world.scenes import Scene, Thing
 
 
 def category(

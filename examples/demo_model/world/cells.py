@@ -9,10 +9,11 @@ from __future__ import annotations
 import string
 
 import numpy as np
-from letters import CUTS, advance
-from printed import Line
-from scenes import Thing
-from world import COLOURS, SHAPES, SIZES
+
+from world.letters import CUTS, advance
+from world.nouns import COLOURS, SHAPES, SIZES
+from world.printed import Line
+from world.scenes import Thing
 
 LETTERS = string.ascii_letters + string.digits + string.punctuation
 SLOTS = 8  # letters told apart in one cell, in reading order

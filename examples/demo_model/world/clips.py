@@ -5,11 +5,12 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-import backgrounds
 from PIL import Image
-from scenes import Scene, Thing, random_scene
-from shapes import Box, paint
-from world import article
+
+from world import backgrounds
+from world.nouns import article
+from world.scenes import Scene, Thing, random_scene
+from world.shapes import Box, paint
 
 SOURCE_FPS = 8
 SAMPLE_FPS = 2

@@ -1,15 +1,15 @@
-"""Draws the example document: python make_documents.py writes ../documents/two_pages.pdf."""
+"""Draws the example document: python -m world.make_documents writes two_pages.pdf."""
 
 from __future__ import annotations
 
 import random
 from pathlib import Path
 
-from pages import random_page
+from world.pages import random_page
 
 SEEDS = (2000207, 2000242)
 SIZE_WH = (595, 760)
-FOLDER = Path(__file__).resolve().parents[1] / "documents"
+FOLDER = Path(__file__).resolve().parents[2] / "documents"
 
 
 def main() -> None:

@@ -1,18 +1,16 @@
-"""Draw the pictures of examples/images and examples/videos: python make_pictures.py."""
+"""Draw the pictures of examples/images and examples/videos: python -m world.make_pictures."""
 
 from __future__ import annotations
 
 import random
 from pathlib import Path
 
-import clips
 import numpy as np
-import pages
-import printed
-import scenes
-from checkpoint_files import HERE
 
-IMAGES, VIDEOS = HERE.parent / "images", HERE.parent / "videos"
+from world import clips, pages, printed, scenes
+
+EXAMPLES = Path(__file__).resolve().parents[2]
+IMAGES, VIDEOS = EXAMPLES / "images", EXAMPLES / "videos"
 # name -> (seed, size, number of things); chosen so that a reader can check a caption at a glance.
 SHAPES = {
     "one_thing": (2000100, (320, 240), 1),

@@ -5,13 +5,14 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-import backgrounds
-from letters import ink, random_cut
 from PIL import Image, ImageDraw
-from printed import Line, print_line, set_line
-from scenes import jittered, visible_colours
-from shapes import Box, outline, paint
-from world import SHAPES, random_number, random_word
+
+from world import backgrounds
+from world.letters import ink, random_cut
+from world.nouns import SHAPES, random_number, random_word
+from world.printed import Line, print_line, set_line
+from world.scenes import jittered, visible_colours
+from world.shapes import Box, outline, paint
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-import backgrounds
-from letters import ink, random_cut, rough_width
 from PIL import Image, ImageDraw
-from scenes import contrast, inside, overlap, random_ground
-from shapes import Box
-from world import BUTTONS, COLOURS, random_cased_word, random_number, random_word
+
+from world import backgrounds
+from world.letters import ink, random_cut, rough_width
+from world.nouns import BUTTONS, COLOURS, random_cased_word, random_number, random_word
+from world.scenes import contrast, inside, overlap, random_ground
+from world.shapes import Box
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,11 @@ import math
 import random
 from dataclasses import dataclass
 
-import backgrounds
 from PIL import Image
-from shapes import Box, Point, bounds, outline, paint
-from world import COLOUR_JITTER, COLOURS, MIN_CONTRAST, SHAPES, SIZES
+
+from world import backgrounds
+from world.nouns import COLOUR_JITTER, COLOURS, MIN_CONTRAST, SHAPES, SIZES
+from world.shapes import Box, Point, bounds, outline, paint
 
 MAX_THINGS = 5
 _COUNT_WEIGHTS = (0.16, 0.22, 0.24, 0.20, 0.18)

@@ -26,6 +26,7 @@ from qwen3vl_nodes.loaders.engine.state.prefix import PrefixCache, common
 from qwen3vl_nodes.loaders.engine.state.rows import Rows
 from qwen3vl_nodes.loaders.engine.state.transfer import as_tensor
 from qwen3vl_nodes.utils.chat.sampling import Sampling
+from qwen3vl_pack import ROOT
 from torch import nn
 
 REQUESTS = [
@@ -390,10 +391,10 @@ def test_kernels_on_the_gpu(dtype):
 @pytest.mark.skipif(DEVICE.type == "cuda", reason="they run for real")
 def test_kernels_interpreted_on_the_cpu():
     pytest.importorskip("triton")
-    tests = Path(__file__).resolve().parent.parent
+    tests = ROOT / "tests"
     code = (
         f"import sys; sys.path[:0] = [{str(tests)!r}, {str(tests / 'support')!r}, "
-        f"{str(tests / 'engine')!r}]\n"
+        f"{str(tests / 'loaders' / 'engine')!r}]\n"
         "from qwen3vl_pack import load_pack; load_pack()\n"
         "import test_fast_parts as parts, torch\n"
         "parts.allow_loops()\n"

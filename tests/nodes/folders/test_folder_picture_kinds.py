@@ -2,10 +2,10 @@
 
 import io
 import random
-import sys
 
 import numpy as np
 import pytest
+from evaluation.scores import caption_exact
 from folder_node import captioned
 from node_running import LOADER, run_node
 from picture_samples import blocks, png, saved, tiff
@@ -13,12 +13,7 @@ from PIL import Image, ImageOps
 from qwen3vl_nodes.nodes.models.loader import Qwen3VLLoader
 from qwen3vl_nodes.utils.chat.generation_options import GenerationOptions
 from qwen3vl_nodes.utils.files.picture_reader import read_picture
-from qwen3vl_pack import ROOT
-
-sys.path.insert(0, str(ROOT / "examples" / "demo_model"))
-
-import scenes  # noqa: E402 - found only now
-from scores import caption_exact  # noqa: E402
+from world import scenes
 
 SCENES_A_KIND = 4
 BORDER = 12

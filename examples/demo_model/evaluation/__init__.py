@@ -1,0 +1,1 @@
+"""How well the model does: figures and a sheet of its answers. Nothing here is trained on."""

@@ -1,0 +1,1 @@
+"""What is shown: shapes, print, pages and clips with their exact truth. Says nothing about them."""
