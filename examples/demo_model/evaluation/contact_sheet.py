@@ -1,6 +1,7 @@
-"""The demo's answers about unseen scenes on one sheet, to check by eye.
+"""The demo's answers about unseen scenes on one sheet: python -m evaluation.contact_sheet.
 
-`python -m evaluation.contact_sheet`: twelve pictures with the caption or the words that the model reads, and the boxes that it finds.
+Twelve pictures with the caption or the words that the model reads, and the boxes that it finds.
+To check by eye.
 """
 
 from __future__ import annotations
