@@ -20,6 +20,7 @@ def preset_inputs(seed_changes: bool = True, refining: bool = False) -> list[io.
         ),
         io.String.Input(
             "system_prompt",
+            advanced=True,
             multiline=True,
             default="",
             tooltip="What the model is told before the picture: a role, a language, rules.",

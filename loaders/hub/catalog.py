@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...utils.errors import IncompleteError, LoadError
+from ...utils.text.amounts import GB
 from ..checkpoint.config import files_version
 from ..host.port import host
 from .discovery import adapter_folders, hub_caches, local_copies
@@ -21,6 +22,21 @@ def choices() -> list[str]:
     """Names for the loader's menu: the demo, what is on this machine, what can be downloaded."""
     names = [DEMO_NAME, *_remembered().models, *(spec.name for spec in MODELS)]
     return list(dict.fromkeys(names))
+
+
+def weights_gb() -> dict[str, tuple[bool, float]]:
+    """Of every model of the menu: whether it is on this machine, and the size of its weights."""
+    here = {DEMO_NAME: (DEMO_FOLDER,)} | _remembered().models
+    sizes = {spec.name: (False, spec.weights_gb) for spec in MODELS}
+    return sizes | {name: (True, _gb(places[0])) for name, places in here.items()}
+
+
+def _gb(place: Path) -> float:
+    files = [place] if place.is_file() else place.glob("*.safetensors")
+    try:
+        return round(sum(file.stat().st_size for file in files) / GB, 2)
+    except OSError:  # a link that leads nowhere: the run says what is missing
+        return 0.0
 
 
 def adapter_choices() -> list[str]:

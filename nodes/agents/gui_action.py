@@ -28,6 +28,7 @@ from ...utils.parsing.tool_calls import ToolAnswer
 from .. import sockets
 from ..grounding import NOTES_SHOWN, shown
 from ..running import answer_all, node_id_of, report
+from ..search_words import search_words
 from ..widgets import seed_input
 
 # In place of an official tool: the user's own JSON. Stored in workflows.
@@ -65,10 +66,7 @@ class Qwen3VLGuiAction(io.ComfyNode):
             category=sockets.CATEGORY,
             description="Says what to do next on a screenshot, a click, a swipe, a text to type, "
             "as checked values in pixels. Nothing is ever done.",
-            search_aliases=[
-                "agent", "computer use", "mobile use", "click", "screenshot", "ui", "tool call",
-                "智能体", "点击", "截图", "界面",
-            ],
+            search_aliases=search_words("Qwen3VLGuiAction"),
             inputs=[
                 sockets.Model.Input("model"),
                 io.Image.Input("image", tooltip="The screenshot; each of a batch by itself."),
@@ -91,7 +89,7 @@ class Qwen3VLGuiAction(io.ComfyNode):
                     default=True,
                     tooltip="Asks for a thought and a sentence before the call.",
                 ),
-                io.String.Input("system_prompt", multiline=True, default=""),
+                io.String.Input("system_prompt", multiline=True, default="", advanced=True),
                 seed_input(),
                 io.String.Input(
                     "history",

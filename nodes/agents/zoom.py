@@ -18,6 +18,7 @@ from ...utils.images.tensors import image_from_pictures, pictures_from_tensor
 from .. import sockets
 from ..grounding import NOTES_SHOWN, shown
 from ..running import answer_all, node_id_of, report
+from ..search_words import search_words
 from ..widgets import seed_input
 
 SHEET_COLUMNS = 4
@@ -35,10 +36,7 @@ class Qwen3VLZoom(io.ComfyNode):
             category=sockets.CATEGORY,
             description="Answers a question about small things: the model may ask for parts of "
             "the images, enlarged, before it answers.",
-            search_aliases=[
-                "zoom", "thinking with images", "crop", "look closer", "magnify", "detail",
-                "放大", "细节", "看图思考",
-            ],
+            search_aliases=search_words("Qwen3VLZoom"),
             inputs=[
                 sockets.Model.Input("model"),
                 io.Image.Input("image", tooltip="All images of a batch, in one talk."),
@@ -50,7 +48,7 @@ class Qwen3VLZoom(io.ComfyNode):
                     max=MAX_LOOKS,
                     tooltip="How many closer looks it may take. 0: none, the tool is not offered.",
                 ),
-                io.String.Input("system_prompt", multiline=True, default=""),
+                io.String.Input("system_prompt", multiline=True, default="", advanced=True),
                 seed_input(),
                 sockets.Options.Input("options", optional=True),
             ],

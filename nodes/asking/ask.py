@@ -20,6 +20,7 @@ from ...utils.images.picture import Picture
 from .. import sockets
 from ..checking import answer_checked, checked_output
 from ..running import node_id_of
+from ..search_words import search_words
 from ..widgets import answer_outputs, seed_input
 from ..widgets_asking import (
     STOP,
@@ -46,7 +47,7 @@ class Qwen3VLAsk(io.ComfyNode):
             category=sockets.CATEGORY,
             description="Asks anything about each image of a batch, about all images together, "
             "or, with no image, anything.",
-            search_aliases=["vqa", "question", "chat", "llm", "qwen", "prompt"],
+            search_aliases=search_words("Qwen3VLAsk"),
             inputs=[
                 sockets.Model.Input("model"),
                 io.Image.Input("image", optional=True),
@@ -54,7 +55,7 @@ class Qwen3VLAsk(io.ComfyNode):
                     "question", multiline=True, default="What is in this image?",
                     tooltip="image1, image2 … in braces put a picture there; the others go first.",
                 ),
-                io.String.Input("system_prompt", multiline=True, default=""),
+                io.String.Input("system_prompt", multiline=True, default="", advanced=True),
                 seed_input(),
                 io.Combo.Input("batch", options=[EACH, TOGETHER], default=EACH),
                 sockets.Options.Input("options", optional=True),

@@ -12,6 +12,7 @@ from ...utils.images.masking import SHOW
 from .. import sockets
 from ..checking import answer_checked, checked_output
 from ..running import node_id_of
+from ..search_words import search_words
 from ..widgets import answer_outputs, preset_inputs
 from ..widgets_asking import (
     STOP,
@@ -37,7 +38,7 @@ class Qwen3VLCaption(io.ComfyNode):
             display_name="Qwen3-VL Caption",
             category=sockets.CATEGORY,
             description="Describes every image of a batch, or all of them in one text.",
-            search_aliases=["describe image", "image to text", "tagger", "interrogate", "qwen"],
+            search_aliases=search_words("Qwen3VLCaption"),
             inputs=[
                 sockets.Model.Input("model"),
                 io.Image.Input("image"),

@@ -22,6 +22,7 @@ from ...utils.images.picture import Picture
 from ...utils.images.tensors import pictures_from_tensor
 from .. import sockets
 from ..running import answer_all, node_id_of, report
+from ..search_words import search_words
 from ..widgets import seed_input
 from ..widgets_asking import (
     growing_images,
@@ -56,15 +57,12 @@ class Qwen3VLChat(io.ComfyNode):
             category=sockets.CATEGORY,
             description="One turn of a conversation that keeps its pictures. Link chat to chat for "
             "a chain of questions, or switch remember on: then every run asks one more.",
-            search_aliases=[
-                "conversation", "multi-turn", "history", "memory", "assistant", "llm", "qwen",
-                "聊天", "对话", "多轮",
-            ],
+            search_aliases=search_words("Qwen3VLChat"),
             inputs=[
                 sockets.Model.Input("model"),
                 io.String.Input("question", multiline=True, default="What is in this picture?"),
                 io.String.Input(
-                    "system_prompt", multiline=True, default="",
+                    "system_prompt", multiline=True, default="", advanced=True,
                     tooltip="What the model is told before the conversation. Empty: what the chat "
                     "has already.",
                 ),

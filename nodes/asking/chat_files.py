@@ -10,6 +10,7 @@ from ...loaders.host.port import host
 from ...utils.conversation.transcript import Chat
 from ...utils.files.saved_chats import chat_stamp, load_chat, save_chat
 from .. import sockets
+from ..search_words import search_words
 
 FOLDER = "output"
 
@@ -34,7 +35,7 @@ class Qwen3VLSaveChat(io.ComfyNode):
             display_name="Qwen3-VL Save Chat",
             category=sockets.CATEGORY,
             description="Saves a conversation with its pictures as JSON, to go on with it later.",
-            search_aliases=["save conversation", "export chat", "qwen", "保存对话"],
+            search_aliases=search_words("Qwen3VLSaveChat"),
             inputs=[sockets.Chat.Input("chat"), *_place_inputs()],
             outputs=[io.String.Output("report", display_name="report")],
             hidden=[io.Hidden.unique_id],
@@ -60,7 +61,7 @@ class Qwen3VLLoadChat(io.ComfyNode):
             display_name="Qwen3-VL Load Chat",
             category=sockets.CATEGORY,
             description="Loads a conversation that Save Chat wrote, pictures included.",
-            search_aliases=["load conversation", "import chat", "qwen", "载入对话"],
+            search_aliases=search_words("Qwen3VLLoadChat"),
             inputs=_place_inputs(),
             outputs=[
                 sockets.Chat.Output("chat", display_name="chat"),

@@ -17,6 +17,7 @@ from ...utils.images.tensors import pictures_from_tensor
 from .. import sockets
 from ..checking import answer_checked, checked_output
 from ..running import node_id_of
+from ..search_words import search_words
 from ..widgets import answer_outputs, seed_input
 from ..widgets_asking import (
     growing_images,
@@ -42,10 +43,7 @@ class Qwen3VLCompare(io.ComfyNode):
             category=sockets.CATEGORY,
             description="Asks about several pictures at once. Each input takes an image, a batch "
             "or a list, of any sizes; the question may say where each of them stands.",
-            search_aliases=[
-                "multiple images", "several pictures", "difference", "vqa", "multi image", "qwen",
-                "多图", "比较图片", "对比",
-            ],
+            search_aliases=search_words("Qwen3VLCompare"),
             inputs=[
                 sockets.Model.Input("model"),
                 growing_images(),
@@ -53,7 +51,7 @@ class Qwen3VLCompare(io.ComfyNode):
                     "question", multiline=True, default="What differs between the pictures?",
                     tooltip="image1, image2 … in braces put a picture there; the others go first.",
                 ),
-                io.String.Input("system_prompt", multiline=True, default=""),
+                io.String.Input("system_prompt", multiline=True, default="", advanced=True),
                 seed_input(),
                 io.Combo.Input("batch", options=[TOGETHER, EACH], default=TOGETHER),
                 vision_ids_input(),

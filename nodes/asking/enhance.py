@@ -19,6 +19,7 @@ from ...utils.images.tensors import pictures_from_tensor
 from .. import sockets
 from ..checking import answer_checked
 from ..running import node_id_of, report
+from ..search_words import search_words
 from ..widgets import seed_input
 from ..widgets_asking import (
     interrupt_input,
@@ -43,10 +44,7 @@ class Qwen3VLEnhancePrompt(io.ComfyNode):
             category=sockets.CATEGORY,
             description="Rewrites a prompt the way Qwen-Image, Wan, LTX, Flux or Krea want it, and "
             "checks its length and language. Link it to CLIP Text Encode.",
-            search_aliases=[
-                "prompt enhancer", "prompt upsampling", "rewrite prompt", "prompt extend",
-                "magic prompt", "qwen", "提示词扩写", "提示词优化", "润色",
-            ],
+            search_aliases=search_words("Qwen3VLEnhancePrompt"),
             inputs=[
                 sockets.Model.Input("model"),
                 io.String.Input("prompt", multiline=True, default="A cat on a roof"),

@@ -9,6 +9,7 @@ from ...utils.detection.cameras import read_camera
 from ...utils.errors import InputError
 from ...utils.files.small_text import read_small_text
 from .. import sockets
+from ..search_words import search_words
 
 # In place of a file: the text field. Stored in workflows.
 NO_FILE = "(none)"
@@ -38,10 +39,7 @@ class Qwen3VLCamera(io.ComfyNode):
             category=sockets.BOXES_CATEGORY,
             description="Reads a camera's intrinsics out of numbers, a matrix or JSON, for 3D "
             "boxes at their true place.",
-            search_aliases=[
-                "intrinsics", "focal length", "camera matrix", "fx fy cx cy", "3d", "相机内参",
-                "焦距",
-            ],
+            search_aliases=search_words("Qwen3VLCamera"),
             inputs=[
                 io.String.Input(
                     "parameters",

@@ -21,6 +21,7 @@ from ...utils.detection.socket_values import box_frames, extent_wh, from_box_val
 from ...utils.errors import InputError
 from .. import sockets
 from ..grounding import read_boxes, sizes_of
+from ..search_words import search_words
 
 
 class Qwen3VLSelectBoxes(io.ComfyNode):
@@ -35,7 +36,7 @@ class Qwen3VLSelectBoxes(io.ComfyNode):
             category=sockets.BOXES_CATEGORY,
             description="Chooses boxes of each image by label, and the largest, leftmost or "
             "n-th of them.",
-            search_aliases=["largest box", "leftmost", "sort boxes", "box by label"],
+            search_aliases=search_words("Qwen3VLSelectBoxes"),
             inputs=[
                 sockets.Box.Input("boxes"),
                 io.Image.Input("image", tooltip="The images that the boxes belong to."),
@@ -89,7 +90,7 @@ class Qwen3VLPickBox(io.ComfyNode):
             display_name="Qwen3-VL Pick Box",
             category=sockets.BOXES_CATEGORY,
             description="One single box, as core's Crop Image takes it.",
-            search_aliases=["crop region", "single box", "bounding box"],
+            search_aliases=search_words("Qwen3VLPickBox"),
             inputs=[
                 sockets.Box.Input("boxes"),
                 io.Int.Input("image_number", default=0, min=0, max=100_000, tooltip="From 0."),
@@ -136,7 +137,7 @@ class Qwen3VLFilterBoxes(io.ComfyNode):
             category=sockets.BOXES_CATEGORY,
             description="Keeps boxes by area and shape, and removes those that overlap an "
             "earlier one.",
-            search_aliases=["nms", "iou", "duplicates", "min area", "aspect ratio"],
+            search_aliases=search_words("Qwen3VLFilterBoxes"),
             inputs=[
                 sockets.Box.Input("boxes"),
                 io.Image.Input("image", tooltip="The images that the boxes belong to."),
@@ -193,7 +194,7 @@ class Qwen3VLMergeBoxes(io.ComfyNode):
             display_name="Qwen3-VL Merge Boxes",
             category=sockets.BOXES_CATEGORY,
             description="Joins two lists of boxes of the same images, image by image.",
-            search_aliases=["join boxes", "combine detections", "concat"],
+            search_aliases=search_words("Qwen3VLMergeBoxes"),
             inputs=[
                 sockets.Box.Input("boxes_1"),
                 sockets.Box.Input("boxes_2"),
@@ -223,7 +224,7 @@ class Qwen3VLScaleBoxes(io.ComfyNode):
             display_name="Qwen3-VL Scale Boxes",
             category=sockets.BOXES_CATEGORY,
             description="Boxes found in one size of a picture, for another size of it.",
-            search_aliases=["resize boxes", "rescale", "upscale"],
+            search_aliases=search_words("Qwen3VLScaleBoxes"),
             inputs=[
                 sockets.Box.Input("boxes"),
                 io.Image.Input("from_image", tooltip="The images that the boxes were found in."),

@@ -18,6 +18,7 @@ from ...utils.detection.socket_values import (
 )
 from .. import sockets
 from ..grounding import read_boxes, sizes_of
+from ..search_words import search_words
 
 
 class Qwen3VLBoxesToMask(io.ComfyNode):
@@ -31,7 +32,7 @@ class Qwen3VLBoxesToMask(io.ComfyNode):
             display_name="Qwen3-VL Boxes to Mask",
             category=sockets.BOXES_CATEGORY,
             description="Boxes as masks: one for each image, each box, or each label.",
-            search_aliases=["bbox to mask", "inpaint", "box mask", "ellipse"],
+            search_aliases=search_words("Qwen3VLBoxesToMask"),
             inputs=[
                 sockets.Box.Input("boxes"),
                 io.Image.Input("image", tooltip="The images that the boxes belong to."),
@@ -69,7 +70,7 @@ class Qwen3VLBoxesToSAM2(io.ComfyNode):
             display_name="Qwen3-VL Boxes to SAM2",
             category=sockets.BOXES_CATEGORY,
             description="Boxes as lists of x1, y1, x2, y2 in pixels, for SAM2 nodes.",
-            search_aliases=["sam2", "bbox xyxy", "segment anything 2"],
+            search_aliases=search_words("Qwen3VLBoxesToSAM2"),
             inputs=[
                 sockets.Box.Input("boxes"),
                 io.Image.Input("image", tooltip="The images that the boxes belong to."),
@@ -95,7 +96,7 @@ class Qwen3VLBoxesToSEGS(io.ComfyNode):
             category=sockets.BOXES_CATEGORY,
             description="Boxes as SEGS for the detailers of the Impact Pack: one value for each "
             "image.",
-            search_aliases=["impact pack", "detailer", "segs", "face detailer"],
+            search_aliases=search_words("Qwen3VLBoxesToSEGS"),
             inputs=[
                 sockets.Box.Input("boxes"),
                 io.Image.Input("image", tooltip="The images that the boxes belong to."),
@@ -129,7 +130,7 @@ class Qwen3VLPointsToCoordinates(io.ComfyNode):
             display_name="Qwen3-VL Points to Coordinates",
             category=sockets.BOXES_CATEGORY,
             description="Points as the coordinates text of SAM3 and KJNodes, in pixels.",
-            search_aliases=["sam3 points", "positive_coords", "point prompt"],
+            search_aliases=search_words("Qwen3VLPointsToCoordinates"),
             inputs=[sockets.Point.Input("points")],
             outputs=[
                 io.String.Output("coordinates", display_name="coordinates", is_output_list=True)
@@ -155,7 +156,7 @@ class Qwen3VLCoordinatesToPoints(io.ComfyNode):
             display_name="Qwen3-VL Coordinates to Points",
             category=sockets.BOXES_CATEGORY,
             description="The coordinates text of a points editor as points of an image.",
-            search_aliases=["points editor", "kjnodes", "coordinates"],
+            search_aliases=search_words("Qwen3VLCoordinatesToPoints"),
             inputs=[
                 io.String.Input("coordinates", multiline=True, default="[]"),
                 io.Image.Input("image", tooltip="The images that the points belong to."),

@@ -9,6 +9,7 @@ from ...utils.detection.crops import crop_region
 from ...utils.errors import InputError
 from .. import sockets
 from ..grounding import NOTES_SHOWN, read_boxes, sizes_of
+from ..search_words import search_words
 
 
 class Qwen3VLCropBoxes(io.ComfyNode):
@@ -23,7 +24,7 @@ class Qwen3VLCropBoxes(io.ComfyNode):
             category=sockets.BOXES_CATEGORY,
             description="Cuts out every box: a list of images, each in its own size, and their "
             "labels.",
-            search_aliases=["crop by bbox", "cut out", "crop each"],
+            search_aliases=search_words("Qwen3VLCropBoxes"),
             inputs=[
                 io.Image.Input("image"),
                 sockets.Box.Input("boxes"),

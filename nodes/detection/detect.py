@@ -31,6 +31,7 @@ from ..grounding import (
     unreadable_input,
 )
 from ..running import answer_all, node_id_of
+from ..search_words import search_words
 from ..widgets import seed_input
 
 # Stored in workflows: append only.
@@ -57,7 +58,7 @@ class Qwen3VLDetect(io.ComfyNode):
             category=sockets.CATEGORY,
             description="Finds things by words and gives labelled boxes for core, SAM3 and "
             "every adapter of this pack.",
-            search_aliases=["bbox", "bounding box", "grounding", "object detection", "locate"],
+            search_aliases=search_words("Qwen3VLDetect"),
             inputs=[
                 sockets.Model.Input("model"),
                 io.Image.Input("image"),

@@ -26,6 +26,7 @@ from ..grounding import (
     unreadable_input,
 )
 from ..running import answer_all, node_id_of
+from ..search_words import search_words
 from ..widgets import seed_input
 
 
@@ -41,7 +42,7 @@ class Qwen3VLDetect3D(io.ComfyNode):
             category=sockets.CATEGORY,
             description="Finds things by words as boxes in metres in front of the camera, and "
             "draws their wireframes.",
-            search_aliases=["3d box", "bbox_3d", "wireframe", "spatial", "grounding"],
+            search_aliases=search_words("Qwen3VLDetect3D"),
             inputs=[
                 sockets.Model.Input("model"),
                 io.Image.Input("image"),

@@ -21,6 +21,7 @@ from ..grounding import (
     read_boxes,
     sizes_of,
 )
+from ..search_words import search_words
 
 
 class Qwen3VLDrawDetections(io.ComfyNode):
@@ -35,7 +36,7 @@ class Qwen3VLDrawDetections(io.ComfyNode):
             category=sockets.BOXES_CATEGORY,
             description="Draws boxes, points and 3D boxes of any node with readable labels, on "
             "a copy of the image.",
-            search_aliases=["draw bbox", "annotate", "visualize detections", "overlay"],
+            search_aliases=search_words("Qwen3VLDrawDetections"),
             inputs=[
                 io.Image.Input("image"),
                 sockets.Box.Input("boxes", optional=True),

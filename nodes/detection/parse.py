@@ -21,6 +21,7 @@ from ..grounding import (
     read_all,
     unreadable_input,
 )
+from ..search_words import search_words
 
 
 class Qwen3VLParseDetections(io.ComfyNode):
@@ -35,7 +36,7 @@ class Qwen3VLParseDetections(io.ComfyNode):
             category=sockets.BOXES_CATEGORY,
             description="Reads boxes, points and 3D boxes out of text from any node: one text "
             "for each image.",
-            search_aliases=["json to bbox", "bbox_2d", "point_2d", "text to boxes"],
+            search_aliases=search_words("Qwen3VLParseDetections"),
             inputs=[
                 io.String.Input("text", force_input=True, tooltip="One text, or a list of texts."),
                 io.Image.Input("image", tooltip="The images that the texts are about."),

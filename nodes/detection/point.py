@@ -25,6 +25,7 @@ from ..grounding import (
     unreadable_input,
 )
 from ..running import answer_all, node_id_of
+from ..search_words import search_words
 from ..widgets import seed_input
 
 # Stored in workflows: append only.
@@ -43,7 +44,7 @@ class Qwen3VLPoint(io.ComfyNode):
             category=sockets.CATEGORY,
             description="Points at things by words. The coordinates text is what SAM3 and "
             "KJNodes read.",
-            search_aliases=["point", "pointing", "coordinates", "sam prompt", "grounding"],
+            search_aliases=search_words("Qwen3VLPoint"),
             inputs=[
                 sockets.Model.Input("model"),
                 io.Image.Input("image"),

@@ -17,6 +17,7 @@ from ..grounding import (
     read_boxes,
     sizes_of,
 )
+from ..search_words import search_words
 
 # Stored in workflows: append only.
 QWEN_JSON, PIXEL_JSON, LABELS = "JSON, 0 to 1000", "JSON, pixels", "labels only"
@@ -34,7 +35,7 @@ class Qwen3VLBoxesToText(io.ComfyNode):
             category=sockets.BOXES_CATEGORY,
             description="Writes boxes as JSON that Qwen3-VL understands, as JSON in pixels, or "
             "as their labels.",
-            search_aliases=["bbox to json", "labels", "export boxes"],
+            search_aliases=search_words("Qwen3VLBoxesToText"),
             inputs=[
                 sockets.Box.Input("boxes"),
                 io.Image.Input("image", tooltip="The images that the boxes belong to."),

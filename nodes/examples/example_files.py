@@ -10,6 +10,7 @@ from ...utils.files.picture_reader import read_picture
 from ...utils.images.tensors import image_from_pictures
 from ...utils.roots.allowed_folders import FolderFile
 from .. import sockets
+from ..search_words import search_words
 
 PICTURES, CLIPS = "example images", "example videos"
 
@@ -48,7 +49,7 @@ class Qwen3VLExamplePicture(io.ComfyNode):
             category=sockets.CATEGORY,
             description="A picture that comes with this pack and that Qwen3-VL-Demo can read. "
             "For a picture of yours put Load Image in its place.",
-            search_aliases=["example", "demo", "sample", "test image", "示例", "示例图像"],
+            search_aliases=search_words("Qwen3VLExamplePicture"),
             inputs=[
                 io.Combo.Input(
                     "picture",
@@ -81,7 +82,7 @@ class Qwen3VLExampleClip(io.ComfyNode):
             category=sockets.CATEGORY,
             description="A clip that comes with this pack and that Qwen3-VL-Demo can watch. "
             "For a film of yours put Load Video in its place.",
-            search_aliases=["example", "demo", "sample video", "示例", "示例视频"],
+            search_aliases=search_words("Qwen3VLExampleClip"),
             inputs=[
                 io.Combo.Input(
                     "clip",

@@ -34,6 +34,7 @@ from ..folder_widgets import (
     wording_inputs,
 )
 from ..running import node_id_of
+from ..search_words import search_words
 from ..widgets import preset_inputs
 from ..widgets_asking import chosen_caption
 
@@ -50,7 +51,7 @@ class Qwen3VLCaptionFolder(io.ComfyNode):
             category=sockets.CATEGORY,
             description="Writes a caption file for every picture of a folder. Interrupt it "
             "whenever you like: the next run goes on.",
-            search_aliases=["batch caption", "dataset", "training captions", "sidecar", "qwen"],
+            search_aliases=search_words("Qwen3VLCaptionFolder"),
             inputs=[
                 sockets.Model.Input("model"),
                 folder_input(),

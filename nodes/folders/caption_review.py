@@ -29,6 +29,7 @@ from ..folder_widgets import (
     recursive_input,
 )
 from ..grounding import shown
+from ..search_words import search_words
 
 MAX_PICTURES = 1_000_000
 MAX_COUNT = 100
@@ -46,7 +47,7 @@ class Qwen3VLCaptionReview(io.ComfyNode):
             display_name="Qwen3-VL Caption Review",
             category=sockets.CATEGORY,
             description="Shows the pictures of a folder with their captions on one sheet.",
-            search_aliases=["contact sheet", "caption preview", "dataset review", "gallery"],
+            search_aliases=search_words("Qwen3VLCaptionReview"),
             inputs=[
                 folder_input(),
                 recursive_input(),

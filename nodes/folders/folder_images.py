@@ -26,6 +26,7 @@ from ..folder_widgets import (
     recursive_input,
 )
 from ..running import node_id_of
+from ..search_words import search_words
 
 MAX_PICTURES = 1_000_000
 
@@ -42,7 +43,7 @@ class Qwen3VLFolderImages(io.ComfyNode):
             category=sockets.CATEGORY,
             description="Gives the pictures of a folder with their names and captions: all, a "
             "range, or one for every queued prompt.",
-            search_aliases=["load images", "image list", "dataset", "batch", "load folder"],
+            search_aliases=search_words("Qwen3VLFolderImages"),
             inputs=[
                 folder_input(),
                 recursive_input(),

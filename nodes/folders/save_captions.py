@@ -30,6 +30,7 @@ from ..folder_widgets import (
     source_folder,
     wording_inputs,
 )
+from ..search_words import search_words
 
 
 class Qwen3VLSaveCaptions(io.ComfyNode):
@@ -44,7 +45,7 @@ class Qwen3VLSaveCaptions(io.ComfyNode):
             category=sockets.CATEGORY,
             description="Writes texts from any node as caption files of a folder's pictures. "
             "Takes the names from Qwen3-VL Folder Images.",
-            search_aliases=["save text", "sidecar", "dataset", "training captions", "write txt"],
+            search_aliases=search_words("Qwen3VLSaveCaptions"),
             inputs=[
                 folder_input("The folder of the pictures, the same as in Folder Images."),
                 io.String.Input(

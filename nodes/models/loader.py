@@ -26,6 +26,7 @@ from ...loaders.settings import (
 )
 from ...utils.errors import LoadError
 from .. import sockets
+from ..search_words import search_words
 
 
 class Qwen3VLLoader(io.ComfyNode):
@@ -40,12 +41,13 @@ class Qwen3VLLoader(io.ComfyNode):
             category=sockets.CATEGORY,
             description="Chooses a Qwen3-VL checkpoint. It loads when it is first used, once, "
             "and is shared by every node with the same settings.",
-            search_aliases=["qwen", "vlm", "vision language model", "caption"],
+            search_aliases=search_words("Qwen3VLLoader"),
             inputs=[
                 io.Combo.Input(
                     "model",
                     options=catalog.choices(),
                     default=DEMO_NAME,
+                    extra_dict={"weights_gb": catalog.weights_gb()},
                     tooltip="The built-in demo knows colored shapes, words and simple pages. "
                     "Official checkpoints and your own folders are looked for in models/LLM, "
                     "models/text_encoders, models/prompt_generator and the hubs' own caches.",
@@ -132,8 +134,8 @@ class Qwen3VLLoader(io.ComfyNode):
         )
         handle = LocalModel(settings)
         plan = handle.describe()
-        report = f"{plan}\n\n{table(this_machine(), host().default_device())}"
-        return io.NodeOutput(handle, report, ui={"text": [plan], "report": [report]})
+        machine = table(this_machine(), host().default_device())
+        return io.NodeOutput(handle, f"{plan}\n\n{machine}", ui={"text": [plan]})
 
 
 def later_inputs() -> list[io.Input]:

@@ -10,6 +10,7 @@ from ...loaders.settings import (
     Adapter,
 )
 from .. import sockets
+from ..search_words import search_words
 
 # How an adapter is applied. Stored in workflows: append only.
 MERGED, ATTACHED = "merged", "attached"
@@ -26,7 +27,7 @@ class Qwen3VLLora(io.ComfyNode):
             display_name="Qwen3-VL LoRA",
             category=sockets.CATEGORY,
             description="Adds a LoRA adapter in peft's layout to a Qwen3-VL model.",
-            search_aliases=["adapter", "peft", "fine-tune"],
+            search_aliases=search_words("Qwen3VLLora"),
             inputs=[
                 sockets.Model.Input("model"),
                 io.Combo.Input(

@@ -13,6 +13,7 @@ from ...utils.chat.sampling import OFFICIAL
 from ...utils.errors import InputError
 from ...utils.images.resize import DEFAULT_MAX_PIXELS, TOKEN_SIDE
 from .. import sockets
+from ..search_words import search_words
 
 # Stored in workflows: append only.
 SAMPLING = ("official", "greedy", "custom")
@@ -37,6 +38,7 @@ class Qwen3VLOptions(io.ComfyNode):
             category=sockets.CATEGORY,
             description="Without this node every model uses its official settings. The fields "
             "from temperature to presence_penalty count only with sampling: custom.",
+            search_aliases=search_words("Qwen3VLOptions"),
             inputs=[
                 io.Combo.Input(
                     "sampling",

@@ -7,6 +7,7 @@ from comfy_api.latest import io
 from ...loaders.host.port import host
 from ...loaders.servers import profiles, remote_model
 from .. import sockets
+from ..search_words import search_words
 
 
 class Qwen3VLServer(io.ComfyNode):
@@ -22,10 +23,7 @@ class Qwen3VLServer(io.ComfyNode):
             description="A model that runs on vLLM, SGLang, llama.cpp, LM Studio, Ollama or any "
             "server of the OpenAI style, on this machine or another. Every node takes it as it "
             "takes a loaded one.",
-            search_aliases=[
-                "vllm", "sglang", "llama.cpp", "gguf", "lm studio", "ollama", "openai", "api",
-                "dashscope", "remote", "服务器", "远程",
-            ],
+            search_aliases=search_words("Qwen3VLServer"),
             inputs=[
                 io.Combo.Input(
                     "server",

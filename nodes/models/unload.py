@@ -7,6 +7,7 @@ from comfy_api.latest import io
 from ...loaders.engine.protocol import Model
 from ...loaders.model_cache import MODEL_CACHE
 from .. import sockets
+from ..search_words import search_words
 
 
 class Qwen3VLUnload(io.ComfyNode):
@@ -22,7 +23,7 @@ class Qwen3VLUnload(io.ComfyNode):
             category=sockets.CATEGORY,
             description="Frees the memory of a Qwen3-VL model, or of all of them. Whatever goes "
             "in comes out again: put it after the last node that uses the model.",
-            search_aliases=["free memory", "vram", "purge", "clear cache"],
+            search_aliases=search_words("Qwen3VLUnload"),
             inputs=[
                 io.MatchType.Input("anything", template=anything),
                 sockets.Model.Input("model", optional=True),

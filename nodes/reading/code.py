@@ -18,6 +18,7 @@ from ...utils.text.fenced_code import SUFFIXES, Language, Snippet, read_code
 from .. import sockets
 from ..reading_running import joined, notes_of
 from ..running import answer_all, node_id_of, report
+from ..search_words import search_words
 from ..text_saving import file_name_input, saved_file
 from ..widgets import seed_input
 
@@ -41,10 +42,7 @@ class Qwen3VLCode(io.ComfyNode):
             category=sockets.CATEGORY,
             description="Turns screenshots, sketches, diagrams and charts into code. It is checked "
             "whether it parses; it is never run or shown as a page.",
-            search_aliases=[
-                "screenshot to code", "html", "css", "draw.io", "svg", "mermaid", "matplotlib",
-                "diagram", "web page", "截图转代码", "网页", "流程图", "图表转代码",
-            ],
+            search_aliases=search_words("Qwen3VLCode"),
             inputs=[
                 sockets.Model.Input("model"),
                 io.Image.Input("image"),

@@ -28,6 +28,7 @@ from .. import sockets
 from ..grounding import LEAVE_EMPTY, unreadable_input
 from ..reading_running import WRITE, joined, notes_of, write_input
 from ..running import node_id_of, report, run
+from ..search_words import search_words
 from ..widgets import seed_input
 
 # Stored in workflows: append only.
@@ -46,10 +47,7 @@ class Qwen3VLDocument(io.ComfyNode):
             category=sockets.CATEGORY,
             description="Turns pages into Markdown or HTML, with the place of every block, the "
             "tables as CSV and JSON, and the pictures cut out.",
-            search_aliases=[
-                "ocr", "document", "pdf", "markdown", "html", "table", "layout", "scan", "parse",
-                "文档解析", "表格", "版面分析", "文字识别", "转换为Markdown",
-            ],
+            search_aliases=search_words("Qwen3VLDocument"),
             inputs=[
                 sockets.Model.Input("model"),
                 write_input(),

@@ -31,6 +31,7 @@ from ..folder_widgets import (
 )
 from ..reading_running import WRITE, write_input
 from ..running import node_id_of
+from ..search_words import search_words
 from ..widgets import seed_input
 
 # Stored in workflows: append only.
@@ -49,10 +50,7 @@ class Qwen3VLDocumentFolder(io.ComfyNode):
             category=sockets.READING_CATEGORY,
             description="Writes a text beside every PDF and scan of a folder. Interrupt it "
             "whenever you like: the next run goes on.",
-            search_aliases=[
-                "ocr", "pdf", "batch ocr", "documents", "scans", "markdown", "archive",
-                "批量文字识别", "批量PDF", "文档文件夹",
-            ],
+            search_aliases=search_words("Qwen3VLDocumentFolder"),
             inputs=[
                 sockets.Model.Input("model"),
                 folder_input(),

@@ -37,6 +37,7 @@ from .. import sockets
 from ..grounding import overlay, shown
 from ..reading_running import joined, notes_of
 from ..running import answer_all, node_id_of, report
+from ..search_words import search_words
 from ..text_saving import name_input, save_inputs, saved
 from ..widgets import seed_input
 
@@ -58,10 +59,7 @@ class Qwen3VLExtract(io.ComfyNode):
             category=sockets.CATEGORY,
             description="Reads fields off every image of a batch as JSON that fits what you asked "
             "for; an answer that does not is asked for once more.",
-            search_aliases=[
-                "ocr", "key information", "invoice", "receipt", "form", "json", "extract", "fields",
-                "structured", "schema", "信息抽取", "发票", "收据", "表单", "结构化",
-            ],
+            search_aliases=search_words("Qwen3VLExtract"),
             inputs=[
                 sockets.Model.Input("model"),
                 io.Image.Input("image"),
@@ -280,7 +278,7 @@ class Qwen3VLPickField(io.ComfyNode):
             category=sockets.READING_CATEGORY,
             description="Takes one value out of JSON, by a path such as seller.name or "
             "items[0].price.",
-            search_aliases=["json", "json path", "get field", "pick value", "取字段", "JSON取值"],
+            search_aliases=search_words("Qwen3VLPickField"),
             inputs=[
                 io.String.Input("json", force_input=True),
                 io.String.Input("path", default="total", tooltip="Empty: the whole value."),

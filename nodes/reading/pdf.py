@@ -12,6 +12,7 @@ from ...utils.images.tensors import image_from_pictures
 from .. import sockets
 from ..reading_running import TURNS, turned_input
 from ..running import node_id_of
+from ..search_words import search_words
 
 # Stored in workflows: append only.
 IMAGES, STREAM = "images", "pages one by one"
@@ -30,9 +31,7 @@ class Qwen3VLLoadPDF(io.ComfyNode):
             category=sockets.READING_CATEGORY,
             description="Gives the pages of a PDF as a list of images, or one by one to "
             "Qwen3-VL Document, which then holds a single page in memory.",
-            search_aliases=[
-                "pdf", "load pdf", "pdf to image", "document", "pages", "scan", "加载PDF", "文档",
-            ],
+            search_aliases=search_words("Qwen3VLLoadPDF"),
             inputs=[
                 io.Combo.Input(
                     "pdf_file",

@@ -20,6 +20,7 @@ from .. import sockets
 from ..grounding import found_report, read_replies, shown, unreadable_input
 from ..reading_running import turn_of, turned_input
 from ..running import answer_all, node_id_of, report
+from ..search_words import search_words
 from ..widgets import seed_input
 
 # Stored in workflows: append only.
@@ -69,10 +70,7 @@ class Qwen3VLReadText(io.ComfyNode):
             category=sockets.CATEGORY,
             description="Reads the text in every image of a batch, plain or with a box for each "
             "line or word.",
-            search_aliases=[
-                "ocr", "read text", "text recognition", "text spotting", "text detection",
-                "transcribe", "文字识别", "文本检测", "读取文字", "光学字符识别",
-            ],
+            search_aliases=search_words("Qwen3VLReadText"),
             inputs=[
                 sockets.Model.Input("model"),
                 io.Image.Input("image"),

@@ -32,6 +32,7 @@ from ..film_source import FilmSource, film_sources
 from ..film_widgets import FilmSettings, film_inputs, frames_told
 from ..grounding import STOP, unreadable_input
 from ..running import answer_all, node_id_of, report
+from ..search_words import search_words
 from ..widgets import seed_input
 
 # Stored in workflows: append only.
@@ -157,8 +158,7 @@ class Qwen3VLEvents(io.ComfyNode):
             category=sockets.CATEGORY,
             description="Finds what happens when in a film, or where a thing is on its frames: "
             "JSON, subtitles, a contact sheet, boxes.",
-            search_aliases=["video events", "timestamps", "subtitles", "srt", "vtt", "temporal",
-                            "video grounding", "track", "视频事件", "字幕", "时间戳", "追踪"],
+            search_aliases=search_words("Qwen3VLEvents"),
             inputs=[
                 sockets.Model.Input("model"),
                 *film_inputs(),

@@ -20,6 +20,7 @@ from .. import sockets
 from ..film_source import FilmSource, film_sources, first
 from ..film_widgets import FilmSettings, film_inputs, frames_told
 from ..running import node_id_of, report, run
+from ..search_words import search_words
 from ..widgets import answer_outputs, seed_input
 
 GROUP, MOMENT_GROUP = "video", "video_moment"
@@ -121,8 +122,7 @@ class Qwen3VLVideo(io.ComfyNode):
             category=sockets.CATEGORY,
             description="Describes films, sums them up, and answers questions about them or about "
             "a moment; a list of films gives a list of answers.",
-            search_aliases=["video caption", "describe video", "video to text", "video question",
-                            "summary", "qwen", "视频", "视频描述", "视频问答"],
+            search_aliases=search_words("Qwen3VLVideo"),
             inputs=[
                 sockets.Model.Input("model"),
                 *film_inputs(),
@@ -143,7 +143,7 @@ class Qwen3VLVideo(io.ComfyNode):
                     tooltip="With the preset about a moment: its second. Of a long film the "
                     "minute around it is shown.",
                 ),
-                io.String.Input("system_prompt", multiline=True, default=""),
+                io.String.Input("system_prompt", multiline=True, default="", advanced=True),
                 seed_input(),
                 sockets.Options.Input("options", optional=True),
             ],

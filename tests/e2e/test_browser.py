@@ -124,6 +124,30 @@ def test_of_a_long_run_the_newest_are_shown_and_the_line(seen, renderer):
 @by_renderer
 def test_an_interrupt_and_an_error_are_said_in_the_box(seen, renderer):
     streamed = seen[renderer]["streamed"]
-    assert streamed["interrupted"]["report"] == "Interrupted."
+    assert streamed["interrupted"]["report"] == "Stopped, 11 of 12 done."
     assert streamed["interrupted"]["shown"][-1] == "11"  # what is written stays to be read
     assert streamed["failed"]["shown"] == ["It <b>broke</b>."]
+
+
+@by_renderer
+def test_what_an_earlier_run_left_is_dim_and_leaves_when_the_new_one_fails(seen, renderer):
+    streamed = seen[renderer]["streamed"]
+    assert streamed["stale"] == [True, False, False, False]
+    assert streamed["left"]["shown"] == ["The result appears here after a run."]
+
+
+@by_renderer
+def test_keys_stay_in_the_box_and_copy_says_that_it_did(seen, renderer):
+    keys = seen[renderer]["keys"]
+    assert "onerror" in keys["selected"]
+    assert keys["said"] == "Copied"
+    assert keys["lost"] == 0
+
+
+@by_renderer
+def test_the_loader_says_what_is_on_this_disk(seen, renderer):
+    here, missing, fetched, gone = seen[renderer]["models"]
+    assert here.startswith("✓ On this disk, 0.03 GB")
+    assert missing.startswith("Not on this disk: 8.9 GB. Set download to")
+    assert fetched == "Not on this disk: the next run fetches 8.9 GB from ModelScope."
+    assert gone == "Not in ComfyUI's model folders. Choose another model."

@@ -19,7 +19,7 @@ ORDER = {
         "checking", "folder_running", "text_saving", "reading_running", "film_source",
         "film_widgets", "detection_prompts",
         "grounding", "folder_widgets", "running", "streaming", "widgets_asking",
-        "widgets", "sockets",
+        "widgets", "sockets", "search_words",
     ),
     "loaders": (
         "local_model", "model_cache", "user_tasks", "servers", "engine", "weights", "plan",

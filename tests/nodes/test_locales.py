@@ -5,6 +5,7 @@ import re
 
 import pytest
 from qwen3vl_nodes.nodes import NODES
+from qwen3vl_nodes.nodes.search_words import search_words
 from qwen3vl_pack import ROOT
 
 LANGUAGES = ("en", "zh")
@@ -99,3 +100,24 @@ def test_no_help_page_is_left_over():
     pages = (ROOT / "web" / "docs").rglob("*.md")
     known = {f"{node}.md" for node in INFO} | {f"{node}/zh.md" for node in INFO}
     assert {page.relative_to(ROOT / "web" / "docs").as_posix() for page in pages} == known
+
+
+@by_node
+def test_a_node_is_found_by_words_in_both_languages(node_id):
+    words = search_words(node_id)
+    assert len(words) == len({*words}) and all(word == word.strip() != "" for word in words)
+    assert any(word.isascii() for word in words) and not all(word.isascii() for word in words)
+    assert INFO[node_id]["search_aliases"] == words
+
+
+@pytest.mark.parametrize(
+    ("word", "node_id"),
+    [
+        *((word, "Qwen3VLCaption") for word in ("describe", "image to text", "vlm", "vision", "tag",
+          "caption", "反推", "打标", "图生文", "识别", "提示词")),
+        *((word, "Qwen3VLDetect") for word in ("detect", "grounding", "检测")),
+        ("ocr", "Qwen3VLReadText"),
+    ],
+)  # fmt: skip
+def test_what_people_type_finds_the_node(word, node_id):
+    assert word in search_words(node_id)

@@ -4,18 +4,22 @@
 const WORDS = {
   en: {
     copy: "Copy",
+    copied: "Copied",
     empty: "The result appears here after a run.",
     none: "(no text)",
-    interrupted: "Interrupted.",
+    stopped: "Stopped.",
+    stoppedAt: (finished, total) => `Stopped, ${finished} of ${total} done.`,
     user: "You",
     assistant: "Qwen",
     system: "System",
   },
   zh: {
     copy: "复制",
+    copied: "已复制",
     empty: "运行后在此显示结果。",
     none: "（没有文本）",
-    interrupted: "已中断。",
+    stopped: "已停止。",
+    stoppedAt: (finished, total) => `已停止，完成 ${finished} / ${total}。`,
     user: "你",
     assistant: "Qwen",
     system: "系统",
@@ -23,6 +27,7 @@ const WORDS = {
 };
 // Of a long run, so many of the newest texts are shown while it goes on.
 const NEWEST = 8;
+const COPIED_MS = 1500;
 // How near the end counts as reading the end, in pixels.
 const NEAR_END = 24;
 
@@ -43,14 +48,20 @@ export function answerBox(language) {
   let texts = []; // what Copy copies
   let growing = new Map(); // index → { text, node, parts } of a run that goes on
   let running = false;
+  let done = null; // { finished, total } of a run that goes on
   page.tabIndex = 0;
   page.dataset.captureWheel = "true"; // once clicked, the wheel scrolls the text, not the canvas
-  copy.addEventListener("click", () => copyText(page, texts.join("\n\n")));
-  page.addEventListener("keydown", (event) => keepKeys(event, page));
+  copy.addEventListener("click", async () => {
+    await copyText(page, texts.join("\n\n"));
+    copy.textContent = words().copied;
+    setTimeout(() => (copy.textContent = words().copy), COPIED_MS);
+  });
+  root.addEventListener("keydown", (event) => keepKeys(event, page));
   box.append(page, report);
   root.append(box, copy);
 
   const fill = (parts, lines) => {
+    root.classList.remove("stale");
     page.replaceChildren(...parts);
     report.replaceChildren(...lines.map((line) => make("p", line)));
     copy.textContent = words().copy;
@@ -76,17 +87,25 @@ export function answerBox(language) {
     page.scrollTop = turns.length ? page.scrollHeight : 0;
   };
 
+  /** What is known without a run. */
+  const tell = (lines) => {
+    texts = [];
+    fill(lines.map((line) => make("p", line)), []);
+  };
+
   /** A run begins: what is there is not its result. */
   const begin = () => {
     running = true;
+    done = null;
     growing = new Map();
     texts = [];
     fill([], []);
   };
 
   /** Take one message of a run; see "Text while it is written" in the README. */
-  const take = ({ index, total, at, text, line, title }) => {
+  const take = ({ index, total, at, text, line, title, finished }) => {
     if (!running) begin();
+    if (Number.isInteger(finished) && total > 1) done = { finished, total };
     if (line != null) report.replaceChildren(make("p", String(line)));
     if (text == null || !Number.isInteger(index)) return;
     const atEnd = page.scrollHeight - page.scrollTop - page.clientHeight < NEAR_END;
@@ -117,17 +136,29 @@ export function answerBox(language) {
     return entry;
   };
 
-  /** The run ended without a result: interrupted, or with an error's words. */
+  /** Another run has begun, and whether this node has a part in it is not known yet. */
+  const age = () => root.classList.toggle("stale", texts.length > 0);
+
+  /** The run has ended, and what is shown was left as it is. */
+  const keep = () => root.classList.remove("stale");
+
+  /** The run ended without a result: interrupted, or with an error's words at the node itself. */
   const end = (why) => {
-    if (!running) return;
+    if (root.classList.contains("stale")) show(); // it is no result of this run
+    if (why) {
+      if (!running) begin();
+      page.append(make("p", why, "problem"));
+      texts.push(why);
+      copy.hidden = false;
+    } else if (running && why === undefined) {
+      const line = done ? words().stoppedAt(done.finished, done.total) : words().stopped;
+      report.replaceChildren(make("p", line));
+    }
     running = false;
-    const line = make("p", why ?? words().interrupted, why ? "problem" : "");
-    if (why) page.append(line);
-    else report.replaceChildren(line);
   };
 
   show();
-  return { root, show, begin, take, end };
+  return { root, show, tell, begin, take, end, age, keep };
 }
 
 /** Keys that would select or delete nodes of the canvas stay with the text. */

@@ -5,17 +5,22 @@
 import { app } from "../../../scripts/app.js";
 import { api } from "../../../scripts/api.js";
 import { answerBox, make } from "./answer_box.js";
+import { modelLines, watch } from "./loader_line.js";
 
 const WIDGET = "qwen3vl_answer";
 const MESSAGE = "qwen3vl.text";
-// Not an output node, but with something to say.
-const ALSO_SHOWS = ["Qwen3VLOptions"];
+// Not output nodes, but with something to say; and one whose picture says it all.
+const ALSO_SHOWS = ["Qwen3VLOptions", "Qwen3VLLoader", "Qwen3VLServer"];
+const KEPT = "qwen3vl_answer"; // the property that keeps an answer, where the user wants it
+const KEEP_SETTING = "Qwen3VL.KeepAnswers";
+const SILENT = ["Qwen3VLExamplePicture"];
 // Core's own, while a node runs: a line of text, and in the canvas renderer a picture.
 const PROGRESS_WIDGETS = ["$$node-text-preview", "$$canvas-image-preview"];
 // The least height of the style sheet, and what the canvas renderer leaves free around it.
 const MIN_HEIGHT = 110 + 2 * 10;
 
 const language = () => app.extensionManager?.setting?.get("Comfy.Locale");
+const keepsAnswers = () => app.extensionManager?.setting?.get(KEEP_SETTING);
 const boxes = new Set();
 
 /** The box of a node, if it has one. */
@@ -36,6 +41,11 @@ function nodeRunning(id) {
 }
 
 function listen() {
+  api.addEventListener("execution_start", () => boxes.forEach((box) => box.age()));
+  api.addEventListener("execution_cached", ({ detail }) =>
+    detail.nodes.forEach((id) => boxIn(nodeRunning(id))?.keep()),
+  );
+  api.addEventListener("execution_success", () => boxes.forEach((box) => box.keep()));
   api.addEventListener("executing", ({ detail }) => detail && boxIn(nodeRunning(detail))?.begin());
   api.addEventListener(MESSAGE, ({ detail }) => boxIn(nodeRunning(detail.node))?.take(detail));
   api.addEventListener("execution_interrupted", () => boxes.forEach((box) => box.end()));
@@ -45,18 +55,38 @@ function listen() {
   });
 }
 
+/** What an enlarged node has more goes to the answer, but for a sixth for each text that is asked. */
+function textsLast(node) {
+  for (const { name, type, options } of node.widgets) {
+    if (name === WIDGET || type !== "customtext") continue;
+    options.getMaxHeight = () => Math.max(80, node.size[1] / 6);
+  }
+}
+
 app.registerExtension({
   name: "Qwen3VL.AnswerText",
+  settings: [
+    {
+      id: KEEP_SETTING,
+      name: "Keep answers in the workflow, so that they are there after a reload",
+      category: ["Qwen3-VL", "Answers", "Keep"],
+      type: "boolean",
+      defaultValue: false,
+    },
+  ],
 
   nodeCreated(node) {
     const { name = "", output_node: shows } = node.constructor.nodeData ?? {};
-    if (!name.startsWith("Qwen3VL") || !(shows || ALSO_SHOWS.includes(name))) return;
+    if (!name.startsWith("Qwen3VL") || SILENT.includes(name)) return;
+    if (!shows && !ALSO_SHOWS.includes(name)) return;
     const box = answerBox(language);
     const options = { serialize: false, hideInPanel: true, getMinHeight: () => MIN_HEIGHT };
     const widget = node.addDOMWidget(WIDGET, WIDGET, box.root, options);
     widget.serialize = false; // options.serialize keeps it out of prompts, this out of workflows
     widget.box = box;
     boxes.add(box);
+    if (name === "Qwen3VLLoader") watch(node, () => box.tell(modelLines(node, language())));
+    else textsLast(node);
     const removed = node.onRemoved;
     node.onRemoved = function () {
       boxes.delete(box);
@@ -66,12 +96,19 @@ app.registerExtension({
     node.onExecuted = function (output) {
       before?.call(this, output);
       box.show(output);
+      if (keepsAnswers()) this.properties[KEPT] = { text: output?.text, chat: output?.chat };
+      else delete this.properties[KEPT];
       // Core leaves the last "3 of 12" and the last picture standing.
       if (!output?.images) this.imgs = undefined;
       const gone = PROGRESS_WIDGETS.slice(0, output?.images ? 1 : 2);
       const left = this.widgets.filter(({ name }) => gone.includes(name));
       for (const widget of left) this.removeWidget(widget);
     };
+  },
+
+  loadedGraphNode(node) {
+    const kept = node.properties?.[KEPT];
+    if (kept && keepsAnswers()) boxIn(node)?.show(kept);
   },
 
   // Another workflow tab, or a run out of the queue's history, brings its own outputs.

@@ -113,15 +113,54 @@ async function streamed() {
   tell({ index: 0, at: 8, text: " more" });
   seen.grown = look();
   for (let index = 1; index < 12; index += 1) tell({ index, at: 0, text: `${index}`, title: `p${index}` });
-  tell({ line: "11 of 12" });
+  tell({ line: "11 of 12", finished: 11, total: 12 });
   seen.batch = look();
   say("execution_interrupted", { prompt_id: "x" });
   seen.interrupted = look();
   say("executing", String(node.id));
   say("execution_error", { node_id: String(node.id), exception_message: "It <b>broke</b>.\n" });
   seen.failed = look();
+  const isStale = () => element.classList.contains("stale");
+  const start = () => say("execution_start", { prompt_id: "x" });
+  start();
+  seen.stale = [isStale()];
+  say("execution_cached", { nodes: [String(node.id)] });
+  seen.stale.push(isStale());
+  start();
+  say("execution_success", { prompt_id: "x" });
+  seen.stale.push(isStale());
+  start();
+  say("execution_error", { node_id: "999", exception_message: "Elsewhere." });
+  seen.stale.push(isStale());
+  seen.left = look();
   seen.hacked = window.hacked ?? null;
   return seen;
+}
+
+/** Keys pressed in the box, and Copy: what is selected, how many nodes are left, what Copy says. */
+async function keys(page) {
+  const box = page.locator(".qwen3vl-answer").last();
+  const copy = box.locator("button");
+  const nodes = () => page.evaluate(() => app.graph.nodes.length);
+  const before = await nodes();
+  await box.locator("main").click();
+  await page.keyboard.press("Control+a");
+  const selected = await page.evaluate(() => String(getSelection()));
+  await copy.click();
+  const said = await copy.textContent();
+  for (const key of ["Control+a", "Delete", "Backspace"]) await page.keyboard.press(key);
+  return { selected, said, lost: before - (await nodes()) };
+}
+
+/** What the loader's box says of a model: run inside the page. */
+function modelLine([model, download]) {
+  const node = app.graph.nodes.find(({ type }) => type === "Qwen3VLLoader");
+  const widget = (name) => node.widgets.find((one) => one.name === name);
+  for (const [name, value] of [["model", model], ["download", download]]) {
+    widget(name).value = value;
+    widget(name).callback?.(value);
+  }
+  return widget("qwen3vl_answer").element.querySelector("main").textContent;
 }
 
 async function visit(page, vueNodes) {
@@ -145,6 +184,12 @@ async function visit(page, vueNodes) {
   }, HOSTILE);
   await page.waitForTimeout(500);
   seen.hostile = await page.evaluate(look);
+  seen.keys = await keys(page);
+  seen.models = [];
+  for (const chosen of [["Qwen3-VL-Demo", "never"], ["Qwen3-VL-4B-Instruct", "never"],
+                        ["Qwen3-VL-4B-Instruct", "ModelScope"], ["Gone", "never"]]) {
+    seen.models.push(await page.evaluate(modelLine, chosen));
+  }
   seen.streamed = await page.evaluate(streamed);
   await page.screenshot({ path: shot("streamed") });
   return seen;
