@@ -5,10 +5,11 @@ BIN    := $(VENV)/bin
 # A trio that matches; the newest torch and the newest torchaudio do not always.
 TORCH  := torch==2.11.0 torchvision==0.26.0 torchaudio==2.11.0
 OLD    := .venv-old
+BROWSER := .browser
 COMFYUI := $(firstword $(foreach place,$(COMFYUI_PATH) $(HOME)/comfy/ComfyUI .comfyui,\
              $(if $(wildcard $(place)/main.py),$(place))))
 
-.PHONY: demo test lint types unit test-old bench clean
+.PHONY: demo test lint types unit browser test-old bench clean
 
 demo: $(VENV)/ready
 	$(BIN)/python examples/scripts/run_demo.py
@@ -22,8 +23,21 @@ lint: $(VENV)/ready
 types: $(VENV)/ready
 	$(BIN)/pyright
 
+# The browser's tests run where `make browser` has been, or where NODE_PATH has playwright-core.
+unit: export NODE_PATH := $(NODE_PATH):$(abspath $(BROWSER)/node_modules)
 unit: $(VENV)/ready
 	$(BIN)/python -m pytest
+
+browser: export NODE_PATH := $(abspath $(BROWSER)/node_modules)
+browser: $(VENV)/ready $(BROWSER)/ready
+	$(BIN)/python -m pytest tests/e2e/test_browser.py
+
+# Playwright without a browser of its own where the system has Chromium.
+$(BROWSER)/ready:
+	npm install --silent --no-save --prefix $(BROWSER) playwright-core
+	$(if $(shell command -v chromium || command -v chromium-browser),,\
+	  $(BROWSER)/node_modules/.bin/playwright-core install --with-deps chromium)
+	touch $@
 
 # The oldest transformers that has Qwen3-VL.
 test-old: $(OLD)/ready
@@ -51,4 +65,4 @@ define install
 endef
 
 clean:
-	rm -rf $(VENV) $(OLD) demo_output .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(OLD) $(BROWSER) demo_output .pytest_cache .ruff_cache .hypothesis

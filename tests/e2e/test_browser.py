@@ -11,7 +11,6 @@ from PIL import Image
 from tiny_checkpoint import write_checkpoint
 
 COMFYUI = hosting.find_comfyui()
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 SCRIPT = Path(__file__).parent / "browser" / "answers.js"
 EXAMPLES = {
     path.stem: json.loads(path.read_text("utf-8"))
@@ -19,21 +18,27 @@ EXAMPLES = {
 }
 
 
-def has_playwright():
-    """Node finds playwright-core: in node_modules of the checkout, or on NODE_PATH."""
+def find_chromium():
+    """The system's Chromium, else Playwright's own; None without it, node or playwright-core.
+
+    Node finds playwright-core on NODE_PATH, which `make browser` sets.
+    """
     if shutil.which("node") is None:
-        return False
-    question = ["node", "-e", "require.resolve('playwright-core')"]
-    found = subprocess.run(question, cwd=SCRIPT.parent, capture_output=True, check=False)
-    return found.returncode == 0
+        return None
+    question = ["node", "-p", "require('playwright-core').chromium.executablePath()"]
+    found = subprocess.run(question, cwd=SCRIPT.parent, capture_output=True, text=True, check=False)
+    if found.returncode:
+        return None
+    own = found.stdout.strip()
+    system = shutil.which("chromium") or shutil.which("chromium-browser")
+    return system or (own if Path(own).is_file() else None)
 
 
+CHROMIUM = find_chromium()
 pytestmark = [
     pytest.mark.server,
     pytest.mark.skipif(COMFYUI is None, reason="needs a ComfyUI checkout; set COMFYUI_PATH"),
-    pytest.mark.skipif(
-        CHROMIUM is None or not has_playwright(), reason="needs chromium, node and playwright-core"
-    ),
+    pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium and playwright-core: make browser"),
 ]
 
 
