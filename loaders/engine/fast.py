@@ -17,8 +17,9 @@ from .protocol import OnProgress, Outcome
 from .reference import end_token_ids
 from .request.draft import Draft
 from .request.encoding import Prepared, Preparer
-from .request.intake import Intake, Job
+from .request.intake import Intake
 from .request.prompt import PromptEncoder
+from .request.sequence import Sequence
 from .scheduler.current_device import on_device
 from .scheduler.engine_run import Limits, Run
 from .scheduler.fusion import pick_ops
@@ -27,7 +28,7 @@ from .scheduler.pages import Pages, free_bytes_of
 from .scheduler.stepper import Stepper
 from .state.pool import PAGE_TOKENS
 
-SLOTS = 64
+MOST_ROWS = 64
 # KV memory kept from run to run, for the next question about the same picture.
 KEEP_BYTES = 2 << 30
 LARGE_DEVICE_BYTES = 30 << 30
@@ -48,7 +49,7 @@ class FastEngine:
             this module.
         free_bytes: how many bytes the engine may take now; asked at the start of each run. By
             default what the device has left.
-        slots: most requests decoded at once.
+        most_rows: most requests decoded at once.
         page_tokens: tokens in a page of the KV pool.
         fused: False keeps to plain PyTorch operations.
 
@@ -63,7 +64,7 @@ class FastEngine:
         free_memory: Callable[[], None] = lambda: None,
         *,
         free_bytes: Callable[[], int] | None = None,
-        slots: int = SLOTS,
+        most_rows: int = MOST_ROWS,
         page_tokens: int = PAGE_TOKENS,
         fused: bool = True,
     ):
@@ -75,7 +76,7 @@ class FastEngine:
         self._encoder = PromptEncoder(processor)
         self._free_memory = free_memory
         self._free_bytes = free_bytes
-        self._slots, self._page_tokens, self._fused = slots, page_tokens, fused
+        self._most_rows, self._page_tokens, self._fused = most_rows, page_tokens, fused
         self._end_ids = end_token_ids(module, processor.tokenizer)
         self._stepper: Stepper | None = None
         self._outcomes: Iterator[tuple[int, Outcome]] | None = None
@@ -119,8 +120,8 @@ class FastEngine:
             meter.report({})
             stepper = self._attached()
             pages = self._pages(stepper, intake)
-            limits = Limits(self._slots, self._prompt_tokens(stepper.rows.device))
-            run = Run(stepper, intake, self._job, pages, limits, meter, self._free_memory)
+            limits = Limits(self._most_rows, self._prompt_tokens(stepper.rows.device))
+            run = Run(stepper, intake, self._begin, pages, limits, meter, self._free_memory)
             yield from run.outcomes()
         finally:
             intake.close()
@@ -134,7 +135,7 @@ class FastEngine:
                 self._module,
                 self._encoder.processor.image_processor,
                 ops,
-                self._slots,
+                self._most_rows,
                 self._page_tokens,
             )
         out_of_memory = False
@@ -157,7 +158,7 @@ class FastEngine:
         pages = Pages(stepper, free_bytes, step_bytes, self._free_memory)
         several = len(intake) > 1
         first = intake.first_length() if several else 0
-        pages.expect((first + EXPECTED_ANSWER) * self._slots if several else 0)
+        pages.expect((first + EXPECTED_ANSWER) * self._most_rows if several else 0)
         return pages
 
     def _prompt_tokens(self, device: torch.device) -> int:
@@ -175,9 +176,9 @@ class FastEngine:
         per_patch = 2 * vision.intermediate_size + 8 * vision.hidden_size
         patches = 4 * prompt_tokens
         activations = (prompt_tokens * per_token + patches * per_patch) * size
-        return activations + self._slots * text.vocab_size * 20
+        return activations + self._most_rows * text.vocab_size * 20
 
-    def _job(self, index: int, request: Request, prepared: Prepared, seconds: float) -> Job:
+    def _begin(self, index: int, request: Request, prepared: Prepared, seconds: float) -> Sequence:
         sampling = resolve(request.options, self._encoder.edition, request.has_vision)
         draft = Draft.begin(
             request,
@@ -188,7 +189,7 @@ class FastEngine:
             prompt_tokens=prepared.length,
             started=time.perf_counter() - seconds,
         )
-        return Job(index, request.seed, prepared, sampling, draft)
+        return Sequence(index, request.seed, prepared, sampling, draft)
 
     def _rest(self) -> None:
         """Between runs: no weight is held, and no more KV memory than worth keeping."""

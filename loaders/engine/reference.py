@@ -29,7 +29,7 @@ BATCH_SIZE = 8
 
 
 @dataclass(frozen=True, slots=True)
-class _Job:
+class _Sequence:
     index: int
     seed: int
     prompt: Prompt
@@ -63,14 +63,14 @@ class ReferenceEngine:
         meter = Meter(on_progress)
         while batch := list(islice(numbered, BATCH_SIZE)):
             meter.report({})
-            jobs: list[_Job] = []
+            sequences: list[_Sequence] = []
             for index, request in batch:
                 try:
-                    jobs.append(self._job(index, request))
+                    sequences.append(self._begin(index, request))
                 except Qwen3VLError as error:
                     meter.finish(0)
                     yield index, error
-            yield from self._answer(jobs, meter)
+            yield from self._answer(sequences, meter)
 
     def drop_buffers(self) -> None:
         """Nothing to do: `generate` keeps no cache between runs."""
@@ -79,7 +79,7 @@ class ReferenceEngine:
         """Forget the module."""
         self._module = None
 
-    def _job(self, index: int, request: Request) -> _Job:
+    def _begin(self, index: int, request: Request) -> _Sequence:
         prompt = self._encoder.encode(request)
         sampling = resolve(request.options, self._encoder.edition, request.has_vision)
         draft = Draft.begin(
@@ -91,13 +91,13 @@ class ReferenceEngine:
             prompt_tokens=prompt.length,
             started=time.perf_counter(),
         )
-        return _Job(index, request.seed, prompt, sampling, draft)
+        return _Sequence(index, request.seed, prompt, sampling, draft)
 
-    def _answer(self, jobs: list[_Job], meter: Meter) -> Iterator[tuple[int, Outcome]]:
-        """Outcomes of the jobs; out of memory, the unfinished ones are tried in halves."""
+    def _answer(self, sequences: list[_Sequence], meter: Meter) -> Iterator[tuple[int, Outcome]]:
+        """Outcomes of the sequences; out of memory, the unfinished ones are tried in halves."""
         out_of_memory = False
         try:
-            yield from self._run(jobs, meter)
+            yield from self._run(sequences, meter)
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
@@ -105,10 +105,10 @@ class ReferenceEngine:
         if not out_of_memory:
             return
         self._free_memory()
-        left = [job for job in jobs if job.draft.stopped_by is None]
-        for job in left:
-            job.draft.restart()
-            job.forced.clear()
+        left = [sequence for sequence in sequences if sequence.draft.stopped_by is None]
+        for sequence in left:
+            sequence.draft.restart()
+            sequence.forced.clear()
         if len(left) == 1:
             meter.finish(0)
             yield left[0].index, too_large(left[0].prompt.length)
@@ -117,11 +117,11 @@ class ReferenceEngine:
         yield from self._answer(left[:half], meter)
         yield from self._answer(left[half:], meter)
 
-    def _run(self, jobs: list[_Job], meter: Meter) -> Iterator[tuple[int, Outcome]]:
-        running = {job.index: job.draft for job in jobs}
+    def _run(self, sequences: list[_Sequence], meter: Meter) -> Iterator[tuple[int, Outcome]]:
+        running = {sequence.index: sequence.draft for sequence in sequences}
         if not running:
             return
-        with Steps(lambda on_step: self._decode(jobs, on_step), self._module) as steps:
+        with Steps(lambda on_step: self._decode(sequences, on_step), self._module) as steps:
             for finished in steps:
                 for index in finished:
                     draft = running.pop(index)
@@ -130,50 +130,52 @@ class ReferenceEngine:
                 meter.report(dict(running))
 
     @torch.inference_mode()
-    def _decode(self, jobs: list[_Job], on_step: Callable[[list[int]], None]) -> None:
-        """Run `generate` to the end of every job; `on_step` gets the indices that finished."""
+    def _decode(self, sequences: list[_Sequence], on_step: Callable[[list[int]], None]) -> None:
+        """Run `generate` to the end of every sequence; `on_step` gets the indices that finished."""
         from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList
 
         config = GenerationConfig(
             do_sample=False,  # the choice is made in _Chooser
-            max_new_tokens=max(job.draft.limit for job in jobs),
+            max_new_tokens=max(sequence.draft.limit for sequence in sequences),
             eos_token_id=sorted(self._end_ids),
             pad_token_id=self._pad_id,
         )
         # generate() would fill unset fields from here, the checkpoint's own sampling included.
         self._module.generation_config = config
         device = self._module.get_input_embeddings().weight.device
-        inputs = left_padded([job.prompt for job in jobs], self._pad_id)
+        inputs = left_padded([sequence.prompt for sequence in sequences], self._pad_id)
         self._module.generate(
             **{name: tensor.to(device) for name, tensor in inputs.items()},
             generation_config=config,
-            logits_processor=LogitsProcessorList([_Chooser(jobs, device)]),
-            stopping_criteria=StoppingCriteriaList([_Watch(jobs, on_step)]),
+            logits_processor=LogitsProcessorList([_Chooser(sequences, device)]),
+            stopping_criteria=StoppingCriteriaList([_Watch(sequences, on_step)]),
         )
 
 
 class _Chooser:
     """A logits processor that leaves only the token our sampling takes."""
 
-    def __init__(self, jobs: list[_Job], device: torch.device):
-        self._rows = SamplingRows.of([j.sampling for j in jobs], [j.seed for j in jobs], device)
-        self._jobs = jobs
-        self._drawing: Drawing = drawing_for(job.sampling for job in jobs)
+    def __init__(self, sequences: list[_Sequence], device: torch.device):
+        settings = [one.sampling for one in sequences]
+        self._rows = SamplingRows.of(settings, [one.seed for one in sequences], device)
+        self._sequences = sequences
+        self._drawing: Drawing = drawing_for(settings)
         self._seen: torch.Tensor | None = None
         self._step = 0
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         if self._seen is None:
             self._seen = torch.zeros_like(scores, dtype=torch.bool)
-            for job, broken in zip(self._jobs, scores.isnan().any(dim=-1).tolist(), strict=True):
-                job.draft.broken = broken
+            bad = scores.isnan().any(dim=-1).tolist()
+            for sequence, broken in zip(self._sequences, bad, strict=True):
+                sequence.draft.broken = broken
         else:
             self._seen.scatter_(1, input_ids[:, -1:], True)
         steps = torch.full_like(self._rows.seed, self._step)
         chosen = choose_tokens(scores, self._seen, self._rows, steps, self._drawing)
-        for row, job in enumerate(self._jobs):
-            if job.forced:
-                chosen[row] = job.forced.popleft()
+        for row, sequence in enumerate(self._sequences):
+            if sequence.forced:
+                chosen[row] = sequence.forced.popleft()
         self._step += 1
         return torch.full_like(scores, float("-inf")).scatter_(1, chosen[:, None], 0.0)
 
@@ -181,19 +183,19 @@ class _Chooser:
 class _Watch:
     """A stopping criterion for each row: end token, limit, stop string, repetition."""
 
-    def __init__(self, jobs: list[_Job], on_step: Callable[[list[int]], None]):
-        self._jobs = jobs
+    def __init__(self, sequences: list[_Sequence], on_step: Callable[[list[int]], None]):
+        self._sequences = sequences
         self._on_step = on_step
 
     def __call__(self, input_ids: torch.Tensor, scores: Any, **_: Any) -> torch.Tensor:
         finished = []
-        for job, token_id in zip(self._jobs, input_ids[:, -1].tolist(), strict=True):
-            if job.draft.stopped_by is None and job.draft.add(token_id):
-                finished.append(job.index)
-            elif job.draft.paused and job.draft.stopped_by is None:
-                job.forced.extend(job.draft.close_thinking())
+        for sequence, token_id in zip(self._sequences, input_ids[:, -1].tolist(), strict=True):
+            if sequence.draft.stopped_by is None and sequence.draft.add(token_id):
+                finished.append(sequence.index)
+            elif sequence.draft.paused and sequence.draft.stopped_by is None:
+                sequence.forced.extend(sequence.draft.close_thinking())
         self._on_step(finished)
-        done = [job.draft.stopped_by is not None for job in self._jobs]
+        done = [sequence.draft.stopped_by is not None for sequence in self._sequences]
         return torch.tensor(done, device=input_ids.device)
 
 

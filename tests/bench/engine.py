@@ -52,10 +52,10 @@ def requests(paths: list[Path], lengths: list[int], sampled: bool) -> Iterator[R
 
 
 class Fast:
-    """The fast engine with `batch` slots."""
+    """The fast engine with `batch` rows."""
 
     def __init__(self, module: Any, processor: Any, batch: int):
-        self.engine = FastEngine(module, processor, slots=batch)
+        self.engine = FastEngine(module, processor, most_rows=batch)
         self.engine._end_ids = frozenset()  # exactly as many tokens as wanted
 
     def run(self, made: Iterator[Request], lengths: list[int]) -> Times:

@@ -86,7 +86,7 @@ def whole(module: Any, processor: Any, paths: list[Path], batch: int) -> None:
         contender.run(requests(paths, lengths, False), lengths)
     rows = [row for row in tracer.key_averages() if row.device_time_total > 0]
     busy = sum(row.device_time_total for row in rows) / 1e6
-    print(f"  {len(paths)} pictures, {batch} slots: {seconds:.2f} s, device busy {busy:.2f} s")
+    print(f"  {len(paths)} pictures, {batch} rows: {seconds:.2f} s, device busy {busy:.2f} s")
     for row in sorted(rows, key=lambda row: -row.device_time_total)[:16]:
         print(f"  {row.count:6d} = {row.device_time_total / 1e6:.3f} s  {row.key[:90]}")
     contender.close()

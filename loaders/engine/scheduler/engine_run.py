@@ -14,13 +14,16 @@ from ....utils.errors import Qwen3VLError
 from ...host.out_of_memory import is_out_of_memory
 from ..protocol import Outcome
 from ..request.draft import too_large
-from ..request.intake import Intake, Job
+from ..request.intake import Intake
+from ..request.sequence import Sequence
 from ..state.prefix import common
 from ..state.sampler import drawing_for
 from .board import Board
 from .meter import Meter
 from .pages import Pages
-from .stepper import Beside, Chunk, Readback, Stepper, bucket
+from .passages import next_passages
+from .readback import Readback
+from .stepper import Beside, Stepper, bucket
 
 # A shared beginning shorter than this is not worth the copy of a page.
 REUSE_FROM = 8
@@ -32,9 +35,9 @@ TRIES = 3
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """`slots` decode rows; `prompt_tokens` read in one step at most."""
+    """`most_rows` in a batch; `prompt_tokens` read in one step at most."""
 
-    slots: int
+    most_rows: int
     prompt_tokens: int
 
 
@@ -44,7 +47,7 @@ class Run:
     Args:
         stepper: attached to the module.
         intake: the requests.
-        make_job: a job for (index, request, prepared, seconds it took); may raise Qwen3VLError.
+        begin: a sequence for (index, request, prepared, seconds it took); may raise Qwen3VLError.
         pages: hands out KV memory.
         limits: how much at once.
         meter: tells the caller; what that raises ends the run.
@@ -55,20 +58,20 @@ class Run:
         self,
         stepper: Stepper,
         intake: Intake,
-        make_job: Callable[..., Job],
+        begin: Callable[..., Sequence],
         pages: Pages,
         limits: Limits,
         meter: Meter,
         free_memory: Callable[[], None],
     ):
-        self._stepper, self._intake, self._make_job = stepper, intake, make_job
+        self._stepper, self._intake, self._begin = stepper, intake, begin
         self._pages, self._free_memory = pages, free_memory
         self._board = Board(stepper, meter)
-        self._slots, self._prompt_tokens = limits.slots, limits.prompt_tokens
+        self._most_rows, self._prompt_tokens = limits.most_rows, limits.prompt_tokens
         # With a device working on its own the next step is launched before the last is read.
         self._late = 1 if stepper.rows.device.type == "cuda" else 0
-        # A step's drawn tokens, and whose they are: (place among them, job).
-        self._pending: deque[list[tuple[Readback, list[tuple[int, Job]]]]] = deque()
+        # A step's drawn tokens, and whose they are: (place among them, sequence).
+        self._pending: deque[list[tuple[Readback, list[tuple[int, Sequence]]]]] = deque()
         self._told = 0.0
 
     def outcomes(self) -> Iterator[tuple[int, Outcome]]:
@@ -117,23 +120,23 @@ class Run:
         """One step: pieces of prompts, a token for each running row, or both; False without any."""
         self._admit()
         self._secure_pages()
-        chunks = self._chunks()
+        passages = next_passages(self._board.reading, self._prompt_tokens)
         running = self._board.running
-        wanting = [job for job in running.values() if job.launched < job.draft.horizon]
-        if not (chunks or wanting):
+        wanting = [one for one in running.values() if one.launched < one.draft.horizon]
+        if not (passages or wanting):
             return False
         first, tokens = None, None
         beside = self._beside() if wanting else None
-        entries = [(job.row, job) for job in wanting if job.row is not None]
-        if chunks:
-            first, tokens = self._stepper.read(chunks, self._tick, beside)
+        entries = [(one.row, one) for one in wanting if one.row is not None]
+        if passages:
+            first, tokens = self._stepper.read(passages, self._tick, beside)
         elif beside is not None:
             tokens = self._stepper.decode(beside)
         step = [(tokens, entries)] if tokens is not None else []
-        for job in wanting:
-            job.cached += 1
-            job.launched += 1
-        done = self._read_to_the_end(chunks)
+        for one in wanting:
+            one.cached += 1
+            one.launched += 1
+        done = self._board.have_read(passages)
         if first is not None:
             step.append((first, list(enumerate(done))))
         self._pending.append(step)
@@ -141,30 +144,30 @@ class Run:
 
     def _admit(self) -> None:
         board = self._board
-        while len(board.at_work()) < self._slots and (job := self._next_job()) is not None:
-            if not self._place(job):
+        while len(board.at_work()) < self._most_rows and (sequence := self._next()) is not None:
+            if not self._place(sequence):
                 if board.at_work():
-                    board.waiting.appendleft(job)
+                    board.waiting.appendleft(sequence)
                     return
-                board.fail(job.index, too_large(job.length))
+                board.fail(sequence.index, too_large(sequence.length))
 
-    def _next_job(self) -> Job | None:
+    def _next(self) -> Sequence | None:
         if self._board.waiting:
             return self._board.waiting.popleft()
         while (ready := self._intake.ready()) is not None:
             index, request, future = ready
             try:
                 prepared, seconds = future.result()
-                return self._make_job(index, request, prepared, seconds)
+                return self._begin(index, request, prepared, seconds)
             except Qwen3VLError as error:
                 self._board.fail(index, error)
         return None
 
-    def _place(self, job: Job) -> bool:
-        """Give the job its pages, those of a known beginning first; False if it must wait."""
-        content = job.content()
+    def _place(self, sequence: Sequence) -> bool:
+        """Give the sequence its pages, those of a known beginning first; False if it must wait."""
+        content = sequence.content()
         matched, shared = self._stepper.prefix.longest(content)
-        matched = min(matched, job.length - 1)
+        matched = min(matched, sequence.length - 1)
         # A twin still being read will have cached more of it a moment later.
         twins = (common(other.prepared.content, content) for other in self._board.reading)
         if max(twins, default=0) >= matched + 2 * self._pages.page_tokens:
@@ -172,60 +175,42 @@ class Run:
         if matched < REUSE_FROM:
             matched, shared = 0, []
         spare = len(self._board.running)
-        pages = self._pages.take_after(shared, matched, job.length, spare)
+        pages = self._pages.take_after(shared, matched, sequence.length, spare)
         if pages is None:
             return False
-        job.pages, job.cached, job.launched = pages, matched, len(job.draft.token_ids)
-        self._board.seat(job)
+        sequence.pages, sequence.cached = pages, matched
+        sequence.launched = len(sequence.draft.token_ids)
+        self._board.seat(sequence)
         return True
-
-    def _chunks(self) -> list[Chunk]:
-        """What is read of prompts in this step."""
-        left, chunks = self._prompt_tokens, []
-        for job in self._board.reading:
-            if count := min(left, job.length - job.cached):
-                chunks.append(Chunk(job, job.cached, job.cached + count))
-                left -= count
-        return chunks
-
-    def _read_to_the_end(self, chunks: list[Chunk]) -> list[Job]:
-        """Account for pieces that are being read; the jobs that run from now on."""
-        done = []
-        for chunk in chunks:
-            chunk.job.cached = chunk.end
-            if chunk.end == chunk.job.length and chunk.job.row is not None:
-                done.append(chunk.job)
-                self._board.run(chunk.job, chunk.job.row)
-        return done
 
     def _beside(self) -> Beside:
         """The running rows, as the next step takes them."""
         self._board.close_ranks()
         running = self._board.running
-        longest = max(job.cached for job in running.values()) + 1
-        drawing = drawing_for(job.sampling for job in running.values())
+        longest = max(one.cached for one in running.values()) + 1
+        drawing = drawing_for(one.sampling for one in running.values())
         return self._stepper.beside(bucket(max(running) + 1), longest, drawing)
 
     def _secure_pages(self) -> None:
-        """See that every job has a page for its next token; short of memory, the youngest job
-        goes back to the waiting ones, and a job alone is cut off there.
+        """See that every sequence has a page for its next token; short of memory, the youngest
+        goes back to the waiting ones, and one alone is cut off there.
         """
         board, fresh = self._board, []
-        for job in sorted(board.running.values(), key=lambda job: job.index):
-            while job.row is not None and self._pages.lacks(job):
+        for sequence in sorted(board.running.values(), key=lambda sequence: sequence.index):
+            while sequence.row is not None and self._pages.lacks(sequence):
                 if page := self._pages.take(1):
-                    fresh.append((job, len(job.pages), page[0]))
-                    job.pages += page
+                    fresh.append((sequence, len(sequence.pages), page[0]))
+                    sequence.pages += page
                 elif self._pending:
                     self._collect(0)
                 elif len(board.at_work()) > 1:
                     board.put_back(board.at_work()[-1])
                 else:
-                    job.draft.stopped_by = "memory"
-                    board.finish([job])
+                    sequence.draft.stopped_by = "memory"
+                    board.finish([sequence])
         with torch.inference_mode():
             self._stepper.rows.set_pages(
-                [(job.row, column, page) for job, column, page in fresh if job.row is not None]
+                [(one.row, column, page) for one, column, page in fresh if one.row is not None]
             )
 
     def _collect(self, keep: int) -> bool:
@@ -236,31 +221,31 @@ class Run:
                 readback, entries = step[0]
                 tokens = readback.read(self._tick)
                 step.pop(0)
-                self._take([(tokens[at], job) for at, job in entries])
+                self._take([(tokens[at], sequence) for at, sequence in entries])
             self._pending.popleft()
         return True
 
-    def _take(self, drawn: list[tuple[int, Job]]) -> None:
-        live = [(token, job) for token, job in drawn if job.draft.stopped_by is None]
-        if finished := [job for token, job in live if job.draft.add(token)]:
+    def _take(self, drawn: list[tuple[int, Sequence]]) -> None:
+        live = [(token, sequence) for token, sequence in drawn if sequence.draft.stopped_by is None]
+        if finished := [sequence for token, sequence in live if sequence.draft.add(token)]:
             self._board.finish(finished)
-        for _, job in live:
-            if job.draft.paused and job.draft.stopped_by is None:
-                self._board.read_on(job, job.draft.close_thinking())
+        for _, sequence in live:
+            if sequence.draft.paused and sequence.draft.stopped_by is None:
+                self._board.read_on(sequence, sequence.draft.close_thinking())
 
     def _recover(self) -> None:
         """After running out of memory: give everything back, and go on with half as much."""
         self._pending.clear()
-        jobs = self._board.clear()
+        sequences = self._board.clear()
         self._stepper.drop()
         self._free_memory()
-        self._slots = max(1, len(jobs) // 2)
-        if len(jobs) == 1:
+        self._most_rows = max(1, len(sequences) // 2)
+        if len(sequences) == 1:
             self._prompt_tokens = max(256, self._prompt_tokens // 2)
-            jobs[0].failures += 1
-            if jobs[0].failures >= TRIES:
-                job = jobs.pop()
-                self._board.fail(job.index, too_large(job.length))
-        self._board.waiting.extendleft(reversed(jobs))
+            sequences[0].failures += 1
+            if sequences[0].failures >= TRIES:
+                sequence = sequences.pop()
+                self._board.fail(sequence.index, too_large(sequence.length))
+        self._board.waiting.extendleft(reversed(sequences))
         self._stepper.attach()
         self._pages.refresh()

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 
 from ...host.out_of_memory import is_out_of_memory
-from ..request.intake import Job
+from ..request.sequence import Sequence
 from .stepper import Stepper
 
 # What stays free for steps, graphs and the allocator's rounding.
@@ -29,7 +29,7 @@ def free_bytes_of(device: torch.device) -> int:
 
 
 class Pages:
-    """Pages for the jobs of one run: free ones, then remembered ones, then a larger pool.
+    """Pages for the sequences of one run: free ones, then remembered ones, then a larger pool.
 
     Args:
         stepper: owns pool and prefixes.
@@ -56,10 +56,10 @@ class Pages:
         usable = int(self._free_bytes() * (1 - KEPT_FREE)) - self._step_bytes
         self._most = pool.pages + max(0, usable) // pool.page_bytes
 
-    def lacks(self, job: Job) -> bool:
-        """Whether the job has no page for its next token, and wants one."""
-        full = job.cached >= len(job.pages) * self.page_tokens
-        return full and job.launched < job.draft.horizon
+    def lacks(self, sequence: Sequence) -> bool:
+        """Whether the sequence has no page for its next token, and wants one."""
+        full = sequence.cached >= len(sequence.pages) * self.page_tokens
+        return full and sequence.launched < sequence.draft.horizon
 
     def take(self, count: int) -> list[int] | None:
         """`count` pages, or None when there is no way to get them."""

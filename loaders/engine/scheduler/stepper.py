@@ -2,45 +2,33 @@
 
 from __future__ import annotations
 
-import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 
-from ..model.attention import PromptAttention, Span, token_places
 from ..model.layers import fingerprint, has_experts
-from ..model.text_tower import Attend, Deepstack, TextModel
-from ..model.torch_ops import Begun, DecodeView, Rotary, TorchOps, write_at
+from ..model.text_tower import Attend, TextModel
+from ..model.torch_ops import Begun, DecodeView, TorchOps
 from ..model.vision_tower import VisionTower
-from ..request.intake import Job
+from ..request.sequence import Sequence
 from ..state.pool import PAGE_TOKENS, PagePool
 from ..state.prefix import PrefixCache
 from ..state.rows import Field, Rows
 from ..state.sampler import Drawing, drawing_for
 from ..state.transfer import upload
 from .graphs import StepGraphs
-from .meter import look_away_seconds
+from .passages import Passage, look, packed
+from .readback import Readback
 
-LOOK_AWAY_SECONDS = look_away_seconds(sys.platform, sys.version_info[:2])
 BUCKETS = (1, 2, 4, 8, 16, 32, 64)
 
 
 def bucket(rows: int) -> int:
     """The smallest captured batch that holds so many rows."""
     return next((size for size in BUCKETS if size >= rows), rows)
-
-
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    """Tokens `start` to `end` of a job, to be read in one prompt step."""
-
-    job: Job
-    start: int
-    end: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,52 +43,6 @@ class Beside:
     drawing: Drawing
 
 
-@dataclass(frozen=True, slots=True)
-class _Packed:
-    """Tokens of one step, one behind the other, and how they attend."""
-
-    hidden: torch.Tensor
-    rotary: Rotary
-    targets: torch.Tensor
-    attend: Attend
-
-    def with_rows(self, begun: Begun, attend: Attend) -> _Packed:
-        """The same with running rows behind."""
-        count, first = len(self.hidden), self.attend
-
-        def both(layer: int, *heads: torch.Tensor) -> torch.Tensor:
-            mine = first(layer, *(tensor[:count] for tensor in heads))
-            return torch.cat((mine, attend(layer, *(tensor[count:] for tensor in heads))))
-
-        return _Packed(
-            torch.cat((self.hidden, begun.hidden)),
-            tuple(map(torch.cat, zip(self.rotary, begun.rotary, strict=True))),  # type: ignore
-            torch.cat((self.targets, begun.targets)),
-            both,
-        )
-
-
-class Readback:
-    """Drawn tokens on their way to the host."""
-
-    def __init__(self, tokens: torch.Tensor):
-        self._event: torch.cuda.Event | None = None
-        if tokens.device.type == "cuda":
-            host = torch.empty(tokens.shape, dtype=tokens.dtype, pin_memory=True)
-            self._host = host.copy_(tokens, non_blocking=True)
-            self._event = event = torch.cuda.Event()
-            event.record()
-        else:
-            self._host = tokens.to("cpu", copy=True)
-
-    def read(self, tick: Callable[[], None]) -> list[int]:
-        """The tokens; `tick` is called while the device is still busy."""
-        while self._event is not None and not self._event.query():
-            tick()
-            time.sleep(LOOK_AWAY_SECONDS)
-        return self._host.tolist()
-
-
 class Stepper:
     """One module's steps. `attach` before a run, `detach` after it.
 
@@ -113,11 +55,11 @@ class Stepper:
         module: Any,
         image_processor: Any,
         ops: TorchOps,
-        slots: int,
+        most_rows: int,
         page_tokens: int = PAGE_TOKENS,
     ):
         self._module, self._image_processor, self._ops = module, image_processor, ops
-        self._slots, self._page_tokens = slots, page_tokens
+        self._most_rows, self._page_tokens = most_rows, page_tokens
         self._where: tuple[int, ...] = ()
         self._graphs = StepGraphs()
         self._with_graphs = False
@@ -163,7 +105,7 @@ class Stepper:
         self.prefix = PrefixCache(self.pool)
         # A row that has reached its limit is still stepped until the host has seen it.
         columns = self.pool.pages_for(config.max_position_embeddings) + 2
-        self.rows = Rows(bucket(self._slots), self.text.head.shape[0], columns, device)
+        self.rows = Rows(bucket(self._most_rows), self.text.head.shape[0], columns, device)
 
     @torch.inference_mode()
     def grow(self, pages: int) -> None:
@@ -173,43 +115,30 @@ class Stepper:
 
     @torch.inference_mode()
     def read(
-        self, chunks: Sequence[Chunk], tick: Callable[[], None], beside: Beside | None = None
+        self, passages: list[Passage], tick: Callable[[], None], beside: Beside | None = None
     ) -> tuple[Readback | None, Readback | None]:
         """Read pieces of prompts, and give rows that are running a token in the same step.
 
         Returns:
-            the first tokens of jobs that are read to their end, in order, or None without any;
+            the first tokens of sequences that are read to their end, in order, or None without any;
             and the tokens of the running rows, or None without `beside`.
         """
-        pool, device = self.pool, self.rows.device
-        self._look([chunk.job for chunk in chunks], tick)
-        pieces = [chunk.job.tokens(chunk.start, chunk.end) for chunk in chunks]
-        hidden = self.text.embed(upload(np.concatenate([ids for ids, _ in pieces]), device))
-        positions = upload(np.concatenate([places for _, places in pieces], axis=1), device)
-        targets = np.concatenate(
-            [token_places(c.job.pages, c.start, c.end, pool.page_tokens) for c in chunks]
-        )
-        deepstack = self._show(chunks, hidden)
-        spans = [Span(c.start, c.end - c.start, c.job.pages) for c in chunks]
-        packed = _Packed(
-            hidden,
-            self.text.rotary(positions),
-            upload(targets, device),
-            PromptAttention(pool, spans, self.text.dtype),
-        )
-        count = len(hidden)
+        device = self.rows.device
+        look(passages, self.vision, tick)
+        step = packed(passages, self.text, self.pool, device)
+        count = len(step.hidden)
         if beside is not None:
-            packed = packed.with_rows(*self._begun(self.rows, beside))
-        ends = np.cumsum([span.count for span in spans]) - 1
-        done = [i for i, chunk in enumerate(chunks) if chunk.end == chunk.job.length]
-        running = np.arange(count, len(packed.hidden), dtype=np.int64)
+            step = step.with_rows(*self._begun(self.rows, beside))
+        ends = np.cumsum([one.end - one.start for one in passages]) - 1
+        done = [i for i, one in enumerate(passages) if one.end == one.sequence.length]
+        running = np.arange(count, len(step.hidden), dtype=np.int64)
         hidden = self.text.run(
-            packed.hidden,
-            packed.rotary,
-            pool,
-            packed.targets,
-            packed.attend,
-            deepstack,
+            step.hidden,
+            step.rotary,
+            self.pool,
+            step.targets,
+            step.attend,
+            step.deepstack,
             tick,
             upload(np.concatenate((ends[done], running)), device),
         )
@@ -217,54 +146,27 @@ class Stepper:
         if beside is not None:  # first, as it steps rows on that are not active yet
             self._choose(self.rows, hidden[len(done) :], beside.drawing)
             tokens = Readback(self.rows.ints[: beside.batch, Field.TOKEN])
-        return self._start([chunks[i].job for i in done], hidden[: len(done)]), tokens
+        return self._start([passages[i].sequence for i in done], hidden[: len(done)]), tokens
 
-    def _look(self, jobs: Sequence[Job], tick: Callable[[], None]) -> None:
-        """Compute the features of pictures whose tokens are not all cached."""
-        wanted = [
-            (job, number)
-            for job in jobs
-            for number, visual in enumerate(job.prepared.visuals)
-            if visual.start + visual.tokens > job.cached and number not in job.features
-        ]
-        visuals = [job.prepared.visuals[number] for job, number in wanted]
-        for (job, number), features in zip(wanted, self.vision(visuals, tick), strict=True):
-            job.features[number] = features
-
-    def _show(self, chunks: Sequence[Chunk], hidden: torch.Tensor) -> Deepstack | None:
-        """Put the features into `hidden` [T, C]; returns those for the layers to come."""
-        places, features, at = [], [], 0
-        for chunk in chunks:
-            for number, visual in enumerate(chunk.job.prepared.visuals):
-                first = max(chunk.start, visual.start)
-                last = min(chunk.end, visual.start + visual.tokens)
-                if first < last:
-                    # NumPy 1 on Windows counts in 32 bits, and torch takes 64 as an index.
-                    mine = np.arange(first, last, dtype=np.int64)
-                    places.append(mine - chunk.start + at)
-                    whole = chunk.job.features[number]
-                    features.append(whole[:, first - visual.start : last - visual.start])
-            at += chunk.end - chunk.start
-        if not places:
+    def _start(self, sequences: list[Sequence], hidden: torch.Tensor) -> Readback | None:
+        if not sequences:
             return None
-        rows = upload(np.concatenate(places), hidden.device)
-        levels = torch.cat(features, dim=1).to(hidden.dtype)
-        write_at(hidden, 0, rows, levels[0])
-        return Deepstack(rows, list(levels[1:]))
-
-    def _start(self, jobs: Sequence[Job], hidden: torch.Tensor) -> Readback | None:
-        if not jobs:
-            return None
-        rows = [job.row for job in jobs if job.row is not None]
-        for job, row in zip(jobs, rows, strict=True):
-            shift = job.prepared.next_position - job.prepared.length
-            self.rows.prepare(row, job.sampling, job.seed, job.draft.token_ids, shift)
+        rows = [one.row for one in sequences if one.row is not None]
+        for one, row in zip(sequences, rows, strict=True):
+            shift = one.prepared.next_position - one.prepared.length
+            self.rows.prepare(row, one.sampling, one.seed, one.draft.token_ids, shift)
         self.rows.set_pages(
-            [(row, i, p) for j, row in zip(jobs, rows, strict=True) for i, p in enumerate(j.pages)]
+            [
+                (one.row, i, p)
+                for one in sequences
+                for i, p in enumerate(one.pages)
+                if one.row is not None
+            ]
         )
         logits = self.text.logits(hidden)
-        drawing = drawing_for(job.sampling for job in jobs)
-        return Readback(self.rows.start(rows, [job.length for job in jobs], logits, drawing))
+        drawing = drawing_for(one.sampling for one in sequences)
+        lengths = [one.length for one in sequences]
+        return Readback(self.rows.start(rows, lengths, logits, drawing))
 
     @torch.inference_mode()
     def decode(self, rows: Beside) -> Readback:

@@ -49,19 +49,19 @@ def test_refills_in_the_middle_of_a_run():
         ask(picture(64 + 32 * (i % 3), 64, seed=i), "?" * (i + 1), tokens=3 + 5 * (i % 4))
         for i in range(14)
     ]
-    check(engine(slots=3), requests)
+    check(engine(most_rows=3), requests)
 
 
 def test_prompts_are_read_beside_running_rows(monkeypatch):
     original, steps = Stepper.read, []
 
-    def read(self, chunks, tick, beside):
-        whole = all(chunk.end == chunk.job.length for chunk in chunks)
-        steps.append((beside is not None, whole, len(chunks)))
-        return original(self, chunks, tick, beside)
+    def read(self, passages, tick, beside):
+        whole = all(one.end == one.sequence.length for one in passages)
+        steps.append((beside is not None, whole, len(passages)))
+        return original(self, passages, tick, beside)
 
     monkeypatch.setattr(Stepper, "read", read)
-    made = engine(slots=4)
+    made = engine(most_rows=4)
     monkeypatch.setattr(made, "_prompt_tokens", lambda device: 24)
     check(
         made,
@@ -83,8 +83,8 @@ def test_tokens_are_read_one_step_late(monkeypatch):
 
     monkeypatch.setattr(fast_module, "Run", LateRun)
     requests = [ask(f"say {i}", tokens=3 + 7 * (i % 3)) for i in range(9)]
-    check(engine(slots=3), requests)
-    made = engine(slots=3)
+    check(engine(most_rows=3), requests)
+    made = engine(most_rows=3)
     ids = stock(requests[2])
     made._end_ids = frozenset([ids[6]])
     found = answers(made, requests)
@@ -148,9 +148,9 @@ def test_sampling_does_not_depend_on_the_batch(official):
         else Request((Message("user", (f"say {i}",)),), options, seed=i * 7919)
         for i in range(32)
     ]
-    alone = answers(engine(slots=1), requests)
-    for slots in (8, 32):
-        assert answers(engine(slots=slots), requests) == alone
+    alone = answers(engine(most_rows=1), requests)
+    for rows in (8, 32):
+        assert answers(engine(most_rows=rows), requests) == alone
     reference = ReferenceEngine(tiny().model, tiny().processor)
     reference._encoder.decode = ids_as_text
     reference._end_ids = frozenset([-1])

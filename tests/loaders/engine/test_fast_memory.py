@@ -98,7 +98,8 @@ def test_rows_without_a_request_are_idle(monkeypatch):
 
     monkeypatch.setattr(run_module, "Board", Watched)
     monkeypatch.setattr(Stepper, "decode", decode)
-    check(engine(slots=4), [ask(f"say {i}", tokens=n) for i, n in enumerate((2, 30, 30, 30, 9))])
+    mixed = enumerate((2, 30, 30, 30, 9))
+    check(engine(most_rows=4), [ask(f"say {i}", tokens=n) for i, n in mixed])
     assert len(idle) > 10
 
 
@@ -215,7 +216,7 @@ class Stop(BaseException):
 
 def test_interrupt_at_50_random_steps_then_the_next_run_is_right(monkeypatch):
     monkeypatch.setattr(run_module, "TURN_SECONDS", 0.0)  # a turn at every layer
-    made = engine(slots=4)
+    made = engine(most_rows=4)
     # A bound well below the turns of a run (layers x steps), which depend on the device's speed.
     draw = random.Random(3)
     for stop_at in [draw.randrange(1, 50) for _ in range(50)]:
@@ -263,7 +264,7 @@ def test_the_caller_gets_a_turn_at_every_layer_and_block(monkeypatch):
 
 
 def test_closing_the_iterator_early_frees_what_it_holds():
-    made = engine(slots=2)
+    made = engine(most_rows=2)
     outcomes = made.generate(REQUESTS)
     next(outcomes)
     outcomes.close()
@@ -285,7 +286,7 @@ def test_requests_are_read_lazily_in_the_callers_thread():
             taken.append(i)
             yield ask(f"say {i}", tokens=2)
 
-    for _ in engine(slots=2).generate(requests()):
+    for _ in engine(most_rows=2).generate(requests()):
         first_at.append(len(taken))
     assert first_at[0] <= 24 and len(taken) == 100
 
@@ -333,7 +334,7 @@ def test_no_request_at_all():
 
 def test_progress_counts():
     seen = []
-    answers(engine(slots=2), REQUESTS, on_progress=seen.append)
+    answers(engine(most_rows=2), REQUESTS, on_progress=seen.append)
     assert max(p.running for p in seen) == 2
     assert [p.finished for p in seen] == sorted(p.finished for p in seen)
     assert seen[-1].tokens >= sum(r.options.max_new_tokens for r in REQUESTS[:5])

@@ -99,7 +99,7 @@ def test_greedy_equals_generate_on_the_weights_that_are_meant(kind):
     packed, plain = both(kind)
     assert supports(packed) is None
     requests = REQUESTS if DEVICE.type == "cuda" or kind in ("fp8 blocks", "int4") else REQUESTS[:2]
-    check(engine(packed, slots=3), requests, plain)
+    check(engine(packed, most_rows=3), requests, plain)
 
 
 def test_the_module_itself_computes_the_same():
