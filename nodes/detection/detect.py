@@ -20,6 +20,7 @@ from ..detection_prompts import (
     detect_prompt,
     find_choices,
 )
+from ..found_words import found_words
 from ..grounding import (
     AS_ASKED,
     found_report,
@@ -139,11 +140,13 @@ class Qwen3VLDetect(io.ComfyNode):
         found = [_first(put_together(whole, tiles, parts), max_count) for whole, *parts in groups]
         answers = [whole.text for whole, *_ in by_picture(looks, replies)]
         how, drawn = found_report(found, replies, names if tiles else ()), overlay(pictures, found)
+        boxes = [to_box_value(detections) for detections in found]
+        said = shown(list(map(found_words, found)), how, drawn, cls)
         return io.NodeOutput(
             answers,
-            [to_box_value(detections) for detections in found],
+            boxes,
             drawn,
             [len(detections.boxes) for detections in found],
             how,
-            ui=shown(answers, how, drawn, cls),
+            ui=said | {"answer": answers, "boxes": boxes},
         )

@@ -15,6 +15,7 @@ from ...utils.drawing.birds_eye import birds_eye
 from ...utils.images.tensors import image_from_pictures, pictures_from_tensor
 from .. import sockets
 from ..detection_prompts import CATEGORIES, DESCRIPTION, prompt_3d
+from ..found_words import found_words
 from ..grounding import (
     camera_inputs,
     camera_of,
@@ -104,13 +105,15 @@ class Qwen3VLDetect3D(io.ComfyNode):
         answers = [reply.text for reply in replies]
         found = read_replies(replies, pictures, Box3D, unreadable, angle_order)
         how, drawn = found_report(found, replies), overlay(pictures, found, camera)
+        boxes = [to_box_3d_value(detections) for detections in found]
+        said = shown(list(map(found_words, found)), how, drawn, cls)
         return io.NodeOutput(
             answers,
-            [to_box_3d_value(detections) for detections in found],
+            boxes,
             drawn,
             how,
             image_from_pictures([birds_eye(detections, camera) for detections in found]),
             [to_box_value(as_flat_boxes(detections, camera)) for detections in found],
             [depth_order(detections) for detections in found],
-            ui=shown(answers, how, drawn, cls),
+            ui=said | {"answer": answers, "boxes_3d": boxes},
         )

@@ -16,6 +16,7 @@ from ...utils.errors import InputError
 from ...utils.images.tensors import pictures_from_tensor
 from ...utils.parsing.shapes import UNITS
 from .. import sockets
+from ..found_words import found_words
 from ..grounding import (
     found_report,
     read_all,
@@ -80,12 +81,19 @@ class Qwen3VLParseDetections(io.ComfyNode):
             )
         found = read_all(text, sizes_wh, unreadable[0], units[0], angle_order[0])
         how = found_report(found)
+        boxes = [to_box_value(detections) for detections in found]
+        points = [to_point_value(detections) for detections in found]
         return io.NodeOutput(
-            [to_box_value(detections) for detections in found],
-            [to_point_value(detections) for detections in found],
+            boxes,
+            points,
             [to_coordinates(detections) for detections in found],
             [len(detections.items) for detections in found],
             how,
             [to_box_3d_value(detections) for detections in found],
-            ui={"text": [how]},
+            ui={
+                "text": list(map(found_words, found)),
+                "report": [how],
+                "boxes": boxes,
+                "points": points,
+            },
         )

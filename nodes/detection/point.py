@@ -17,6 +17,7 @@ from ..detection_prompts import (
     point_task,
     point_tasks,
 )
+from ..found_words import found_words
 from ..grounding import (
     found_report,
     overlay,
@@ -98,11 +99,13 @@ class Qwen3VLPoint(io.ComfyNode):
         answers = [reply.text for reply in replies]
         found = read_replies(replies, pictures, Point, unreadable)
         how, drawn = found_report(found, replies), overlay(pictures, found)
+        points = [to_point_value(detections) for detections in found]
+        said = shown(list(map(found_words, found)), how, drawn, cls)
         return io.NodeOutput(
             answers,
-            [to_point_value(detections) for detections in found],
+            points,
             [to_coordinates(detections) for detections in found],
             drawn,
             how,
-            ui=shown(answers, how, drawn, cls),
+            ui=said | {"answer": answers, "points": points},
         )

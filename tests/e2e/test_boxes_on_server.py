@@ -100,7 +100,12 @@ def test_the_exact_values(server):
     assert outputs["5"]["text"] == ['[{"x": 50, "y": 50}]']
     assert json.loads(outputs["6"]["text"][0]) == [[CAT, DOG]]
     assert json.loads(outputs["7"]["text"][0]) == [[{"x": 50, "y": 50, "label": "eye"}]]
-    assert outputs["3"]["text"] == ["1: 3 found"]
+    assert outputs["3"]["report"] == ["1: 3 found"]
+    assert outputs["3"]["text"][0].splitlines()[:2] == [
+        "3 found: cat, dog, eye", "- cat at 20, 20, 40 x 20 pixels",
+    ]  # fmt: skip
+    assert outputs["3"]["boxes"] == [[CAT, DOG]]
+    assert outputs["3"]["points"] == [[{"x": 50, "y": 50, "label": "eye"}]]
 
 
 def test_boxes_into_core_draw_bboxes(server):

@@ -18,7 +18,7 @@ ORDER = {
         "examples",
         "checking", "folder_running", "text_saving", "reading_running", "film_source",
         "film_widgets", "detection_prompts",
-        "grounding", "folder_widgets", "running", "streaming", "widgets_asking",
+        "grounding", "found_words", "folder_widgets", "running", "streaming", "widgets_asking",
         "widgets", "sockets", "search_words",
     ),
     "loaders": (

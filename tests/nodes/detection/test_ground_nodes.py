@@ -163,7 +163,10 @@ def test_clamped_boxes_and_pixel_scales_are_reported(images):
 
 def test_answer_and_report_reach_browser_and_history(images):
     ui = detect(ScriptedModel(CAT), images(2)).ui
-    assert ui["text"] == [CAT, CAT]
+    assert ui["answer"] == [CAT, CAT]
+    assert ui["text"][0].splitlines()[0] == "1 found: cat"
+    assert ui["text"][0].splitlines()[1].startswith("- cat at ")
+    assert ui["boxes"][1][0]["label"] == "cat" and ui["boxes"][1][0]["width"] > 0
     assert "1 found" in ui["report"][0]
 
 
