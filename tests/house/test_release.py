@@ -64,3 +64,15 @@ def test_icon_and_banner_are_as_the_registry_wants_them():
     addresses = (PROJECT["tool"]["comfy"]["Icon"], PROJECT["tool"]["comfy"]["Banner"])
     repository = PROJECT["project"]["urls"]["Repository"].removeprefix("https://github.com/")
     assert all(f"/{repository}/" in address for address in addresses)
+
+
+def test_the_readmes_have_the_same_parts_and_their_links_lead_somewhere():
+    english, chinese = (ROOT / name for name in ("README.md", "README.zh.md"))
+    for readme in (english, chinese):
+        links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", readme.read_text("utf-8"))
+        assert [link for link in links if not (ROOT / link).exists()] == []
+    keys = [
+        re.findall(r"^\| `(\w+)`", readme.read_text("utf-8"), re.MULTILINE)
+        for readme in (english, chinese)
+    ]
+    assert keys[0] == keys[1] and "boxes" in keys[0]
