@@ -195,3 +195,12 @@ def test_a_graph_has_its_picture_in_the_template_browser(name):
     picture = EXAMPLES / f"{name}.jpg"
     assert picture.read_bytes()[:3] == b"\xff\xd8\xff"
     assert picture.stat().st_size < 150_000
+
+
+@pytest.mark.parametrize("name", ["detect_and_draw", "read_text"])
+def test_app_mode_shows_widgets_and_nodes_that_are_there(name):
+    """Only where a picture is the result: app mode of ComfyUI 0.33 shows no node's text."""
+    graph = read(name)
+    app, nodes = graph["extra"]["linearData"], {node["id"]: node for node in graph["nodes"]}
+    assert all(widget in widgets_of(nodes[number]["type"]) for number, widget in app["inputs"])
+    assert {*app["outputs"]} <= {*nodes}
