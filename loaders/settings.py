@@ -19,8 +19,8 @@ NATIVE, YARN = "native", "1M (YaRN)"
 CONTEXTS = (NATIVE, YARN)
 UNTIL_WANTED, PARK, UNLOAD = "until memory is wanted", "park in RAM", "unload after run"
 KEEPING = (UNTIL_WANTED, PARK, UNLOAD)
-NEVER, HUGGING_FACE, MODELSCOPE = "never", "Hugging Face", "ModelScope"
-SOURCES = (NEVER, HUGGING_FACE, MODELSCOPE)
+NO_DOWNLOAD, HUGGING_FACE, MODELSCOPE = "never", "Hugging Face", "ModelScope"
+SOURCES = (NO_DOWNLOAD, HUGGING_FACE, MODELSCOPE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class LoadSettings:
     engine: str = "auto"
     context: str = NATIVE
     keep: str = UNTIL_WANTED
-    download: str = field(default=NEVER, compare=False)
+    download: str = field(default=NO_DOWNLOAD, compare=False)
     adapters: tuple[Adapter, ...] = ()
 
     def __post_init__(self) -> None:

@@ -7,7 +7,7 @@ from comfy_api.latest import io
 from ..loaders.host.port import host
 from ..utils.captions.place import BESIDE, SHORT_NAMES, UNDER_OUTPUT, WHOLE_NAMES
 from ..utils.captions.policy import MODES, SKIP
-from ..utils.captions.sidecars import ENDINGS, FORMATS, store_maker
+from ..utils.captions.sidecars import CAPTION_FORMATS, ENDINGS, store_maker
 from ..utils.captions.view import CaptionView
 from ..utils.errors import InputError
 from ..utils.images.color import BACKGROUNDS
@@ -130,7 +130,7 @@ def format_input() -> io.Input:
     """The widget that says what a caption file is."""
     return io.Combo.Input(
         "format",
-        options=list(FORMATS),
+        options=list(CAPTION_FORMATS),
         default="txt",
         optional=True,
         advanced=True,

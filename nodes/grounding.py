@@ -22,13 +22,13 @@ from ..utils.parsing.names import CHINESE, ENGLISH, language_of
 from ..utils.parsing.shapes import Units
 from ..utils.text.numbers import to_number
 from . import sockets
-from .running import report
+from .running import NOTES_SHOWN, notes_of, report
+from .widgets import STOP
 
 log = logging.getLogger(__name__)
 
 # What to do with an answer that cannot be read. Stored in workflows: append only.
-STOP, LEAVE_EMPTY = "stop with an error", "leave the image empty"
-NOTES_SHOWN = 5
+LEAVE_EMPTY = "leave the image empty"
 # The languages of labels. Stored in workflows: append only.
 AS_ASKED = "the language of find"
 NAMES_IN = {AS_ASKED: "", "English": ENGLISH, "\u4e2d\u6587": CHINESE}
@@ -228,9 +228,7 @@ def found_report(
         if detections.repaired:
             line += "; the answer was not JSON of the form asked for and was repaired"
         lines.append(line)
-        lines += [f"   {note}" for note in detections.notes[:NOTES_SHOWN]]
-        if len(detections.notes) > NOTES_SHOWN:
-            lines.append(f"   and {len(detections.notes) - NOTES_SHOWN} more notes")
+        lines += notes_of(detections.notes)
     if replies:
         lines.append(report(replies, names=names))
     return "\n".join(lines)

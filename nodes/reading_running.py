@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from comfy_api.latest import io
 
-from ..utils.detection.turning import Turn
-from ..utils.parsing.document_answer import Form
+from ..utils.detection.turning import Rotation
+from ..utils.parsing.document_answer import AnswerForm
 
 # How a picture stands. Stored in workflows: append only.
-TURNS = {
+TURNED = {
     "upright": 0, "turned right (90°)": 90, "upside down (180°)": 180, "turned left (90°)": 270,
 }  # fmt: skip
 # Stored in workflows: append only. What is asked for, and what it is written as.
-WRITE: dict[str, tuple[str, Form, Form]] = {
+WRITE: dict[str, tuple[str, AnswerForm, AnswerForm]] = {
     "Markdown": ("document_markdown", "markdown", "markdown"),
     "HTML": ("document_html", "html", "html"),
     "Markdown, by way of HTML": ("document_html", "html", "markdown"),
 }
-NOTES_SHOWN = 5
 
 
 def write_input() -> io.Input:
@@ -37,7 +36,7 @@ def turned_input() -> io.Input:
     """The widget that says how the picture stands."""
     return io.Combo.Input(
         "turned",
-        options=list(TURNS),
+        options=list(TURNED),
         default="upright",
         optional=True,
         advanced=True,
@@ -46,16 +45,9 @@ def turned_input() -> io.Input:
     )
 
 
-def turn_of(name: str) -> Turn:
+def turn_of(name: str) -> Rotation:
     """The turn of a menu entry."""
-    return Turn(TURNS.get(name, 0))
-
-
-def notes_of(notes: Sequence[str]) -> list[str]:
-    """Notes as lines of a report, the first few of them."""
-    lines = [f"   {note}" for note in notes[:NOTES_SHOWN]]
-    more = len(notes) - NOTES_SHOWN
-    return [*lines, f"   and {more} more notes"] if more > 0 else lines
+    return Rotation(TURNED.get(name, 0))
 
 
 def joined(lines: Iterable[str]) -> str:

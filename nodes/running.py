@@ -13,6 +13,9 @@ from ..utils.chat.requests import CUT_OFF, Outcome, Progress, Reply, Request
 from ..utils.errors import GenerationError, Qwen3VLError
 from .streaming import Show, TextStream, Title
 
+# Notes of one answer that a report shows; the others are counted.
+NOTES_SHOWN = 5
+
 
 def node_id_of(node: type[io.ComfyNode]) -> str | None:
     """The running node's id in its workflow; None on a host that runs nodes without one."""
@@ -114,3 +117,10 @@ def answer_output(replies: list[Reply]) -> io.NodeOutput:
     how = report(replies)
     ui = {"text": texts, "report": [how]}
     return io.NodeOutput(texts, [reply.thinking for reply in replies], how, ui=ui)
+
+
+def notes_of(notes: Sequence[str]) -> list[str]:
+    """Notes as lines of a report, the first few of them."""
+    lines = [f"   {note}" for note in notes[:NOTES_SHOWN]]
+    more = len(notes) - NOTES_SHOWN
+    return [*lines, f"   and {more} more notes"] if more > 0 else lines

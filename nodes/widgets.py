@@ -7,6 +7,9 @@ from comfy_api.latest import io
 from ..loaders.user_tasks import known_tasks
 from ..utils.chat.composition import MAX_SEED, caption_presets
 
+# What becomes of an answer that cannot be read or does not hold.
+STOP, GO_ON = "stop with an error", "go on, valid = False"
+
 
 def preset_inputs(seed_changes: bool = True, refining: bool = False) -> list[io.Input]:
     """The widgets that choose the words of a caption; the menu has the user's own presets too."""

@@ -18,7 +18,7 @@ from ..utils.images.tensors import pictures_from_tensor
 
 MOST_IMAGES = 50
 # Stored in workflows: append only.
-STOP, KEEP = "stop", "keep what is written"
+STOP_RUN, KEEP = "stop", "keep what is written"
 
 
 def growing_images(optional: bool = False) -> io.Input:
@@ -80,8 +80,8 @@ def interrupt_input() -> io.Input:
     """What an interrupt does to a text that is being written."""
     return io.Combo.Input(
         "on_interrupt",
-        options=[STOP, KEEP],
-        default=STOP,
+        options=[STOP_RUN, KEEP],
+        default=STOP_RUN,
         optional=True,
         advanced=True,
         tooltip="keep what is written: the text so far goes on to the next nodes.",

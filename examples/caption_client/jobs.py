@@ -10,7 +10,7 @@ from typing import Any
 
 from qwen3vl_utils.captions.place import BESIDE, UNDER_OUTPUT
 from qwen3vl_utils.captions.policy import ADDING, MODES, OVERWRITE, OVERWRITE_ALL, SKIP
-from qwen3vl_utils.captions.sidecars import FORMATS
+from qwen3vl_utils.captions.sidecars import CAPTION_FORMATS
 from qwen3vl_utils.captions.wording import parse_replacements
 from qwen3vl_utils.chat.tasks import tasks_in
 from qwen3vl_utils.errors import InputError
@@ -23,7 +23,7 @@ NODE = "Qwen3VLCaptionFolder"
 CHOICES = {
     "mode": MODES,
     "place": (BESIDE, UNDER_OUTPUT),
-    "format": tuple(FORMATS),
+    "format": tuple(CAPTION_FORMATS),
     "background": ("white", "gray", "black"),
 }
 # Older nodes lack these widgets, so they are sent only when they say something.

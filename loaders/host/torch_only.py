@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 # Below the folder that a script is run in.
-MODELS = Path("models")
+MODELS_FOLDER = Path("models")
 
 # Least recently used first.
 _residents: list[TorchResidence] = []
@@ -82,22 +82,22 @@ progress_bar = NoBar
 
 def model_roots() -> list[Path]:
     """Where a script's checkpoints lie: `models/LLM` below its own folder."""
-    return [root for root in (MODELS / "LLM",) if root.is_dir()]
+    return [root for root in (MODELS_FOLDER / "LLM",) if root.is_dir()]
 
 
 def adapter_roots() -> list[Path]:
     """Where a script's adapters lie."""
-    return [root for root in (MODELS / "loras", MODELS / "LLM") if root.is_dir()]
+    return [root for root in (MODELS_FOLDER / "loras", MODELS_FOLDER / "LLM") if root.is_dir()]
 
 
 def download_folder() -> Path:
     """Where a checkpoint that is not there yet belongs."""
-    return MODELS / "LLM" / "Qwen-VL"
+    return MODELS_FOLDER / "LLM" / "Qwen-VL"
 
 
 def tokenizer_folder() -> Path:
     """Where a script keeps the vocabulary for single files."""
-    return MODELS / "qwen25_tokenizer"
+    return MODELS_FOLDER / "qwen25_tokenizer"
 
 
 def allowed_folders() -> AllowedFolders:

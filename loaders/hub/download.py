@@ -34,10 +34,10 @@ LOOK_SECONDS = 0.1
 SPARE_BYTES = 1024**3
 
 # (bytes there, bytes in all); whatever it raises ends the download and passes through.
-OnBytes = Callable[[int, int], None]
+OnReceived = Callable[[int, int], None]
 
 
-def fetch(files: list[RemoteFile], folder: Path, on_bytes: OnBytes) -> None:
+def fetch(files: list[RemoteFile], folder: Path, on_bytes: OnReceived) -> None:
     """Bring every file into `folder`; what is there already stays, what is half goes on.
 
     Raises:

@@ -17,7 +17,7 @@ from ..checkpoint.lora_files import LoraFiles, inspect_adapter
 from ..host.port import host
 from ..hub import catalog
 from ..hub.official import ModelSpec, spec_of
-from ..settings import NEVER, LoadSettings
+from ..settings import NO_DOWNLOAD, LoadSettings
 
 # A model or two with their adapters: what lies between a loader's report and its load.
 REMEMBERED = 8
@@ -40,7 +40,7 @@ def whole_copy(settings: LoadSettings) -> tuple[Checkpoint, str]:
         return _best_copy(settings.model)
     except IncompleteError as error:
         spec = spec_of(settings.model)
-        if settings.download == NEVER or spec is None:
+        if settings.download == NO_DOWNLOAD or spec is None:
             raise
         why = error.problem
     log.info("%s It is downloaded.", why)

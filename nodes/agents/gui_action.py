@@ -26,8 +26,8 @@ from ...utils.images.picture import Picture
 from ...utils.images.tensors import image_from_pictures, pictures_from_tensor
 from ...utils.parsing.tool_calls import ToolAnswer
 from .. import sockets
-from ..grounding import NOTES_SHOWN, shown
-from ..running import answer_all, node_id_of, report
+from ..grounding import shown
+from ..running import answer_all, node_id_of, notes_of, report
 from ..search_words import search_words
 from ..widgets import seed_input
 
@@ -213,7 +213,5 @@ def _step_report(
             line += "; a call was not written as its format wants it and was repaired"
         notes = [action.problem for action in actions if action.problem]
         notes += [*answer.problems, *(note for action in actions for note in action.notes)]
-        lines += [line, *(f"   {note}" for note in notes[:NOTES_SHOWN])]
-        if len(notes) > NOTES_SHOWN:
-            lines.append(f"   and {len(notes) - NOTES_SHOWN} more notes")
+        lines += [line, *notes_of(notes)]
     return "\n".join([*lines, report(replies)])

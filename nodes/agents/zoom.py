@@ -16,8 +16,8 @@ from ...utils.drawing.contact_sheet import Card, contact_sheet
 from ...utils.images.picture import Picture
 from ...utils.images.tensors import image_from_pictures, pictures_from_tensor
 from .. import sockets
-from ..grounding import NOTES_SHOWN, shown
-from ..running import answer_all, node_id_of, report
+from ..grounding import shown
+from ..running import answer_all, node_id_of, notes_of, report
 from ..search_words import search_words
 from ..widgets import seed_input
 
@@ -131,7 +131,5 @@ def _zoom_report(talk: ZoomTalk) -> str:
         lines[0] = "It did not look closer: crops holds the whole first image"
     if not talk.answer:
         lines.append("There is no answer.")
-    lines += [f"   {note}" for note in talk.notes[:NOTES_SHOWN]]
-    if len(talk.notes) > NOTES_SHOWN:
-        lines.append(f"   and {len(talk.notes) - NOTES_SHOWN} more notes")
+    lines += notes_of(talk.notes)
     return "\n".join([*lines, report(talk.replies)])

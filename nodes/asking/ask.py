@@ -23,7 +23,7 @@ from ..running import node_id_of
 from ..search_words import search_words
 from ..widgets import answer_outputs, seed_input
 from ..widgets_asking import (
-    STOP,
+    STOP_RUN,
     interrupt_input,
     mask_inputs,
     max_new_tokens_input,
@@ -91,7 +91,7 @@ class Qwen3VLAsk(io.ComfyNode):
         must: str = "",
         must_not: str = "",
         max_new_tokens: int = 0,
-        on_interrupt: str = STOP,
+        on_interrupt: str = STOP_RUN,
         tools: str = "",
     ) -> io.NodeOutput:
         """One answer for each image, or one for all, or one to the text alone."""

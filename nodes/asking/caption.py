@@ -15,7 +15,7 @@ from ..running import node_id_of
 from ..search_words import search_words
 from ..widgets import answer_outputs, preset_inputs
 from ..widgets_asking import (
-    STOP,
+    STOP_RUN,
     chosen_caption,
     interrupt_input,
     mask_inputs,
@@ -83,7 +83,7 @@ class Qwen3VLCaption(io.ComfyNode):
         must: str = "",
         must_not: str = "",
         max_new_tokens: int = 0,
-        on_interrupt: str = STOP,
+        on_interrupt: str = STOP_RUN,
     ) -> io.NodeOutput:
         """One caption for each image, or one for all."""
         task, words = chosen_caption(preset, instructions, context)

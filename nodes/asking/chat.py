@@ -35,9 +35,9 @@ from ..widgets_asking import (
 
 # What becomes of the chat that is there. Stored in workflows: append only.
 CONTINUE, NEW, AGAIN = "ask", "start anew and ask", "ask instead of the last question"
-UNDO, EDIT, SHOW = "undo the last turn", "replace the last answer", "only show"
+UNDO, EDIT, ONLY_SHOW = "undo the last turn", "replace the last answer", "only show"
 RESULT = "hand back a tool's result"
-TURNS = (CONTINUE, NEW, AGAIN, UNDO, EDIT, SHOW, RESULT)
+TURNS = (CONTINUE, NEW, AGAIN, UNDO, EDIT, ONLY_SHOW, RESULT)
 # A full context forgets turns until so many tokens are free for the answer, or fewer where fewer
 # are wanted.
 ANSWER_ROOM = 512

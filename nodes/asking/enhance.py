@@ -29,7 +29,7 @@ from ..widgets_asking import (
 )
 
 # Stored in workflows: append only.
-AS_WRITTEN, ENGLISH, CHINESE = "as the prompt", "English", "Chinese"
+AS_WRITTEN, IN_ENGLISH, IN_CHINESE = "as the prompt", "English", "Chinese"
 
 
 class Qwen3VLEnhancePrompt(io.ComfyNode):
@@ -50,7 +50,7 @@ class Qwen3VLEnhancePrompt(io.ComfyNode):
                 io.String.Input("prompt", multiline=True, default="A cat on a roof"),
                 io.Combo.Input("target", options=_titles()),
                 io.Combo.Input(
-                    "language", options=[AS_WRITTEN, ENGLISH, CHINESE], default=AS_WRITTEN
+                    "language", options=[AS_WRITTEN, IN_ENGLISH, IN_CHINESE], default=AS_WRITTEN
                 ),
                 seed_input(),
                 io.Image.Input(
@@ -125,7 +125,7 @@ def _task(target: str, language: str, prompt: str) -> Task:
         raise known.problem or InputError(
             f"There is no enhancer {target!r}.", "Choose one from the menu."
         )
-    chinese = is_in(prompt, "zh") if language == AS_WRITTEN else language == CHINESE
+    chinese = is_in(prompt, "zh") if language == AS_WRITTEN else language == IN_CHINESE
     wanted = "zh" if chinese else "en"
     return next((task for task in found if task.answer.language == wanted), found[0])
 

@@ -13,7 +13,7 @@ from ..search_words import search_words
 
 # In place of a file: the text field. Stored in workflows.
 NO_FILE = "(none)"
-ENDINGS = (".json", ".txt")
+CAMERA_ENDINGS = (".json", ".txt")
 MAX_FILES = 500
 
 
@@ -21,7 +21,9 @@ def camera_files() -> list[str]:
     """The menu of files in ComfyUI's input folder that may hold cameras."""
     try:
         folder = host().allowed_folders().locate("input")
-        names = [entry.name for entry in folder.path.iterdir() if entry.suffix.lower() in ENDINGS]
+        names = [
+            entry.name for entry in folder.path.iterdir() if entry.suffix.lower() in CAMERA_ENDINGS
+        ]
     except (InputError, OSError):  # not there yet: the menu has only the text field
         names = []
     return [NO_FILE, *sorted(names)[:MAX_FILES]]

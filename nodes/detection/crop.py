@@ -8,7 +8,8 @@ from comfy_api.latest import io
 from ...utils.detection.crops import crop_region
 from ...utils.errors import InputError
 from .. import sockets
-from ..grounding import NOTES_SHOWN, read_boxes, sizes_of
+from ..grounding import read_boxes, sizes_of
+from ..running import NOTES_SHOWN
 from ..search_words import search_words
 
 

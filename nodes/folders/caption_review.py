@@ -33,7 +33,7 @@ from ..search_words import search_words
 
 MAX_PICTURES = 1_000_000
 MAX_COUNT = 100
-MAX_COLUMNS = 10
+MAX_ACROSS = 10
 
 
 class Qwen3VLCaptionReview(io.ComfyNode):
@@ -66,7 +66,7 @@ class Qwen3VLCaptionReview(io.ComfyNode):
                     "columns",
                     default=4,
                     min=1,
-                    max=MAX_COLUMNS,
+                    max=MAX_ACROSS,
                     tooltip="Pictures beside each other; more where the sheet would get too long.",
                 ),
                 *choice_inputs(),

@@ -18,7 +18,7 @@ from ...loaders.settings import (
     ENGINES,
     KEEPING,
     NATIVE,
-    NEVER,
+    NO_DOWNLOAD,
     QUANTIZATION,
     SOURCES,
     UNTIL_WANTED,
@@ -126,7 +126,7 @@ class Qwen3VLLoader(io.ComfyNode):
         engine: str,
         context: str = NATIVE,
         keep: str = UNTIL_WANTED,
-        download: str = NEVER,
+        download: str = NO_DOWNLOAD,
     ) -> io.NodeOutput:
         """Return a handle and what it will do; the weights are not loaded here."""
         settings = LoadSettings(
@@ -163,7 +163,7 @@ def later_inputs() -> list[io.Input]:
         io.Combo.Input(
             "download",
             options=list(SOURCES),
-            default=NEVER,
+            default=NO_DOWNLOAD,
             optional=True,
             tooltip="Where to get a checkpoint that is not on this machine. never does not touch "
             "the network.",

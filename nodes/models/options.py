@@ -18,8 +18,8 @@ from ..search_words import search_words
 # Stored in workflows: append only.
 SAMPLING = ("official", "greedy", "custom")
 AS_TRAINED, THINKING_OFF = "as the model was made", "off"
-TEXT, JSON = "text", "JSON only"
-CUSTOM, EXACT = "the two fields", "exactly width x height"
+AS_TEXT, JSON = "text", "JSON only"
+TWO_FIELDS, EXACT = "the two fields", "exactly width x height"
 # Most visual tokens of a picture: for a colour or a mood, for most questions, for small print.
 PICTURE_TOKENS = {"fast": 256, "balanced": 1_280, "detailed": 4_096}
 PIXELS_PER_TOKEN = TOKEN_SIDE * TOKEN_SIDE
@@ -108,10 +108,10 @@ class Qwen3VLOptions(io.ComfyNode):
         stop: str,
         thinking: str = AS_TRAINED,
         thinking_budget: int = 0,
-        picture_size: str = CUSTOM,
+        picture_size: str = TWO_FIELDS,
         width: int = 1024,
         height: int = 1024,
-        answer: str = TEXT,
+        answer: str = AS_TEXT,
         json_schema: str = "",
     ) -> io.NodeOutput:
         """Put the fields into one value, and say what will be used of it; 0 leaves a field to the
@@ -135,7 +135,7 @@ class Qwen3VLOptions(io.ComfyNode):
         )
         AnswerRules().and_json(options.json_schema)  # refuses what is no schema
         notes = without_effect(options, sampling, drawing)
-        if picture_size not in (CUSTOM, EXACT) and (min_picture_tokens or max_picture_tokens):
+        if picture_size not in (TWO_FIELDS, EXACT) and (min_picture_tokens or max_picture_tokens):
             notes.append(f"No effect: the picture tokens, because picture_size is {picture_size}")
         if answer != JSON and json_schema.strip():
             notes.append(f"No effect: json_schema, because answer is {answer}")
@@ -192,8 +192,8 @@ def _picture_inputs() -> list[io.Input]:
     return [
         io.Combo.Input(
             "picture_size",
-            options=[CUSTOM, *PICTURE_TOKENS, EXACT],
-            default=CUSTOM,
+            options=[TWO_FIELDS, *PICTURE_TOKENS, EXACT],
+            default=TWO_FIELDS,
             optional=True,
             tooltip="fast, balanced, detailed: at most 256, 1280, 4096 tokens a picture.",
         ),
@@ -206,8 +206,8 @@ def _answer_inputs() -> list[io.Input]:
     return [
         io.Combo.Input(
             "answer",
-            options=[TEXT, JSON],
-            default=TEXT,
+            options=[AS_TEXT, JSON],
+            default=AS_TEXT,
             optional=True,
             tooltip="JSON only: checked, asked for once more, and an error if it is none.",
         ),

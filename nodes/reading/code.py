@@ -14,20 +14,19 @@ from ...utils.chat.requests import Reply
 from ...utils.chat.tasks import task
 from ...utils.errors import ParseError
 from ...utils.images.tensors import pictures_from_tensor
-from ...utils.text.fenced_code import SUFFIXES, Language, Snippet, read_code
+from ...utils.text.fenced_code import SUFFIXES, CodeLanguage, Snippet, read_code
 from .. import sockets
-from ..reading_running import joined, notes_of
-from ..running import answer_all, node_id_of, report
+from ..reading_running import joined
+from ..running import answer_all, node_id_of, notes_of, report
 from ..search_words import search_words
 from ..text_saving import file_name_input, saved_file
-from ..widgets import seed_input
+from ..widgets import GO_ON, STOP, seed_input
 
 # Stored in workflows: append only.
-LANGUAGES: dict[str, Language] = {
+LANGUAGES: dict[str, CodeLanguage] = {
     "HTML": "html", "Draw.io": "drawio", "SVG": "svg", "Mermaid": "mermaid",
     "matplotlib": "matplotlib",
 }  # fmt: skip
-STOP, GO_ON = "stop with an error", "go on, valid = False"
 
 
 class Qwen3VLCode(io.ComfyNode):
@@ -125,7 +124,7 @@ class Qwen3VLCode(io.ComfyNode):
         )
 
 
-def _read(number: int, replies: Sequence[Reply], kind: Language, strict: bool) -> Snippet:
+def _read(number: int, replies: Sequence[Reply], kind: CodeLanguage, strict: bool) -> Snippet:
     """The code of a reply; without one, or with a fault, the run stops or goes on.
 
     Raises:

@@ -23,11 +23,11 @@ from ...utils.errors import GenerationError, InputError, ParseError, Qwen3VLErro
 from ...utils.files.pdf_pages import PdfPages
 from ...utils.images.picture import Picture
 from ...utils.images.tensors import image_from_pictures, pictures_from_tensor
-from ...utils.parsing.document_answer import Form, parse_document, parse_pages
+from ...utils.parsing.document_answer import AnswerForm, parse_document, parse_pages
 from .. import sockets
 from ..grounding import LEAVE_EMPTY, unreadable_input
-from ..reading_running import WRITE, joined, notes_of, write_input
-from ..running import node_id_of, report, run
+from ..reading_running import WRITE, joined, write_input
+from ..running import node_id_of, notes_of, report, run
 from ..search_words import search_words
 from ..widgets import seed_input
 
@@ -194,7 +194,7 @@ def _answers(
 def _layouts(
     replies: Sequence[Reply],
     sizes_wh: Sequence[tuple[int, int]],
-    form: Form,
+    form: AnswerForm,
     together: bool,
     lenient: bool,
 ) -> list[Layout]:
@@ -222,7 +222,7 @@ def _layouts(
     return layouts
 
 
-def _written(layout: Layout, form: Form) -> str:
+def _written(layout: Layout, form: AnswerForm) -> str:
     # An answer in Markdown to a request for HTML has no HTML: its Markdown is all there is.
     return layout.html if form == "html" and layout.html else layout.to_markdown()
 

@@ -35,7 +35,7 @@ from ..search_words import search_words
 from ..widgets import seed_input
 
 # Stored in workflows: append only.
-FORMATS = ("md", "json", "html")
+PAGE_FORMATS = ("md", "json", "html")
 
 
 class Qwen3VLDocumentFolder(io.ComfyNode):
@@ -62,7 +62,7 @@ class Qwen3VLDocumentFolder(io.ComfyNode):
                 sockets.Options.Input("options", optional=True),
                 io.Combo.Input(
                     "format",
-                    options=list(FORMATS),
+                    options=list(PAGE_FORMATS),
                     default="md",
                     optional=True,
                     tooltip="md and html: the text alone, by that ending. json: with model, "

@@ -35,14 +35,13 @@ from ...utils.parsing.fields import (
 from ...utils.parsing.shapes import ShapeReader
 from .. import sockets
 from ..grounding import overlay, shown
-from ..reading_running import joined, notes_of
-from ..running import answer_all, node_id_of, report
+from ..reading_running import joined
+from ..running import answer_all, node_id_of, notes_of, report
 from ..search_words import search_words
 from ..text_saving import name_input, save_inputs, saved
-from ..widgets import seed_input
+from ..widgets import GO_ON, STOP, seed_input
 
 # Stored in workflows: append only.
-STOP, GO_ON = "stop with an error", "go on, valid = False"
 MISSING_STOP, MISSING_EMPTY = "stop with an error", "empty text"
 KEEP_NOTHING, KEEP_CSV, KEEP_JSONL, KEEP_BOTH = "nothing", "CSV", "JSONL", "CSV and JSONL"
 

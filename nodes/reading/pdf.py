@@ -10,7 +10,7 @@ from ...utils.errors import InputError
 from ...utils.files.pdf_pages import PdfPages, located, opened, pdf_menu, stamp_of
 from ...utils.images.tensors import image_from_pictures
 from .. import sockets
-from ..reading_running import TURNS, turned_input
+from ..reading_running import TURNED, turned_input
 from ..running import node_id_of
 from ..search_words import search_words
 
@@ -117,7 +117,7 @@ class Qwen3VLLoadPDF(io.ComfyNode):
         """The pages that were asked for, in the order in which they were named."""
         folder, name = located(host().allowed_folders(), pdf_file)
         # A scan that stands turned right is turned left, and so on.
-        turn = (360 - TURNS.get(turned, 0)) % 360
+        turn = (360 - TURNED.get(turned, 0)) % 360
         with opened(folder, name, password) as document:
             numbers = PageRange.parse(page_range).numbers(document.page_count)
             total = document.page_count

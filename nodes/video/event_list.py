@@ -30,15 +30,15 @@ from ...utils.video.timeline import Event, Events, by_frame, seen_spans
 from .. import sockets
 from ..film_source import FilmSource, film_sources
 from ..film_widgets import FilmSettings, film_inputs, frames_told
-from ..grounding import STOP, unreadable_input
+from ..grounding import unreadable_input
 from ..running import answer_all, node_id_of, report
 from ..search_words import search_words
-from ..widgets import seed_input
+from ..widgets import STOP, seed_input
 
 # Stored in workflows: append only.
 EVENTS, THING = "events", "where a thing is"
 MOST_CARDS = 240
-NOTES_SHOWN = 8
+EVENT_NOTES_SHOWN = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +139,8 @@ def _told(source: FilmSource, footage: Footage, find: str, found: _Found, reply:
     notes = [*footage.notes, *events.notes]
     if len(events) > MOST_CARDS:
         notes.append(f"the sheet shows the first {MOST_CARDS}")
-    more = len(notes) - NOTES_SHOWN
-    lines = [line, *(f"   {note}" for note in notes[:NOTES_SHOWN])]
+    more = len(notes) - EVENT_NOTES_SHOWN
+    lines = [line, *(f"   {note}" for note in notes[:EVENT_NOTES_SHOWN])]
     if more > 0:
         lines.append(f"   and {more} more notes")
     return "\n".join([*lines, report([reply])])

@@ -31,7 +31,7 @@ from qwen3vl_nodes.utils.captions.journal import Journal, Mark  # noqa: E402
 from qwen3vl_nodes.utils.captions.ledger import LedgerFile  # noqa: E402
 from qwen3vl_nodes.utils.captions.place import Place  # noqa: E402
 from qwen3vl_nodes.utils.captions.record import Record  # noqa: E402
-from qwen3vl_nodes.utils.captions.sidecars import FORMATS  # noqa: E402
+from qwen3vl_nodes.utils.captions.sidecars import CAPTION_FORMATS  # noqa: E402
 from qwen3vl_nodes.utils.errors import InputError  # noqa: E402
 from qwen3vl_nodes.utils.files.fingerprint import digest  # noqa: E402
 from qwen3vl_nodes.utils.files.folder_lock import only_writer  # noqa: E402
@@ -102,14 +102,14 @@ class Work:
 
     def read_caption(self) -> None:
         """A caption that is there, in a file of its own and in the file for all."""
-        self.seen.add(FORMATS["txt"](self.pics, False).content("sub/p.txt") or b"")
-        FORMATS["jsonl"](self.sub, False)
+        self.seen.add(CAPTION_FORMATS["txt"](self.pics, False).content("sub/p.txt") or b"")
+        CAPTION_FORMATS["jsonl"](self.sub, False)
 
     def write(self) -> None:
         """A new caption, made with its folder, and one over an old one."""
         self.number += 1
         for makes_folders in (False, True):
-            store = FORMATS["txt"](self.pics, makes_folders)
+            store = CAPTION_FORMATS["txt"](self.pics, makes_folders)
             place = Place(f"sub/new{self.number % 50}{makes_folders}.png")
             old = store.content(store.name(place))
             record = Record(place, recipe(), content=b"a caption", replaces=old)

@@ -10,7 +10,7 @@ from qwen3vl_nodes.utils.captions.ledger import Ledger
 from qwen3vl_nodes.utils.captions.policy import SKIP
 from qwen3vl_nodes.utils.captions.recipe import Recipe
 from qwen3vl_nodes.utils.captions.record import Record
-from qwen3vl_nodes.utils.captions.sidecars import FORMATS
+from qwen3vl_nodes.utils.captions.sidecars import CAPTION_FORMATS
 from qwen3vl_nodes.utils.captions.wording import Wording
 from qwen3vl_nodes.utils.dataset.run import CaptionRun
 from qwen3vl_nodes.utils.errors import InputError
@@ -58,7 +58,7 @@ def run(source: Path, target=None, recipes=FIRST, mode=SKIP, form="txt", dry_run
     into = allowed(target or source)
     if not dry_run:  # as whoever takes the lock does
         into.path.mkdir(parents=True, exist_ok=True)
-    store = FORMATS[form](into, into.path != source)
+    store = CAPTION_FORMATS[form](into, into.path != source)
     ledger = Ledger(dry_run=dry_run)
     files = Run(allowed(source), store, Journal(into), mode, ledger)
     files.recipes = list(recipes)

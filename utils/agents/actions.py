@@ -24,7 +24,7 @@ END = ("coordinate2", "end_coordinate", "end"), 2
 BOX = ("bbox_2d", "bbox"), 4
 # A place so little outside of the picture is its edge; one farther away was meant otherwise, and
 # the edge in its stead could be anything, such as the button that closes a window.
-BESIDE = 0.02
+MOST_OUTSIDE = 0.02
 # Actions that end a task.
 ANSWER, TERMINATE = "answer", "terminate"
 _FIELD = re.compile(r"{(\w+)}")
@@ -123,7 +123,7 @@ def _action(call: ToolCall, tools: Sequence[Tool]) -> Action:
     name = str(checked.get("action", tool.name))
     start, end, box = (_numbers_at(checked, *keys) for keys in (START, END, BOX))
     for numbers in filter(None, (start, end)):
-        if _outside(numbers, tool.grid, BESIDE):
+        if _outside(numbers, tool.grid, MOST_OUTSIDE):
             problem = f"{numbers} is outside of the picture, which ends at {tool.grid}."
             return Action(tool.name, name, _plain(checked), problem=problem)
     if box and _outside(box, tool.grid, 0):

@@ -171,7 +171,7 @@ class JsonFiles(TextFiles):
 # Makes the place for captions of a folder, whose folders inside it may make.
 MakeStore = Callable[[Folder, bool], CaptionStore]
 # Stored in workflows: append only.
-FORMATS: dict[str, MakeStore] = {"txt": TextFiles, "json": JsonFiles, "jsonl": JsonLines}
+CAPTION_FORMATS: dict[str, MakeStore] = {"txt": TextFiles, "json": JsonFiles, "jsonl": JsonLines}
 # Of files of text, for trainers that look for others. What a browser or a shell would run when
 # somebody opens it is not among them.
 ENDINGS = (".txt", ".caption", ".tags", ".cap")

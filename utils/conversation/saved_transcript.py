@@ -19,7 +19,7 @@ from .transcript import Chat, Turn
 
 FORMAT, VERSION = "qwen3vl-chat", 1
 # A saved chat is data from outside: what it may make this machine do is bounded.
-MAX_BYTES = 1 << 30
+MAX_CHAT_BYTES = 1 << 30
 MAX_TURNS, MAX_PARTS, MAX_VISUALS, MAX_FRAMES = 10_000, 10_000, 2_000, 10_000
 MAX_PIXELS = 1_000_000_000
 _FIELDS = ("format", "version", "system_prompt", "forgotten", "turns", "pictures", "clips")
@@ -213,7 +213,7 @@ class _Reader:
 
 
 def _parsed(text: str, name: str) -> Any:
-    if len(text) > MAX_BYTES:
+    if len(text) > MAX_CHAT_BYTES:
         raise InputError(f"{name} has {len(text):,} characters.", "Save a shorter chat.")
     try:
         return json.loads(text)

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
-from typing import BinaryIO, Literal
+from typing import BinaryIO
 
 from ..captions.recipe import Recipe
 from ..captions.wording import Wording
@@ -19,7 +19,7 @@ from ..errors import GenerationError, InputError, ParseError, Qwen3VLError
 from ..files.fingerprint import DIGEST_BYTES, FileFacts, file_stamp
 from ..files.picture_reader import read_file
 from ..images.picture import Picture
-from ..parsing.document_answer import Form, parse_document
+from ..parsing.document_answer import AnswerForm, parse_document
 from ..roots.allowed_folders import FolderFile
 from ..roots.listing import PICTURE_ENDINGS
 from ..roots.open_folder import NotOrdinaryError
@@ -27,14 +27,14 @@ from .medium import Medium, Subject
 
 PDF_ENDINGS = (".pdf",)
 # Documents are held open while they wait, so only few of them.
-AHEAD = 2
+DOCUMENTS_AHEAD = 2
 # Between two pages, in Markdown and in HTML: neither shows it.
 PAGE_BREAK = "\n\n<!-- page {} -->\n\n"
 _PIECE = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Pages:
+class OpenPages:
     """A document that is open, or a scan: pages are drawn when they are asked for."""
 
     source: PdfFile | Picture
@@ -57,15 +57,15 @@ class DocumentKind:
 
     recipe: Recipe
     task: Task
-    form: Form
-    written_as: Literal["markdown", "html"]
+    form: AnswerForm
+    written_as: AnswerForm
     seed: int
     options: GenerationOptions | None
 
     @classmethod
     def of(
-        cls, model: str, task: Task, form: Form, written_as: Literal["markdown", "html"], seed: int,
-        options: GenerationOptions | None, dpi: float,
+        cls, model: str, task: Task, form: AnswerForm, written_as: AnswerForm,
+        seed: int, options: GenerationOptions | None, dpi: float,
     ) -> DocumentKind:  # fmt: skip
         """With the recipe of what is chosen."""
         given = asdict(options) if options else {}
@@ -79,7 +79,7 @@ class DocumentKind:
         }
         return cls(Recipe("", Wording(), facts), task, form, written_as, seed, options)
 
-    def request(self, media: Pages, part: int, seed: int, halvings: int = 0) -> Request:
+    def request(self, media: OpenPages, part: int, seed: int, halvings: int = 0) -> Request:
         """The request for a page; with half its pixels for each halving."""
         (request,) = requests_for(
             [media.page(part)], self.task.fill(), options=self.options, task=self.task, seed=seed
@@ -127,7 +127,7 @@ class DocumentKind:
 
 def pdfs(kind: DocumentKind, dpi: float, password: str = "") -> Medium:
     """PDF files, each with one text for all its pages."""
-    return Medium("PDF", PDF_ENDINGS, _pdf_reader(dpi, password), {"": kind}, AHEAD)
+    return Medium("PDF", PDF_ENDINGS, _pdf_reader(dpi, password), {"": kind}, DOCUMENTS_AHEAD)
 
 
 def scans(kind: DocumentKind, dpi: float) -> Medium:
@@ -135,7 +135,7 @@ def scans(kind: DocumentKind, dpi: float) -> Medium:
 
     def read(file: FolderFile) -> Subject:
         found = read_file(file)
-        return Subject(Pages(found.picture, dpi), found.facts, note=found.note)
+        return Subject(OpenPages(found.picture, dpi), found.facts, note=found.note)
 
     return Medium("scan", PICTURE_ENDINGS, read, {"": kind})
 
@@ -157,7 +157,7 @@ def _pdf_reader(dpi: float, password: str) -> Callable[[FolderFile], Subject]:
             if not document.page_count:
                 raise InputError(f"{file.name} has no page.", "Replace it by a sound PDF.")
             close = stack.pop_all().close
-        return Subject(Pages(document, dpi), facts, parts=document.page_count, close=close)
+        return Subject(OpenPages(document, dpi), facts, parts=document.page_count, close=close)
 
     return read
 

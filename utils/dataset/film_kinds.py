@@ -25,7 +25,7 @@ from .medium import Medium, Subject
 from .picture_kinds import PictureKind
 
 # A picture that moves is captioned as a picture.
-ENDINGS = tuple(ending for ending in FILM_ENDINGS if ending != ".gif")
+FOLDER_ENDINGS = tuple(ending for ending in FILM_ENDINGS if ending != ".gif")
 # A clip takes as much memory as many pictures.
 FILMS_AHEAD = 1
 _HASHED_AT_ONCE = 1 << 20
@@ -68,7 +68,7 @@ class FilmKind:
 def films(kinds: Mapping[str, PictureKind]) -> Medium:
     """The film files that FFmpeg reads, asked what the pictures of these kinds are asked."""
     made: dict[str, FilmKind] = {variant: _kind(kind) for variant, kind in kinds.items()}
-    return Medium("film", ENDINGS, _read, made, FILMS_AHEAD)
+    return Medium("film", FOLDER_ENDINGS, _read, made, FILMS_AHEAD)
 
 
 def _kind(kind: PictureKind) -> FilmKind:

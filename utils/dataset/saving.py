@@ -17,7 +17,7 @@ from ..roots.listing import FileChoice, list_files
 from .run import CaptionRun
 
 # So many captions share one wait for the disk.
-TOGETHER = 64
+WRITTEN_TOGETHER = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Saving:
                     self.files.would_write(record)
                     continue
                 waiting.append(record)
-                if len(waiting) == TOGETHER:
+                if len(waiting) == WRITTEN_TOGETHER:
                     together, waiting = waiting, []  # whatever comes of it: never written twice
                     self.files.write(together)
         finally:

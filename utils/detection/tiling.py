@@ -36,7 +36,7 @@ def cut_out(picture: Picture, tile: Box) -> Picture:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class Glance:
     """One thing to be asked about: picture number `index`, whole or a tile; `name` says which."""
 
     picture: Picture
@@ -44,19 +44,19 @@ class Look:
     name: str
 
 
-def looks_at(pictures: Sequence[Picture], tiles: Sequence[Box]) -> list[Look]:
+def looks_at(pictures: Sequence[Picture], tiles: Sequence[Box]) -> list[Glance]:
     """Every picture, then the tiles of each: so a picture's seed is the same without tiles."""
     count = len(pictures)
     called = [f"Image {number} of {count}" for number in range(1, count + 1)]
-    wholes = [Look(picture, n, called[n]) for n, picture in enumerate(pictures)]
+    wholes = [Glance(picture, n, called[n]) for n, picture in enumerate(pictures)]
     return wholes + [
-        Look(cut_out(picture, tile), n, f"{called[n]}, tile {number}")
+        Glance(cut_out(picture, tile), n, f"{called[n]}, tile {number}")
         for n, picture in enumerate(pictures)
         for number, tile in enumerate(tiles, 1)
     ]
 
 
-def by_picture(looks: Sequence[Look], values: Sequence[Value]) -> list[list[Value]]:
+def by_picture(looks: Sequence[Glance], values: Sequence[Value]) -> list[list[Value]]:
     """What came of each look, together for each picture: the whole one first."""
     groups: dict[int, list[Value]] = {}
     for look, value in zip(looks, values, strict=True):

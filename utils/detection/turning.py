@@ -14,7 +14,7 @@ DEGREES = (0, 90, 180, 270)
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class Rotation:
     """How far a picture has been turned clockwise from upright: 0, 90, 180 or 270 degrees."""
 
     degrees: int = 0

@@ -8,7 +8,7 @@ from html import escape
 
 from .html import BLOCKS, COMMENT, EMPTY, LEAVES, Element
 from .markdown import escape_markdown, safe_formula
-from .tables import Span, Table, TableBuilder
+from .tables import CellSpan, Table, TableBuilder
 
 # What the pack writes again of an element.
 SHOWN_ATTRIBUTES = ("rowspan", "colspan", "alt", "start")
@@ -95,10 +95,10 @@ def read_table(element: Element) -> Table:
     return builder.finish(caption)
 
 
-def _span(element: Element, in_head: bool) -> Span:
+def _span(element: Element, in_head: bool) -> CellSpan:
     rows = _span_count(element, "rowspan")
     columns = _span_count(element, "colspan")
-    return Span(plain_text(element), rows, columns, in_head or element.tag == "th")
+    return CellSpan(plain_text(element), rows, columns, in_head or element.tag == "th")
 
 
 def _span_count(element: Element, name: str) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 
-from .tables import MAX_COLUMNS, Span, Table, TableBuilder
+from .tables import MAX_COLUMNS, CellSpan, Table, TableBuilder
 
 ENVIRONMENTS = ("tabular", "tabular*", "tabularx", "tabulary", "array", "longtable", "tblr")
 MAX_DEPTH = 32
@@ -226,7 +226,7 @@ class _TabularReader:
             return  # a rule between rows
         self.builder.add_row(self._without_covered(spans))
 
-    def _without_covered(self, spans: list[Span]) -> list[Span]:
+    def _without_covered(self, spans: list[CellSpan]) -> list[CellSpan]:
         """The cells without the empty ones that stand below a `multirow`.
 
         LaTeX wants them there; a model may leave them out, as HTML does: then there is text.
@@ -248,7 +248,7 @@ class _TabularReader:
         return replace(table, cells=cells)
 
 
-def _span(source: str) -> Span:
+def _span(source: str) -> CellSpan:
     """One cell's source with its spans taken off."""
     rows = columns = 1
     for _ in range(3):  # a multirow in a multicolumn, and the other way round
@@ -267,7 +267,7 @@ def _span(source: str) -> Span:
             rows = max(rows, count)
             rest = _skip(source, end + 1, 1)
         source = source[: match.start()] + source[rest:]
-    return Span(latex_text(source), rows, columns)
+    return CellSpan(latex_text(source), rows, columns)
 
 
 def _count(text: str) -> int:

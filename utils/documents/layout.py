@@ -9,12 +9,12 @@ from typing import Literal
 from ..detection.boxes import Box, Detection, Detections
 from .tables import Table
 
-Kind = Literal[
+LayoutKind = Literal[
     "title", "heading", "paragraph", "list item", "table", "image", "chart", "formula", "code",
     "caption", "quote", "header", "footer", "footnote", "music", "chemistry", "rule",
 ]  # fmt: skip
 # What is cut out of a page as a picture.
-PICTURES: tuple[Kind, ...] = ("image", "chart", "music", "chemistry")
+PICTURES: tuple[LayoutKind, ...] = ("image", "chart", "music", "chemistry")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Block:
         complete: False for a last block whose end was missing.
     """
 
-    kind: Kind
+    kind: LayoutKind
     text: str = ""
     markdown: str = ""
     box: Box | None = None

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from .tables import MAX_COLUMNS, Span, Table, TableBuilder
+from .tables import MAX_COLUMNS, CellSpan, Table, TableBuilder
 
 BlockKind = Literal[
     "heading", "paragraph", "list item", "code", "formula", "table", "quote", "rule"
@@ -158,11 +158,11 @@ def read_pipe_table(source: str, complete: bool = True) -> Table:
     lines = [line for line in source.split("\n") if line.strip()]
     builder = TableBuilder()
     heading = _cells(lines[0])[: MAX_COLUMNS + 1]
-    builder.add_row([Span(text, heading=True) for text in heading])
+    builder.add_row([CellSpan(text, heading=True) for text in heading])
     for line in lines[2:]:
         texts = _cells(line)
         texts += [""] * (len(heading) - len(texts))
-        builder.add_row([Span(text) for text in texts])
+        builder.add_row([CellSpan(text) for text in texts])
     return builder.finish(complete=complete)
 
 

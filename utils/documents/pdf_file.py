@@ -14,7 +14,7 @@ from ..errors import InputError
 from ..images.picture import Picture
 
 POINTS_PER_INCH = 72
-MAX_FILE_BYTES = 2_000_000_000
+MAX_PDF_BYTES = 2_000_000_000
 # One page as RGB: 300 MB. A0 at 100 dpi has 15 million.
 MAX_PAGE_PIXELS = 100_000_000
 TURNS = (0, 90, 180, 270)
@@ -152,7 +152,7 @@ def open_pdf(file: BinaryIO, name: str, password: str = "") -> Iterator[PdfFile]
     pypdfium2 = _package()
     size = file.seek(0, 2)
     start = _head(file)
-    if size > MAX_FILE_BYTES:
+    if size > MAX_PDF_BYTES:
         raise InputError(f"{name} has {size} bytes, more than 2 GB.", "Split it.")
     if b"%PDF-" not in start:
         raise InputError(f"{name} is no PDF: it has no %PDF- at its beginning.", "Choose a PDF.")

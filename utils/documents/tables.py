@@ -118,7 +118,7 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class CellSpan:
     """A cell as a source has it, before it has a place."""
 
     text: str
@@ -141,7 +141,7 @@ class TableBuilder:
         # Column -> the first row in which it is free again.
         self._taken: dict[int, int] = {}
 
-    def add_row(self, spans: Sequence[Span]) -> None:
+    def add_row(self, spans: Sequence[CellSpan]) -> None:
         """Add a row; cells of rows above that reach down into it keep their places."""
         row, column = self.rows, 0
         for span in spans:
@@ -165,7 +165,7 @@ class TableBuilder:
         )
         return Table(self.rows, self.columns, cells, caption, complete)
 
-    def _put(self, row: int, column: int, span: Span) -> int:
+    def _put(self, row: int, column: int, span: CellSpan) -> int:
         """Place one cell, no wider than what is free; the column behind it."""
         width = 1
         while width < min(span.columns, MAX_COLUMNS) and self._taken.get(column + width, 0) <= row:

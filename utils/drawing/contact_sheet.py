@@ -34,7 +34,7 @@ INK: RGB = (236, 236, 236)
 FAINT: RGB = (150, 154, 162)
 AMBER: RGB = (255, 196, 64)
 RED: RGB = (255, 120, 110)
-NO_CAPTION = "(no caption)"
+WITHOUT_CAPTION = "(no caption)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +113,7 @@ def _lines(card: Card, font: LabelFont) -> Iterator[_Line]:
     elif card.caption is not None:
         yield _Line("(its caption is empty)", AMBER)
     elif card.picture is not None and not card.problem:
-        yield _Line(NO_CAPTION, AMBER)
+        yield _Line(WITHOUT_CAPTION, AMBER)
     if card.problem:
         yield from _wrapped_lines(card.problem, font, room, CAPTION_LINES, RED)
 

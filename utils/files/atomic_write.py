@@ -1,14 +1,12 @@
-"""Small files beside pictures: written whole or not at all, by one run at a time."""
+"""Small files beside pictures: written whole or not at all."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import json
 import os
 import secrets
 import shutil
-import socket
 import stat
 import time
 from collections.abc import Iterable, Iterator
@@ -17,12 +15,8 @@ from pathlib import Path
 from ..errors import InputError
 from ..roots.open_folder import OpenFolder
 
-LOCK_NAME = ".qwen3vl.lock"
-HOLDER_NAME = ".qwen3vl-running.json"
 # Room for the captions of some thousand pictures; a disk with less is about to be full anyway.
 MIN_FREE_BYTES = 10_000_000
-# A run that is just ending is waited for, and one that just began has by then said who it is.
-_GRACE_SECONDS = 0.5
 # What an interrupted write leaves behind; nobody else names files so.
 TEMP_SUFFIX = ".qwen3vl-tmp"
 OURS = (".txt", ".json", ".jsonl", ".caption", ".tags", ".cap", ".md")
@@ -167,50 +161,6 @@ def naming(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise unwritable(folder, error) from error
-
-
-@contextlib.contextmanager
-def only_writer(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock; it is given back even when the process is killed.
-
-    Raises:
-        InputError: another run is captioning this folder, or it cannot be written into.
-    """
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(folder / LOCK_NAME)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=_GRACE_SECONDS)
-    except Timeout:
-        raise InputError(
-            f"Another run is captioning {folder}{_holder(folder)}.",
-            "Wait for it to end, or interrupt it.",
-        ) from None
-    except (OSError, NotImplementedError) as error:  # the latter: a file system without locks
-        raise unwritable(folder, error) from error
-    try:
-        _name_holder(folder)
-        yield
-    finally:
-        with contextlib.suppress(OSError):
-            (folder / HOLDER_NAME).unlink(missing_ok=True)
-        lock.release()
-
-
-def _name_holder(folder: Path) -> None:
-    """Say in the folder who holds it; this is also the trial whether it can be written into."""
-    holder = {"process": os.getpid(), "computer": socket.gethostname(), "since": now()}
-    with naming(folder):
-        write_whole(folder / HOLDER_NAME, json.dumps(holder).encode())
-
-
-def _holder(folder: Path) -> str:
-    """Who holds the lock, as far as it can be told."""
-    with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
-        said = json.loads((folder / HOLDER_NAME).read_text("utf-8"))
-        return f" (process {said['process']} on {said['computer']}, since {said['since']})"
-    return ""
 
 
 def unwritable(folder: Path, error: Exception) -> InputError:

@@ -7,12 +7,10 @@ import stat
 from pathlib import Path
 from typing import BinaryIO
 
+from ..roots.open_folder import NotOrdinaryError
+
 # Windows has no such files and no such flag.
 _FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-
-
-class NotOrdinaryError(OSError):
-    """A pipe, a device or a socket, in place of a file."""
 
 
 def open_ordinary(path: Path, buffering: int = -1) -> BinaryIO:
@@ -35,4 +33,4 @@ def open_ordinary(path: Path, buffering: int = -1) -> BinaryIO:
 
 def _check(facts: os.stat_result, path: Path) -> None:
     if not stat.S_ISREG(facts.st_mode):
-        raise NotOrdinaryError(None, "it is no ordinary file", str(path))
+        raise NotOrdinaryError(path)

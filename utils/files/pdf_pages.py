@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from ..documents.pdf_file import MAX_FILE_BYTES, PdfFile, open_pdf
+from ..documents.pdf_file import MAX_PDF_BYTES, PdfFile, open_pdf
 from ..errors import InputError
 from ..images.picture import Picture
 from ..roots.allowed_folders import AllowedFolders, Folder
@@ -126,5 +126,5 @@ def pdf_menu(folders: AllowedFolders) -> list[str]:
 def _check(status: os.stat_result, name: str) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise InputError(f"{name} is no ordinary file.", "Put a PDF in its place.")
-    if not 0 < status.st_size <= MAX_FILE_BYTES:
+    if not 0 < status.st_size <= MAX_PDF_BYTES:
         raise InputError(f"{name} has {status.st_size} bytes.", "Replace it by a sound PDF.")

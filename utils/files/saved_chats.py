@@ -6,7 +6,7 @@ import os
 import stat
 from pathlib import Path
 
-from ..conversation.saved_transcript import FORMAT, MAX_BYTES, from_json, to_json
+from ..conversation.saved_transcript import FORMAT, MAX_CHAT_BYTES, from_json, to_json
 from ..conversation.transcript import Chat
 from ..errors import InputError
 from ..roots.allowed_folders import Folder
@@ -51,14 +51,14 @@ def load_chat(folder: Folder, name: str) -> Chat:
     path = folder.check(Path(_file_name(name)))
     shown = f"{folder.name}/{path.name}"
     try:
-        data = _read(path, MAX_BYTES + 1)
+        data = _read(path, MAX_CHAT_BYTES + 1)
     except OSError as error:
         raise InputError(
             f"{shown} cannot be opened ({error.strerror or type(error).__name__}).",
             "Check its folder and name.",
         ) from None
-    if len(data) > MAX_BYTES:
-        raise InputError(f"{shown} has more than {MAX_BYTES:,} bytes.", "Save a shorter chat.")
+    if len(data) > MAX_CHAT_BYTES:
+        raise InputError(f"{shown} has more than {MAX_CHAT_BYTES:,} bytes.", "Save a shorter chat.")
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError:

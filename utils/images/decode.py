@@ -8,7 +8,7 @@ import numpy as np
 
 from ..errors import InputError
 from .color import WHITE, Colour, rgb_pixels
-from .formats import FORMATS, has_sixteen_bits, open_picture, orientation_of, upright
+from .formats import PICTURE_FORMATS, has_sixteen_bits, open_picture, orientation_of, upright
 from .guards import (
     MAX_SOURCE_PIXELS,
     SHRINKS,
@@ -79,7 +79,7 @@ def _why_unreadable(error: Exception, name: str) -> InputError:
     if isinstance(error, DecompressionBombError):  # Pillow's own ceiling came first
         return too_large(name)
     if isinstance(error, UnidentifiedImageError):
-        kinds = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
+        kinds = f"{', '.join(PICTURE_FORMATS[:-1])} or {PICTURE_FORMATS[-1]}"
         return InputError(f"{name} is no {kinds} picture.", "Replace or remove the file.")
     detail = f"{type(error).__name__}: {str(error)[:300]}"
     return InputError(

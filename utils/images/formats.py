@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 # What is tried. An MPO is opened as JPEG, an APNG as PNG.
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "AVIF", "HEIC")
+PICTURE_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "AVIF", "HEIC")
 _HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 _XMP_ORIENTATION = re.compile(rb'tiff:Orientation(?:="|>)([1-8])')
 _PLANAR, _BITS_PER_SAMPLE = 284, 258
@@ -32,7 +32,7 @@ def open_picture(data: bytes, name: str) -> Image:
 
     Image.init()
     # A Pillow without AVIF would stumble over the name.
-    known = [name for name in FORMATS if name in Image.OPEN]
+    known = [name for name in PICTURE_FORMATS if name in Image.OPEN]
     brand = data[8:12] if data[4:8] == b"ftyp" else b""
     if brand == b"avif" and "AVIF" not in known:
         raise InputError(

@@ -15,7 +15,7 @@ from .qwenvl_html import read_page as read_html_page
 from .qwenvl_markdown import read_page as read_markdown_page
 from .shapes import ShapeReader
 
-Form = Literal["html", "markdown"]
+AnswerForm = Literal["html", "markdown"]
 
 _FENCE = re.compile(r"^[^\S\n]*```(html|markdown|md)?[^\S\n]*\n", re.IGNORECASE | re.MULTILINE)
 _FENCE_END = re.compile(r"^[^\S\n]*```[^\S\n]*$", re.MULTILINE)
@@ -28,7 +28,7 @@ _PAGE_START = re.compile(r"<!doctype html|<html\b|<body\b", re.IGNORECASE)
 _TAG_START = re.compile(r"\s*<(?:h[1-6]|p|div|table|ul|ol|img)[\s>]", re.IGNORECASE)
 
 
-def parse_document(text: str, width: int, height: int, form: Form) -> Layout:
+def parse_document(text: str, width: int, height: int, form: AnswerForm) -> Layout:
     """What an answer says is on a picture of `width` x `height` pixels.
 
     An answer of no markup at all is one paragraph or more. HTML where Markdown was asked for, or
@@ -66,7 +66,7 @@ def parse_document(text: str, width: int, height: int, form: Form) -> Layout:
     )
 
 
-def parse_pages(text: str, sizes_wh: Sequence[tuple[int, int]], form: Form) -> list[Layout]:
+def parse_pages(text: str, sizes_wh: Sequence[tuple[int, int]], form: AnswerForm) -> list[Layout]:
     """One answer about several pages as one layout each, by its marks `<!-- Page 2 -->`.
 
     Without a mark for each page the whole answer is the first layout, with a note, and without
@@ -90,7 +90,7 @@ def parse_pages(text: str, sizes_wh: Sequence[tuple[int, int]], form: Form) -> l
 
 
 def _marked(
-    text: str, marks: Sequence[re.Match[str]], sizes_wh: Sequence[tuple[int, int]], form: Form
+    text: str, marks: Sequence[re.Match[str]], sizes_wh: Sequence[tuple[int, int]], form: AnswerForm
 ) -> list[Layout]:
     if not marks:
         return [parse_document(text, *sizes_wh[0], form)]
@@ -105,7 +105,7 @@ def _marked(
     return layouts
 
 
-def _without_fence(answer: str, form: Form, reader: ShapeReader) -> tuple[str, bool]:
+def _without_fence(answer: str, form: AnswerForm, reader: ShapeReader) -> tuple[str, bool]:
     """The answer without the fence around it, and whether that fence never closed.
 
     Where HTML was asked for, what stands around the fence is no page: it is left out and noted.
@@ -128,7 +128,7 @@ def _without_fence(answer: str, form: Form, reader: ShapeReader) -> tuple[str, b
     return answer[opened.end() : closed.start()], False
 
 
-def _page_in(source: str, form: Form, reader: ShapeReader) -> tuple[str, bool]:
+def _page_in(source: str, form: AnswerForm, reader: ShapeReader) -> tuple[str, bool]:
     """The source from where its page begins, and whether that is HTML."""
     start = _PAGE_START.search(source)
     if form == "html" and start is not None:

@@ -25,18 +25,18 @@ from ..documents.elements import (
     without_last_row,
 )
 from ..documents.html import Element, Markup
-from ..documents.layout import Block, Kind
+from ..documents.layout import Block, LayoutKind
 from ..documents.markdown import escape_markdown, safe_formula
 from .shapes import ShapeReader
 
 # The first of these words in a class says what an element is.
-_CLASSES: dict[str, Kind] = {
+_CLASSES: dict[str, LayoutKind] = {
     "formula": "formula", "equation": "formula", "chemical": "chemistry", "music": "music",
     "chart": "chart", "image": "image", "figure": "image", "picture": "image", "code": "code",
     "caption": "caption", "title": "title", "header": "header", "footer": "footer",
     "footnote": "footnote", "table": "table",
 }  # fmt: skip
-_TAGS: dict[str, Kind] = {
+_TAGS: dict[str, LayoutKind] = {
     "p": "paragraph", "blockquote": "quote", "pre": "code", "figcaption": "caption", "h1": "title",
     "caption": "caption", "header": "header", "footer": "footer", "address": "paragraph",
     "hr": "rule", "li": "list item", "dt": "paragraph", "dd": "paragraph", "center": "paragraph",
@@ -165,7 +165,7 @@ class _Reader:
             else:
                 yield from self._inside(child)
 
-    def _text(self, element: Element, kind: Kind, box: Box | None) -> Block:
+    def _text(self, element: Element, kind: LayoutKind, box: Box | None) -> Block:
         level = int(element.tag[1]) if re.fullmatch("h[1-6]", element.tag) else 0
         text, line = plain_text(element), inline_markdown(element)
         if level:
@@ -190,11 +190,11 @@ class _Reader:
         box = self._box(element) or self._first_box(element)
         return Block("formula", bare, f"$$\n{safe_formula(bare)}\n$$" if bare else "", box)
 
-    def _picture(self, element: Element, kind: Kind, box: Box | None = None) -> Block:
+    def _picture(self, element: Element, kind: LayoutKind, box: Box | None = None) -> Block:
         words = tidy(element.attributes.get("alt", ""))
         return _picture_block(kind, self._box(element) or box, words)
 
-    def _shown(self, element: Element, kind: Kind) -> Iterator[Block]:
+    def _shown(self, element: Element, kind: LayoutKind) -> Iterator[Block]:
         """A picture, chart, score or structure: its place, words and what it holds."""
         words = plain_text(without(element, "table"))
         if not words:
@@ -256,7 +256,7 @@ class _Reader:
         return None
 
 
-def _kind(element: Element) -> Kind:
+def _kind(element: Element) -> LayoutKind:
     """What an element is, by its class where that says something, else by its name."""
     for word in re.findall("[a-z]+", element.attributes.get("class", "").lower()):
         if word in _CLASSES and element.tag in ("div", "figure", "span", "p", "section", "pre"):
@@ -268,7 +268,7 @@ def _kind(element: Element) -> Kind:
     return _TAGS.get(element.tag, "paragraph")
 
 
-def _picture_block(kind: Kind, box: Box | None, words: str) -> Block:
+def _picture_block(kind: LayoutKind, box: Box | None, words: str) -> Block:
     # No link: the picture is cut out of the page, and its file is not known here.
     line = f"*[{kind}: {escape_markdown(words)}]*".replace("\n", " ") if words else f"*[{kind}]*"
     return Block(kind, "", line, box, caption=words)

@@ -15,7 +15,7 @@ from ..detection.boxes import Box
 from ..documents import html
 from ..documents.elements import all_elements, grid_text, read_table, without_last_row
 from ..documents.latex import find_tables, latex_text
-from ..documents.layout import Block, Kind
+from ..documents.layout import Block, LayoutKind
 from ..documents.markdown import (
     MarkdownBlock,
     escape_markdown,
@@ -42,7 +42,7 @@ _PICTURE_LINK = re.compile(r"!\[([^\[\]\n]{0,500})\]\([^()\n]{0,2000}\)")
 _FENCE_BEFORE = re.compile(r"(?:^|\n)[ \t]*(?:```(?:latex|tex|html)?|\$\$)\Z")
 _FENCE_BEHIND = re.compile(r"(?:```|\$\$)[ \t]*(?=\n|\Z)")
 _FENCE_LINE = re.compile(r"^[ \t]*```(\w*)[ \t]*$", re.MULTILINE)
-_KINDS: dict[str, Kind] = {
+_KINDS: dict[str, LayoutKind] = {
     "image": "image", "figure": "image", "picture": "image", "chart": "chart", "table": "table",
     "formula": "formula", "equation": "formula", "title": "title", "header": "header",
     "footer": "footer", "caption": "caption", "code": "code",
@@ -53,7 +53,7 @@ _KINDS: dict[str, Kind] = {
 class _Place:
     """A comment of the answer: what it announces and where that is."""
 
-    kind: Kind
+    kind: LayoutKind
     box: Box | None
 
 
@@ -247,7 +247,8 @@ def _unwrapped(text: str) -> tuple[str, str]:
 
 def _written(block: MarkdownBlock) -> Block:
     """A block of Markdown as a block of the page."""
-    kind: Kind = {"heading": "title" if block.level == 1 else "heading"}.get(block.kind, block.kind)  # type: ignore[assignment]
+    heading: LayoutKind = "title" if block.level == 1 else "heading"
+    kind: LayoutKind = heading if block.kind == "heading" else block.kind
     source = block.source.strip("\n")
     if block.kind == "code":
         closed = source if block.complete else f"{source}\n{source.strip()[:3]}"
@@ -262,7 +263,7 @@ def _written(block: MarkdownBlock) -> Block:
     return Block(kind, block.text, safe, level=block.level)
 
 
-def _picture(kind: Kind, box: Box | None, words: str = "") -> Block:
+def _picture(kind: LayoutKind, box: Box | None, words: str = "") -> Block:
     line = f"*[{kind}: {escape_markdown(words)}]*" if words.strip() else f"*[{kind}]*"
     return Block(kind, "", line, box, caption=words.strip())
 

@@ -13,23 +13,23 @@ from typing import Literal
 from ..errors import ParseError
 from .thinking import THINK_END, split_thinking
 
-Language = Literal["html", "drawio", "svg", "mermaid", "matplotlib"]
+CodeLanguage = Literal["html", "drawio", "svg", "mermaid", "matplotlib"]
 
 MAX_CHARACTERS = 2_000_000
 MAX_DEPTH = 200
 # The names that models give a fence of each language, and the end of its file.
-FENCES: dict[Language, tuple[str, ...]] = {
+FENCES: dict[CodeLanguage, tuple[str, ...]] = {
     "html": ("html", "htm", "xhtml"),
     "drawio": ("xml", "drawio", "mxfile"),
     "svg": ("svg", "xml"),
     "mermaid": ("mermaid", "mmd"),
     "matplotlib": ("python", "py", "python3"),
 }
-SUFFIXES: dict[Language, str] = {
+SUFFIXES: dict[CodeLanguage, str] = {
     "html": ".html", "drawio": ".drawio", "svg": ".svg", "mermaid": ".mmd", "matplotlib": ".py",
 }  # fmt: skip
 _FENCE = re.compile(r"^[ \t]*(`{3,}|~{3,})[ \t]*([\w+#.-]*)[^\n`]*$", re.MULTILINE)
-_STARTS: dict[Language, re.Pattern[str]] = {
+_STARTS: dict[CodeLanguage, re.Pattern[str]] = {
     "html": re.compile(r"<!doctype html|<html\b|<body\b|<div\b", re.IGNORECASE),
     "drawio": re.compile(r"<\?xml|<mxfile\b|<mxGraphModel\b"),
     "svg": re.compile(r"<\?xml|<svg\b"),
@@ -53,13 +53,13 @@ class Snippet:
     """
 
     code: str
-    language: Language
+    language: CodeLanguage
     fault: str = ""
     truncated: bool = False
     notes: tuple[str, ...] = ()
 
 
-def read_code(text: str, language: Language) -> Snippet:
+def read_code(text: str, language: CodeLanguage) -> Snippet:
     """The code in an answer: the last fence of the language, else of any, else bare code.
 
     Raises:
@@ -217,7 +217,7 @@ def _deepest(code: str) -> int:
     return deepest
 
 
-_CHECKS: dict[Language, Callable[[str], str]] = {
+_CHECKS: dict[CodeLanguage, Callable[[str], str]] = {
     "html": _html_fault,
     "drawio": _xml_fault(("mxfile", "mxGraphModel")),
     "svg": _xml_fault(("svg",)),

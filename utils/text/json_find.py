@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .json_lenient import (
-    MAX_DEPTH,
+    MAX_NESTING,
     MAX_PIECES,
     Lenient,
     UnfinishedDict,
@@ -140,7 +140,7 @@ def _check_depth(text: str) -> None:
         first = match.group()[0]
         if first in "[{":
             depth += 1
-            if depth > MAX_DEPTH:
+            if depth > MAX_NESTING:
                 raise too_deep()
         elif first in "]}":
             depth -= 1

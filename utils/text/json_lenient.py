@@ -14,7 +14,7 @@ from typing import Any
 from ..errors import ParseError
 
 # Real answers nest 4 deep; the bound keeps hostile ones away from every recursive reader.
-MAX_DEPTH = 64
+MAX_NESTING = 64
 # A list of things in a reply of the longest length, 262,144 tokens, has fewer pieces.
 MAX_PIECES = 200_000
 
@@ -98,7 +98,7 @@ class _Containers:
         self.closed_at, self.closed_depth = 0, 0
 
     def push(self, bracket: str) -> None:
-        if len(self.frames) >= MAX_DEPTH:
+        if len(self.frames) >= MAX_NESTING:
             raise too_deep()
         self.frames.append(_Frame([] if bracket == "[" else {}))
         self.kinds += bracket
@@ -204,9 +204,9 @@ def read_lenient(text: str, start: int, max_pieces: int = MAX_PIECES) -> Lenient
 
 
 def too_deep() -> ParseError:
-    """The error for nesting beyond `MAX_DEPTH`."""
+    """The error for nesting beyond `MAX_NESTING`."""
     return ParseError(
-        f"The answer is nested more than {MAX_DEPTH} brackets deep.",
+        f"The answer is nested more than {MAX_NESTING} brackets deep.",
         "It is not a list of things; ask again or lower the temperature.",
     )
 

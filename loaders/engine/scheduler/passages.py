@@ -27,7 +27,7 @@ class Passage:
 
 
 @dataclass(frozen=True, slots=True)
-class Packed:
+class PromptStep:
     """Tokens of one step, one behind the other, and how they attend."""
 
     hidden: torch.Tensor
@@ -36,7 +36,7 @@ class Packed:
     attend: Attend
     deepstack: Deepstack | None
 
-    def with_rows(self, begun: Begun, attend: Attend) -> Packed:
+    def with_rows(self, begun: Begun, attend: Attend) -> PromptStep:
         """The same with running rows behind."""
         count, first = len(self.hidden), self.attend
 
@@ -44,7 +44,7 @@ class Packed:
             mine = first(layer, *(tensor[:count] for tensor in heads))
             return torch.cat((mine, attend(layer, *(tensor[count:] for tensor in heads))))
 
-        return Packed(
+        return PromptStep(
             torch.cat((self.hidden, begun.hidden)),
             tuple(map(torch.cat, zip(self.rotary, begun.rotary, strict=True))),  # type: ignore
             torch.cat((self.targets, begun.targets)),
@@ -77,9 +77,9 @@ def look(passages: list[Passage], vision: VisionTower, tick: Callable[[], None])
         sequence.features[number] = features
 
 
-def packed(
+def prompt_step(
     passages: list[Passage], text: TextModel, pool: PagePool, device: torch.device
-) -> Packed:
+) -> PromptStep:
     """The passages as one step; their pictures have been looked at."""
     pieces = [one.sequence.tokens(one.start, one.end) for one in passages]
     hidden = text.embed(upload(np.concatenate([ids for ids, _ in pieces]), device))
@@ -88,7 +88,7 @@ def packed(
         [token_places(p.sequence.pages, p.start, p.end, pool.page_tokens) for p in passages]
     )
     spans = [Span(one.start, one.end - one.start, one.sequence.pages) for one in passages]
-    return Packed(
+    return PromptStep(
         hidden,
         text.rotary(positions),
         upload(targets, device),

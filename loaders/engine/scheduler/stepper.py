@@ -20,7 +20,7 @@ from ..state.rows import Field, Rows
 from ..state.sampler import Drawing, drawing_for
 from ..state.transfer import upload
 from .graphs import StepGraphs
-from .passages import Passage, look, packed
+from .passages import Passage, look, prompt_step
 from .readback import Readback
 
 BUCKETS = (1, 2, 4, 8, 16, 32, 64)
@@ -125,7 +125,7 @@ class Stepper:
         """
         device = self.rows.device
         look(passages, self.vision, tick)
-        step = packed(passages, self.text, self.pool, device)
+        step = prompt_step(passages, self.text, self.pool, device)
         count = len(step.hidden)
         if beside is not None:
             step = step.with_rows(*self._begun(self.rows, beside))

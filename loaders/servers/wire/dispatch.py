@@ -29,13 +29,13 @@ PATIENCE_S = 180.0
 # both sides less.
 STREAMS = 8
 # Pictures are made ready while others are on their way.
-AHEAD, ENCODERS = 4, 2
+ENCODED_AHEAD, ENCODERS = 4, 2
 # Pictures as they came and bodies, of all requests that are open.
 OPEN_BYTES = 1 << 30
 
 
 @dataclass(slots=True, eq=False)
-class Item:
+class Sending:
     """One request on its way to an outcome."""
 
     index: int
@@ -81,12 +81,12 @@ class Dispatch:
         self._done, self._fault = done, fault
         self._encoders = encoders
         self._loop = asyncio.get_running_loop()
-        self._waiting: deque[Item] = deque()
+        self._waiting: deque[Sending] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._idle: dict[Origin, list[Connection]] = {origin: [] for origin in origins.all}
         self._tls: ssl.SSLContext | bool = _tls(origins)
         self._timer: asyncio.TimerHandle | None = None
-        self._open: dict[Item, None] = {}
+        self._open: dict[Sending, None] = {}
         self._streams = 0
         self.open_bytes = 0
 
@@ -96,7 +96,7 @@ class Dispatch:
         if not self._open:
             return True
         most = self._origins.in_flight_limit()
-        return len(self._open) < most + AHEAD + most // 8 and self.open_bytes < OPEN_BYTES
+        return len(self._open) < most + ENCODED_AHEAD + most // 8 and self.open_bytes < OPEN_BYTES
 
     @property
     def shown(self) -> tuple[int | None, str]:
@@ -121,7 +121,7 @@ class Dispatch:
                   for p in m.parts]  # fmt: skip
         size = sum(array.nbytes for array in pixels if array is not None)
         deadline = self._loop.time() + self._rules.timeout_s
-        item = Item(index, request, stream, size, deadline)
+        item = Sending(index, request, stream, size, deadline)
         self._open[item] = None
         self.open_bytes += size
         self._start(self._encode(item))
@@ -148,7 +148,7 @@ class Dispatch:
         if error is not None:
             self._fault(error)
 
-    async def _encode(self, item: Item) -> None:
+    async def _encode(self, item: Sending) -> None:
         try:
             payload = await self._loop.run_in_executor(
                 self._encoders, encode, item.request, self._terms, item.stream
@@ -166,7 +166,7 @@ class Dispatch:
         """Send what can be sent now; come back when more can."""
         now = self._loop.time()
         self._give_up(now)
-        later: deque[Item] = deque()
+        later: deque[Sending] = deque()
         while self._waiting:
             item = self._waiting.popleft()
             origin = None
@@ -203,7 +203,7 @@ class Dispatch:
             "Start it again, and run again: what is done stays done.",
         )
 
-    def _late(self, item: Item) -> GenerationError:
+    def _late(self, item: Sending) -> GenerationError:
         return too_slow(self._rules.server, self._rules.timeout_s, item.last)
 
     def _come_back(self, now: float) -> None:
@@ -220,7 +220,7 @@ class Dispatch:
             times.append(away + self._rules.patience_s)
         self._timer = self._loop.call_later(max(0.001, min(times) - now), self._pump)
 
-    async def _try(self, item: Item, origin: Origin) -> None:
+    async def _try(self, item: Sending, origin: Origin) -> None:
         assert item.payload is not None  # noqa: S101 - it is encoded before it waits
         item.writing = Writing(item.request.options.stop, self._terms.edition == "thinking")
         item.tries += 1
@@ -258,7 +258,7 @@ class Dispatch:
 
     def _settle(
         self,
-        item: Item,
+        item: Sending,
         origin: Origin,
         outcome: Reply | Qwen3VLError | None,
         trouble: Trouble | None,
@@ -278,7 +278,7 @@ class Dispatch:
             self._origins.answered(origin)
         self._try_again(item, origin, trouble, now)
 
-    def _try_again(self, item: Item, origin: Origin, trouble: Trouble, now: float) -> None:
+    def _try_again(self, item: Sending, origin: Origin, trouble: Trouble, now: float) -> None:
         """Put it back to wait, unless that cannot help any more."""
         item.last, item.last_origin = trouble, origin
         wait = 0.0
@@ -296,13 +296,13 @@ class Dispatch:
         item.not_before = now if trouble.waits else now + wait
         self._waiting.appendleft(item)
 
-    def _finish(self, item: Item, outcome: Reply | Qwen3VLError) -> None:
+    def _finish(self, item: Sending, outcome: Reply | Qwen3VLError) -> None:
         del self._open[item]
         self._streams -= item.stream
         self.open_bytes -= item.size_bytes
         self._done(item.index, outcome)
 
-    def _notes(self, item: Item) -> tuple[str, ...]:
+    def _notes(self, item: Sending) -> tuple[str, ...]:
         assert item.payload is not None  # noqa: S101 - it was sent
         title = self._terms.dialect.title
         return tuple(f"without {name}, which {title} does not take" for name in item.payload.unmet)

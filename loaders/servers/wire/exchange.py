@@ -9,16 +9,13 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from ....utils.chat.requests import Reply, Request
-from ....utils.errors import Qwen3VLError
+from ....utils.chat.requests import Outcome, Reply, Request
 from .dispatch import ENCODERS, Dispatch, Rules
 from .origins import Origins
 from .payload import Terms
 
 # Leaving waits for closed requests no longer than an interrupt may take.
 CLOSING_SECONDS = 1.5
-
-Outcome = Reply | Qwen3VLError
 
 
 class Exchange:

@@ -20,7 +20,7 @@ from qwen3vl_nodes.loaders.hub.discovery import local_copies
 from qwen3vl_nodes.loaders.hub.remote import RemoteFile, list_files
 from qwen3vl_nodes.loaders.plan import prepare as preparing
 from qwen3vl_nodes.loaders.plan.prepare import prepare
-from qwen3vl_nodes.loaders.settings import HUGGING_FACE, MODELSCOPE, NEVER, LoadSettings
+from qwen3vl_nodes.loaders.settings import HUGGING_FACE, MODELSCOPE, NO_DOWNLOAD, LoadSettings
 from qwen3vl_nodes.utils.errors import LoadError
 
 NAME = "Qwen3-VL-2B-Instruct"
@@ -367,7 +367,7 @@ def test_what_a_download_does_not_mend_is_said_and_not_downloaded(hub, models, k
     assert not hub.requests
 
 
-@pytest.mark.parametrize("source", [NEVER, MODELSCOPE])
+@pytest.mark.parametrize("source", [NO_DOWNLOAD, MODELSCOPE])
 def test_a_damaged_copy_does_not_hide_a_whole_one(hub, models, kind, source):
     for place in ("a", "b"):
         shutil.copytree(kind("dense"), models / place / NAME)

@@ -9,7 +9,7 @@ from qwen3vl_nodes.nodes.asking.chat import (
     CONTINUE,
     EDIT,
     NEW,
-    SHOW,
+    ONLY_SHOW,
     UNDO,
     Qwen3VLChat,
 )
@@ -99,7 +99,7 @@ def test_turning_back():
     assert text == "answer 1" and len(chat.turns) == 1
     chat = ask(model, remember=True, turn=EDIT, question="a better answer")[3]
     assert chat.turns[0].answer == "a better answer"
-    assert ask(model, remember=True, turn=SHOW)[3] == chat
+    assert ask(model, remember=True, turn=ONLY_SHOW)[3] == chat
     assert len(model.requests) == asked  # none of these asks anything
     chat = ask(model, remember=True, turn=NEW, question="four")[3]
     assert [turn.question for turn in chat.turns] == ["four"]
@@ -164,7 +164,7 @@ def test_an_empty_question_is_refused_only_where_one_is_asked():
     chat = ask(model)[3]
     with pytest.raises(InputError, match="question is empty"):
         ask(model, chat=chat, question=" ")
-    ask(model, chat=chat, question="", turn=SHOW)
+    ask(model, chat=chat, question="", turn=ONLY_SHOW)
 
 
 def test_the_browser_gets_the_conversation():

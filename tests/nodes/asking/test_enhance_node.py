@@ -3,7 +3,12 @@
 import pytest
 import torch
 from node_running import run_node
-from qwen3vl_nodes.nodes.asking.enhance import AS_WRITTEN, CHINESE, ENGLISH, Qwen3VLEnhancePrompt
+from qwen3vl_nodes.nodes.asking.enhance import (
+    AS_WRITTEN,
+    IN_CHINESE,
+    IN_ENGLISH,
+    Qwen3VLEnhancePrompt,
+)
 from qwen3vl_nodes.utils.chat.tasks import tasks_in
 from qwen3vl_nodes.utils.errors import GenerationError, InputError
 from qwen3vl_nodes.utils.images.picture import Picture
@@ -34,8 +39,8 @@ def test_a_prompt_in_one_out():
 
 @pytest.mark.parametrize(
     ("prompt", "language", "chinese"),
-    [("A cat", AS_WRITTEN, False), ("一只猫", AS_WRITTEN, True), ("一只猫", ENGLISH, False),
-     ("A cat", CHINESE, True)],
+    [("A cat", AS_WRITTEN, False), ("一只猫", AS_WRITTEN, True), ("一只猫", IN_ENGLISH, False),
+     ("A cat", IN_CHINESE, True)],
 )  # fmt: skip
 def test_the_language_is_the_prompts_or_the_chosen_one(prompt, language, chinese):
     model = ScriptedModel(ZH if chinese else GOOD)

@@ -363,7 +363,7 @@ def test_a_dry_run_writes_nothing(pics):
 
 
 def test_many_captions_are_written_in_groups_and_all_are(pics, monkeypatch):
-    monkeypatch.setattr("qwen3vl_nodes.utils.dataset.saving.TOGETHER", 3)
+    monkeypatch.setattr("qwen3vl_nodes.utils.dataset.saving.WRITTEN_TOGETHER", 3)
     assert save(NAMES, list("wxyz")).endswith("written 4, skipped 0, failed 0")
     assert len(texts(pics)) == 4
 

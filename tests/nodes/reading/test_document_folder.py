@@ -170,7 +170,7 @@ def test_only_one_document_is_held_at_a_time(docs, monkeypatch):
     monkeypatch.setattr(document_kinds, "open_pdf", counted)
     run(ScriptedModel(answer_by_size))
     assert held == 0
-    assert most <= document_kinds.AHEAD + 2
+    assert most <= document_kinds.DOCUMENTS_AHEAD + 2
 
 
 def test_other_folders_are_refused(docs):

@@ -130,7 +130,7 @@ def test_pixels_are_counted_before_they_are_decoded(monkeypatch):
 
 
 def test_a_file_too_large_is_refused_before_it_is_parsed(monkeypatch):
-    monkeypatch.setattr(saved_transcript, "MAX_BYTES", 100)
+    monkeypatch.setattr(saved_transcript, "MAX_CHAT_BYTES", 100)
     with pytest.raises(InputError, match="Save a shorter chat"):
         from_json(to_json(full_chat()), "x.json")
 

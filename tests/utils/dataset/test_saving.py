@@ -18,7 +18,7 @@ def save(files, names, check_interrupt=lambda: None):
 
 @pytest.mark.parametrize("count", [2, 3], ids=["a full list", "a full list and one more"])
 def test_a_list_whose_writing_raises_is_not_written_again(tmp_path, monkeypatch, count):
-    monkeypatch.setattr(saving, "TOGETHER", 2)
+    monkeypatch.setattr(saving, "WRITTEN_TOGETHER", 2)
     names = [f"{n}.png" for n in range(count)]
     files, lists = run(make(tmp_path, *names)), []
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from qwen3vl_nodes.utils.detection.boxes import Box, Detection, Detections, Point
-from qwen3vl_nodes.utils.detection.turning import DEGREES, Turn
+from qwen3vl_nodes.utils.detection.turning import DEGREES, Rotation
 from qwen3vl_nodes.utils.errors import InputError
 from qwen3vl_nodes.utils.images.picture import Picture
 
@@ -22,7 +22,7 @@ def turned(picture: Picture, degrees: int) -> Picture:
 @pytest.mark.parametrize("degrees", DEGREES)
 def test_a_turned_picture_is_upright_again(degrees):
     picture, _ = picture_with_a_mark()
-    upright = Turn(degrees).upright(turned(picture, degrees))
+    upright = Rotation(degrees).upright(turned(picture, degrees))
     assert np.array_equal(upright.pixels, picture.pixels)
 
 
@@ -31,7 +31,7 @@ def test_a_box_comes_back_onto_the_picture_as_it_is(degrees):
     picture, box = picture_with_a_mark()
     shown = turned(picture, degrees)
     items = (Detection("mark", box), Detection("corner", Point(box.x1, box.y1)))
-    found = Turn(degrees).places_on(shown, Detections(*picture.size_wh, items))
+    found = Rotation(degrees).places_on(shown, Detections(*picture.size_wh, items))
     assert (found.width, found.height) == shown.size_wh
     x1, y1, x2, y2 = found.items[0].shape.to_pixels(*shown.size_wh)
     expected = np.zeros_like(shown.pixels)
@@ -46,9 +46,9 @@ def test_a_box_comes_back_onto_the_picture_as_it_is(degrees):
 
 def test_nothing_is_copied_where_nothing_is_turned():
     picture, _ = picture_with_a_mark()
-    assert Turn().upright(picture) is picture
+    assert Rotation().upright(picture) is picture
 
 
 def test_other_turns_are_refused():
     with pytest.raises(InputError, match="45"):
-        Turn(45)
+        Rotation(45)

@@ -10,7 +10,7 @@ from qwen3vl_nodes.utils.documents.elements import all_elements, read_table
 from qwen3vl_nodes.utils.documents.html import read_html
 from qwen3vl_nodes.utils.documents.latex import find_tables
 from qwen3vl_nodes.utils.documents.markdown import is_pipe_table, read_pipe_table
-from qwen3vl_nodes.utils.documents.tables import Cell, Span, Table, TableBuilder
+from qwen3vl_nodes.utils.documents.tables import Cell, CellSpan, Table, TableBuilder
 from qwen3vl_nodes.utils.errors import InputError, ParseError
 from support.golden_tables import Row, golden_rows
 
@@ -80,14 +80,14 @@ def test_spans_cannot_claim_more_places_than_a_page_has():
     builder = TableBuilder()
     with pytest.raises(ParseError, match="claims"):
         for _ in range(1000):
-            builder.add_row([Span("x", rows=60_000, columns=1000)])
+            builder.add_row([CellSpan("x", rows=60_000, columns=1000)])
     with pytest.raises(ParseError, match="claims"):
-        TableBuilder().add_row([Span("x")] * 1001)
+        TableBuilder().add_row([CellSpan("x")] * 1001)
 
 
 def test_many_rows_of_wide_tables_are_bounded():
     builder = TableBuilder()
-    builder.add_row([Span("x", columns=1000)])
+    builder.add_row([CellSpan("x", columns=1000)])
     with pytest.raises(ParseError, match="claims"):
         for _ in range(1000):
             builder.add_row([])

@@ -7,7 +7,7 @@ import pytest
 from caption_runs import allowed, caption_all, made, make, recipe, run, states, wanted_of
 from qwen3vl_nodes.utils.captions.journal import JOURNAL_NAME, Journal
 from qwen3vl_nodes.utils.captions.ledger import LEDGER_NAME, LedgerFile
-from qwen3vl_nodes.utils.captions.sidecars import FORMATS
+from qwen3vl_nodes.utils.captions.sidecars import CAPTION_FORMATS
 from qwen3vl_nodes.utils.errors import InputError
 from qwen3vl_nodes.utils.files.atomic_write import write_in
 from qwen3vl_nodes.utils.roots import beneath
@@ -154,7 +154,7 @@ def test_files_of_ours_are_never_links_or_pipes(place, name, kind):
     open_it = {
         JOURNAL_NAME: Journal,
         LEDGER_NAME: LedgerFile,
-        "captions.jsonl": lambda folder: FORMATS["jsonl"](folder, False),
+        "captions.jsonl": lambda folder: CAPTION_FORMATS["jsonl"](folder, False),
     }[name]
     with pytest.raises(NotOrdinaryError):
         open_it(allowed(root))

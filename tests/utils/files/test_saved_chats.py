@@ -73,7 +73,7 @@ def test_what_is_no_file_of_text_is_refused(folder, monkeypatch):
     with pytest.raises(InputError, match="is no UTF-8 text"):
         load_chat(folder, "bytes")
     save_chat(CHAT, folder, "talk")
-    monkeypatch.setattr(saved_chats, "MAX_BYTES", 10)
+    monkeypatch.setattr(saved_chats, "MAX_CHAT_BYTES", 10)
     with pytest.raises(InputError, match="more than 10 bytes"):
         load_chat(folder, "talk")
 

@@ -4,7 +4,7 @@ import random
 
 import pytest
 from qwen3vl_nodes.utils.errors import ParseError
-from qwen3vl_nodes.utils.text.fenced_code import FENCES, SUFFIXES, Language, read_code
+from qwen3vl_nodes.utils.text.fenced_code import FENCES, SUFFIXES, CodeLanguage, read_code
 
 MX = '<mxGraphModel><root><mxCell id="0"/></root></mxGraphModel>'
 BOMB = '<!DOCTYPE x [<!ENTITY a "b">]><svg>&a;</svg>'
@@ -78,7 +78,7 @@ def test_the_table_is_long():
 
 
 @pytest.mark.parametrize(("language", "answer", "fault", "words"), ROWS)
-def test_golden(language: Language, answer: str, fault: str, words: str):
+def test_golden(language: CodeLanguage, answer: str, fault: str, words: str):
     found = read_code(answer, language)
     assert (fault.lower() in found.fault.lower()) if fault else found.fault == ""
     said = " ".join([*found.notes, *["truncated"] * found.truncated])
@@ -93,14 +93,14 @@ def test_the_last_fence_counts():
 
 
 @pytest.mark.parametrize(("language", "answer"), NO_CODE)
-def test_no_code_is_an_error(language: Language, answer: str):
+def test_no_code_is_an_error(language: CodeLanguage, answer: str):
     with pytest.raises(ParseError, match="holds no") as caught:
         read_code(answer, language)
     assert caught.value.remedy
 
 
 @pytest.mark.parametrize(("language", "answer"), [(r[0], r[1]) for r in ROWS if len(r[1]) < 300])
-def test_every_prefix(language: Language, answer: str):
+def test_every_prefix(language: CodeLanguage, answer: str):
     for length in range(len(answer)):
         try:
             found = read_code(answer[:length], language)

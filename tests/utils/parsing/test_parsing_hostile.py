@@ -43,7 +43,7 @@ def test_time_grows_with_the_length_only(name: str):
         "Here: " + "[" * 100_000,
         "```json\n" + "[" * 100_000 + "]" * 100_000 + "\n```",
         '{"x": "]]]]", "y": ' + '["]]]]]]", ' * 70 + "]" * 70 + "}",
-        "[" * (json_lenient.MAX_DEPTH + 1) + "]" * (json_lenient.MAX_DEPTH + 1),
+        "[" * (json_lenient.MAX_NESTING + 1) + "]" * (json_lenient.MAX_NESTING + 1),
     ],
     ids=lambda text: text[:12] + str(len(text)),
 )
@@ -57,7 +57,7 @@ def test_deep_nesting_is_refused(text: str, monkeypatch: pytest.MonkeyPatch):
 
 
 def test_nesting_up_to_the_bound_is_read():
-    depth = json_lenient.MAX_DEPTH - 2
+    depth = json_lenient.MAX_NESTING - 2
     text = "[" * depth + '{"bbox_2d": [1, 2, 3, 4], "label": "cat"}' + "]" * depth
     assert len(parse_detections(text, 640, 480).items) == 1
 

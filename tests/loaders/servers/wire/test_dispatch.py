@@ -299,7 +299,7 @@ def test_answers_come_with_their_numbers_and_requests_are_read_as_they_are_wante
             got[index] = outcome.text
             most_ahead = max(most_ahead, len(read) - len(got))
     assert got == {n: f"say {n}" for n in range(60)}
-    assert most_ahead <= 4 + dispatch.AHEAD + 1
+    assert most_ahead <= 4 + dispatch.ENCODED_AHEAD + 1
     assert server.most_open <= 4
 
 
