@@ -9,9 +9,9 @@ from ..chat.messages import Part
 from ..chat.tool_sets import Tool
 from ..errors import ParseError
 from ..parsing.tool_calls import ToolAnswer, parse_tool_calls
+from ..text.control_tokens import RESPONSE_END, RESPONSE_START
 from .actions import read_actions
 
-RESPONSE_START, RESPONSE_END = "<tool_response>\n", "\n</tool_response>"
 # Where there is no picture, places keep the numbers that the model counts in.
 NO_PICTURE_WH = (1000, 1000)
 

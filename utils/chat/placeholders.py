@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from ..errors import InputError
 from ..images.picture import Clip, Picture
+from ..text.control_tokens import defused
 from .messages import Part
 
 # Numbers count as people do; four digits are more than any request holds.
@@ -47,5 +48,7 @@ def _visual(name: str, visuals: Sequence[Picture | Clip], number: int, kind: str
 
 
 def _text(words: str) -> list[Part]:
-    """As it stands, spaces and line breaks included, so that the user decides about them."""
-    return [words] if words else []
+    """As it stands, spaces and line breaks included, so that the user decides about them; but no
+    part that would pass for a mark of the pack's own.
+    """
+    return [defused(words)] if words else []

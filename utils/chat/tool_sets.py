@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
+from ..text.control_tokens import CALL_FORM
 
 # Edges of the picture in the coordinates of a tool that does not say otherwise.
 QWEN_GRID = 1000
@@ -166,8 +167,7 @@ def tools_text(tools: Sequence[Tool]) -> str:
         "# Tools\n\nYou may call one or more functions to assist with the user query.\n\n"
         "You are provided with function signatures within <tools></tools> XML tags:\n<tools>\n"
         f"{signatures}\n</tools>\n\nFor each function call, return a json object with function "
-        "name and arguments within <tool_call></tool_call> XML tags:\n<tool_call>\n"
-        '{"name": <function-name>, "arguments": <args-json-object>}\n</tool_call>'
+        "name and arguments within " + CALL_FORM
     )
 
 

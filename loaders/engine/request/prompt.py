@@ -14,7 +14,7 @@ from ....utils.chat.sampling import Edition
 from ....utils.errors import ContextFullError
 from ....utils.images.picture import Clip, Picture
 from ....utils.images.resize import DEFAULT_MAX_PIXELS, fit_size_wh, resize_clip, resize_picture
-from ....utils.text.control_tokens import defused
+from ....utils.text.control_tokens import defused_part
 from ....utils.text.thinking import NOTHING_THOUGHT, THINK_START
 from ...weights.processor import edition_of
 from ..state.transfer import as_tensor
@@ -128,16 +128,16 @@ def _edge(part: Any) -> tuple[int, int]:
 
 
 def _wire(message: Message) -> dict[str, Any]:
-    content = [_wire_part(part) for part in message.parts]
+    content = [_wire_part(part, message.role) for part in message.parts]
     return {"role": message.role, "content": content}
 
 
-def _wire_part(part: str | Picture | Clip) -> dict[str, str]:
+def _wire_part(part: str | Picture | Clip, role: str) -> dict[str, str]:
     if isinstance(part, Picture):
         return {"type": "image"}
     if isinstance(part, Clip):
         return {"type": "video"}
-    return {"type": "text", "text": defused(part)}
+    return {"type": "text", "text": defused_part(part, role)}
 
 
 def _pil(picture: Picture) -> Any:

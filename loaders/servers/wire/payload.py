@@ -17,7 +17,7 @@ from ....utils.chat.sampling import Edition, Sampling, resolve
 from ....utils.errors import GenerationError, InputError
 from ....utils.images.picture import Clip, Picture
 from ....utils.images.resize import TOKEN_SIDE, fit_size_wh, resize_clip, resize_picture
-from ....utils.text.control_tokens import defused
+from ....utils.text.control_tokens import defused_part
 from ..dialects.dialect import Dialect, Json, Wanted
 
 # Tokens that a chat template adds around a message, and around a picture; both generously.
@@ -118,7 +118,8 @@ def wire_messages(request: Request, sized: dict[int, Picture | Clip], terms: Ter
                 pictures += 1
                 if request.number_pictures:
                     content.append(_text(f"Picture {pictures}: "))
-            content += _wire_part(part if isinstance(part, str) else sized[id(part)], terms)
+            seen = part if isinstance(part, str) else sized[id(part)]
+            content += _wire_part(seen, terms, message.role)
         only_text = all(piece["type"] == "text" for piece in content)
         whole = "".join(piece["text"] for piece in content) if only_text else content
         messages.append({"role": message.role, "content": whole})
@@ -169,9 +170,9 @@ def _parts(request: Request) -> Iterator[str | Picture | Clip]:
     return (part for message in request.messages for part in message.parts)
 
 
-def _wire_part(part: str | Picture | Clip, terms: Terms) -> list[Json]:
+def _wire_part(part: str | Picture | Clip, terms: Terms, role: str) -> list[Json]:
     if isinstance(part, str):
-        return [_text(defused(part))]
+        return [_text(defused_part(part, role))]
     if isinstance(part, Picture):
         return [_image(part.pixels, terms.pictures)]
     if terms.dialect.clips == "jpeg_frames":
@@ -180,8 +181,7 @@ def _wire_part(part: str | Picture | Clip, terms: Terms) -> list[Json]:
 
 
 def _text(text: str) -> Json:
-    # A lone half of a character pair is no text for any server, and would end the request.
-    return {"type": "text", "text": text.encode("utf-8", "replace").decode("utf-8")}
+    return {"type": "text", "text": text}
 
 
 def _image(pixels: np.ndarray, kind: str) -> Json:
