@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 from qwen3vl_nodes.utils.agents.called import tool_response
-from qwen3vl_nodes.utils.chat.placeholders import placed
 from qwen3vl_nodes.utils.chat import tasks
+from qwen3vl_nodes.utils.chat.placeholders import placed
 from qwen3vl_nodes.utils.chat.tool_sets import official_tools, system_with_tools
 from qwen3vl_nodes.utils.text.control_tokens import defused, defused_part
 
