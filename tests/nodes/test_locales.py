@@ -121,3 +121,43 @@ def test_a_node_is_found_by_words_in_both_languages(node_id):
 )  # fmt: skip
 def test_what_people_type_finds_the_node(word, node_id):
     assert word in search_words(node_id)
+
+
+# Names, formats and numbers, which are the same in Chinese.
+SAME_IN_CHINESE = re.compile(
+    r"[\W\d_]|(bf|fp)\d+|sdpa|flash_.*|eager|\d-bit|int\d|cuda:\d|mps|cpu|1M .*|Hugging Face|"
+    r"ModelScope|Qwen.*|qwen|LTX-2|Flux|Krea 2|\.?(txt|json|jsonl|caption|tags|cap|md|html)|"
+    r"a\..*txt|中文|\w+_\w+_\w+|Markdown|HTML|CSV|JSONL|Draw\.io|SVG|Mermaid|matplotlib"
+)
+FILLED_BY_THE_MACHINE = (
+    "model",
+    "adapter",
+    "folder",
+    "pdf_file",
+    "server",
+    "picture",
+    "clip",
+    "file",
+)
+
+
+def test_every_menu_entry_is_shown_in_chinese():
+    script = (ROOT / "web" / "js" / "menu_words.js").read_text("utf-8")
+    shown = {json.loads(key) for key in re.findall(r'^  ("[^\n]*?"): "', script, re.MULTILINE)}
+    entries = {
+        entry
+        for node_id in INFO
+        for name, options in inputs_of(node_id).items()
+        if name not in FILLED_BY_THE_MACHINE
+        for entry in options.get("options", ())
+    }
+    assert {one for one in entries - shown if not SAME_IN_CHINESE.fullmatch(one)} == set()
+    assert shown - entries <= {"(none)"}
+
+
+@by_node
+@pytest.mark.parametrize(("page", "heading"), [("{}.md", "## Examples"), ("{}/zh.md", "## 示例")])
+def test_a_help_page_has_three_examples(node_id, page, heading):
+    text = (ROOT / "web" / "docs" / page.format(node_id)).read_text("utf-8")
+    examples = text.partition(f"\n{heading}\n")[2].partition("\n## ")[0]
+    assert len(re.findall(r"^- ", examples, re.MULTILINE)) >= 3

@@ -1,6 +1,8 @@
 // The box inside a node that shows what a model writes: while it is written, and afterwards.
 // A model's text only ever becomes textContent or the data of a text node.
 
+import { inReadingOrder } from "./ledger_view.js";
+
 const WORDS = {
   en: {
     copy: "Copy",
@@ -81,7 +83,7 @@ export function answerBox(language) {
         ])
       : texts.flatMap((text, index) => [
           ...(texts.length > 1 ? [make("h6", `${index + 1} / ${texts.length}`)] : []),
-          text ? make("p", text) : make("p", words().none, "aside"),
+          text ? make("p", inReadingOrder(text)) : make("p", words().none, "aside"),
         ]);
     fill(parts.length ? parts : [make("p", words().empty, "aside")], strings(output?.report));
     page.scrollTop = turns.length ? page.scrollHeight : 0;
