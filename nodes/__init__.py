@@ -45,8 +45,9 @@ from .models.unload import Qwen3VLUnload
 from .reading.code import Qwen3VLCode
 from .reading.document import Qwen3VLDocument
 from .reading.document_folder import Qwen3VLDocumentFolder
-from .reading.extract import Qwen3VLExtract, Qwen3VLPickField
+from .reading.extract import Qwen3VLExtract
 from .reading.pdf import Qwen3VLLoadPDF
+from .reading.pick_field import Qwen3VLPickField
 from .reading.read_text import Qwen3VLReadText
 from .video.event_list import Qwen3VLEvents
 from .video.video import Qwen3VLVideo

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator
 
 from ...utils.chat.requests import Progress, Request
 from ..engine.protocol import OnProgress, Outcome
-from .wire.dispatch import Rules
 from .wire.exchange import Exchange
 from .wire.origins import Origins
 from .wire.pace import MOST_IN_FLIGHT, Pace
 from .wire.payload import Terms
+from .wire.sending import Rules
 
 # The caller gets a turn this often, however long a server thinks.
 TURN_SECONDS = 0.1

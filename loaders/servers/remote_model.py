@@ -14,8 +14,8 @@ from .dialects.dialect import Dialect, ModelFacts, ServerFacts
 from .probe import Found, chosen_model, look_at, sees_pictures
 from .profiles import Profile, profile
 from .remote_engine import RemoteEngine
-from .wire.dispatch import Rules
 from .wire.payload import Terms
+from .wire.sending import Rules
 
 # What a server may be able to do, as `Dialect.cannot` names it.
 ABILITIES = (

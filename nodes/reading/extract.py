@@ -1,9 +1,7 @@
-"""Extract and Pick Field: the values of a form as checked JSON, and one of them."""
+"""Extract: the values of a form as checked JSON."""
 
 from __future__ import annotations
 
-import csv
-import io as text_io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -20,7 +18,8 @@ from ...utils.chat.requests import Reply, Request
 from ...utils.chat.tasks import Task, task
 from ...utils.detection.boxes import Box, Detection, Detections
 from ...utils.detection.socket_values import to_box_value
-from ...utils.errors import InputError, ParseError
+from ...utils.documents.value_tables import as_word, to_csv, to_jsonl
+from ...utils.errors import ParseError
 from ...utils.images.picture import Picture
 from ...utils.images.tensors import pictures_from_tensor
 from ...utils.parsing.fields import (
@@ -42,7 +41,6 @@ from ..text_saving import name_input, save_inputs, saved
 from ..widgets import GO_ON, STOP, seed_input
 
 # Stored in workflows: append only.
-MISSING_STOP, MISSING_EMPTY = "stop with an error", "empty text"
 KEEP_NOTHING, KEEP_CSV, KEEP_JSONL, KEEP_BOTH = "nothing", "CSV", "JSONL", "CSV and JSONL"
 
 
@@ -131,7 +129,8 @@ class Qwen3VLExtract(io.ComfyNode):
         rows = [_Row.of(one, p, with_boxes) for one, p in zip(filled, pictures, strict=True)]
         drawn = overlay(pictures, [row.found for row in rows])
         table = to_csv([row.value for row in rows], names)
-        lines = saved(save, file_name, {KEEP_CSV: table, KEEP_JSONL: to_jsonl(rows, names)})
+        lasting = [(row.valid, row.value) for row in rows]
+        lines = saved(save, file_name, {KEEP_CSV: table, KEEP_JSONL: to_jsonl(lasting, names)})
         how = joined([*_lines(filled, again), *lines, report(replies)])
         texts = [json.dumps(row.value, ensure_ascii=False) for row in rows]
         return io.NodeOutput(
@@ -213,46 +212,10 @@ class _Row:
         for path, numbers in places.items():
             for shape in reader.read("bbox_2d", numbers, path):
                 if isinstance(shape, Box):
-                    text = _word(pick(value, path))
+                    text = as_word(pick(value, path))
                     items.append(Detection(path, shape, {"text": text}))
         found = Detections(*picture.size_wh, tuple(items), notes=reader.all_notes())
         return cls(value, filled.valid, found)
-
-
-def to_csv(values: Sequence[Any], names: str = "") -> str:
-    """A row for each picture, or for each item where a picture gives a list; nested values as
-    JSON. With names, the first column is `file`.
-    """
-    files = names.split("\n") if names else []
-    rows = []
-    for number, value in enumerate(values):
-        for item in value if isinstance(value, list) else [value]:
-            row = item if isinstance(item, dict) else {"value": item}
-            first = {"file": files[number] if number < len(files) else ""} if files else {}
-            rows.append(first | {str(key): _word(part) for key, part in row.items()})
-    columns = list(dict.fromkeys(key for row in rows for key in row))
-    out = text_io.StringIO()
-    writer = csv.DictWriter(out, columns, restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return out.getvalue()
-
-
-def to_jsonl(rows: Sequence[_Row], names: str = "") -> str:
-    """A line for each picture."""
-    files = names.split("\n") if names else []
-    lines = []
-    for number, row in enumerate(rows):
-        first = {"file": files[number]} if number < len(files) else {}
-        line = first | {"valid": row.valid, "value": row.value}
-        lines.append(json.dumps(line, ensure_ascii=False))
-    return "\n".join(lines) + "\n"
-
-
-def _word(value: Any) -> str:
-    if value is None:
-        return ""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _lines(filled: Sequence[Filled], again: Sequence[int]) -> list[str]:
@@ -263,60 +226,3 @@ def _lines(filled: Sequence[Filled], again: Sequence[int]) -> list[str]:
         line += "; the answer was not valid JSON and was repaired" if one.repaired else ""
         lines += [line, *(f"   {fault}" for fault in one.faults), *notes_of(one.notes)]
     return lines
-
-
-class Qwen3VLPickField(io.ComfyNode):
-    """One value out of JSON."""
-
-    @classmethod
-    def define_schema(cls) -> io.Schema:
-        """The node's form."""
-        return io.Schema(
-            node_id="Qwen3VLPickField",
-            display_name="Qwen3-VL Pick Field",
-            category=sockets.READING_CATEGORY,
-            description="Takes one value out of JSON, by a path such as seller.name or "
-            "items[0].price.",
-            search_aliases=search_words("Qwen3VLPickField"),
-            inputs=[
-                io.String.Input("json", force_input=True),
-                io.String.Input("path", default="total", tooltip="Empty: the whole value."),
-                io.Combo.Input(
-                    "missing",
-                    options=[MISSING_STOP, MISSING_EMPTY],
-                    default=MISSING_STOP,
-                    tooltip="For a path that leads to nothing.",
-                ),
-            ],
-            outputs=[
-                io.String.Output("text", display_name="text"),
-                io.Float.Output("number", display_name="number"),
-                io.Boolean.Output("found", display_name="found"),
-            ],
-            is_output_node=True,
-        )
-
-    @classmethod
-    def execute(cls, json: str, path: str, missing: str) -> io.NodeOutput:
-        """The value as text, and as a number where it is one (0 where it is none)."""
-        try:
-            value, found = pick(_parsed(json), path.strip()), True
-        except InputError:
-            if missing == MISSING_STOP:
-                raise
-            value, found = None, False
-        text = _word(value)
-        try:
-            number = float(text)
-        except ValueError:
-            number = 0.0
-        number = number if number - number == 0 else 0.0
-        return io.NodeOutput(text, number, found, ui={"text": [text]})
-
-
-def _parsed(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        problem = f"{text[:80]!r} is not JSON: {str(error)[:80]}."
-        raise ParseError(problem, "Connect the json output of Qwen3-VL Extract.") from None

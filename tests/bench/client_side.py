@@ -57,8 +57,8 @@ def main() -> None:
     from qwen3vl_nodes.loaders.servers.dialects.known import DIALECTS
     from qwen3vl_nodes.loaders.servers.remote_engine import RemoteEngine
     from qwen3vl_nodes.loaders.servers.wire import dispatch
-    from qwen3vl_nodes.loaders.servers.wire.dispatch import Rules
     from qwen3vl_nodes.loaders.servers.wire.payload import Terms
+    from qwen3vl_nodes.loaders.servers.wire.sending import Rules
     from qwen3vl_nodes.utils.chat.messages import Message
     from qwen3vl_nodes.utils.chat.requests import Request
     from qwen3vl_nodes.utils.images.picture import Picture

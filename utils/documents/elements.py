@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from html import escape
 
-from .html import BLOCKS, COMMENT, EMPTY, LEAVES, Element
+from .html import Element
+from .html_names import BLOCKS, COMMENT, EMPTY, LEAVES
 from .markdown import escape_markdown, safe_formula
 from .tables import CellSpan, Table, TableBuilder
 

@@ -12,96 +12,13 @@ from dataclasses import dataclass, field
 from html import escape, unescape
 
 from ..errors import InputError, ParseError
+from .html_names import ATTRIBUTES, BLOCKS, COMMENT, EMPTY, INLINE, LEAVES, SILENT
 
 MAX_CHARACTERS = 4_000_000
 MAX_DEPTH = 64
 # A page of small print has some thousands.
 MAX_TAGS = 100_000
 MAX_ATTRIBUTES_TEXT = 10_000
-# What may be left in a document, by how it nests. The rest is dropped, its text is kept.
-BLOCKS = frozenset(
-    (
-        "div",
-        "section",
-        "article",
-        "header",
-        "footer",
-        "main",
-        "aside",
-        "nav",
-        "figure",
-        "figcaption",
-        "blockquote",
-        "pre",
-        "ul",
-        "ol",
-        "dl",
-        "table",
-        "caption",
-        "thead",
-        "tbody",
-        "tfoot",
-        "h1",
-        "h2",
-        "h3",
-        "h4",
-        "h5",
-        "h6",
-        "address",
-        "center",
-        "form",
-        "html",
-        "body",
-    )
-)
-# These end when the next of their kind begins, so nobody has to close them.
-LEAVES = frozenset(("p", "li", "dt", "dd", "tr", "td", "th"))
-INLINE = frozenset(
-    (
-        "b",
-        "strong",
-        "i",
-        "em",
-        "u",
-        "s",
-        "del",
-        "ins",
-        "small",
-        "sub",
-        "sup",
-        "code",
-        "kbd",
-        "mark",
-        "span",
-        "a",
-        "q",
-        "cite",
-        "var",
-        "label",
-        "font",
-    )
-)
-EMPTY = frozenset(("br", "hr", "img", "input"))
-# Their text is no text of a page.
-SILENT = frozenset(
-    ("script", "style", "template", "noscript", "title", "head", "iframe", "object", "svg", "math")
-)
-ATTRIBUTES = frozenset(
-    (
-        "data-bbox",
-        "data-polygon",
-        "class",
-        "rowspan",
-        "colspan",
-        "alt",
-        "format",
-        "type",
-        "checked",
-        "start",
-    )
-)
-
-COMMENT = "comment"
 
 # `<!--` has no end here: the next one is looked for with `find`, whose time does not add up.
 _TAG = re.compile(

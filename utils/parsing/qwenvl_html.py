@@ -25,6 +25,7 @@ from ..documents.elements import (
     without_last_row,
 )
 from ..documents.html import Element, Markup
+from ..documents.html_names import BLOCKS, COMMENT, INLINE, LEAVES
 from ..documents.layout import Block, LayoutKind
 from ..documents.markdown import escape_markdown, safe_formula
 from .shapes import ShapeReader
@@ -109,7 +110,7 @@ class _Reader:
         """The blocks of what is in an element; loose text between elements is a paragraph."""
         loose: list[Element | str] = []
         for child in parent.children:
-            if isinstance(child, str) or child.tag in html.INLINE or child.tag == "br":
+            if isinstance(child, str) or child.tag in INLINE or child.tag == "br":
                 loose.append(child)
                 continue
             yield from self._paragraph(loose)
@@ -127,7 +128,7 @@ class _Reader:
 
     def _block(self, element: Element, parent: Element, depth: int) -> Iterator[Block]:
         tag, kind = element.tag, _kind(element)
-        if tag == html.COMMENT:
+        if tag == COMMENT:
             return
         if tag == "table":
             yield self._table(element, self._box(element))
@@ -276,7 +277,7 @@ def _picture_block(kind: LayoutKind, box: Box | None, words: str) -> Block:
 
 def _has_blocks(element: Element) -> bool:
     return any(
-        child.tag in html.BLOCKS or child.tag in html.LEAVES or child.tag in ("img", "hr")
+        child.tag in BLOCKS or child.tag in LEAVES or child.tag in ("img", "hr")
         for child in element.elements
     )
 

@@ -6,25 +6,22 @@ Everything here runs in one event loop; `Exchange` is the door to it from other 
 from __future__ import annotations
 
 import asyncio
-import ssl
 import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
 
 from ....utils.chat.requests import Reply, Request
 from ....utils.errors import GenerationError, Qwen3VLError
 from .answers import BrokenAnswerError, Writing
-from .origins import FIRST_PAUSE_S, Origin, Origins
-from .payload import Payload, Terms, encode
+from .origins import Origin, Origins
+from .payload import Terms, encode
+from .sending import Rules, Sending
 from .transport import Connection, FailedTryError, within
 from .verdicts import Trouble, broken, too_slow
 
 # Tries of what another try may help, other than waiting: a cut line, a 500, an answer that is none.
 TRIES = 4
-# So long all servers may be away before what is asked of them fails; a restart takes less.
-PATIENCE_S = 180.0
 # So many answers are streamed at a time, for the node's text; the others come whole, which costs
 # both sides less.
 STREAMS = 8
@@ -32,34 +29,6 @@ STREAMS = 8
 ENCODED_AHEAD, ENCODERS = 4, 2
 # Pictures as they came and bodies, of all requests that are open.
 OPEN_BYTES = 1 << 30
-
-
-@dataclass(slots=True, eq=False)
-class Sending:
-    """One request on its way to an outcome."""
-
-    index: int
-    request: Request
-    stream: bool
-    size_bytes: int
-    deadline: float
-    payload: Payload | None = None
-    tries: int = 0
-    not_before: float = 0.0
-    last: Trouble | None = None
-    last_origin: Origin | None = None
-    writing: Writing = field(default_factory=Writing)
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What holds for every request of a run; the pauses are shorter in tests."""
-
-    server: str
-    key: str
-    timeout_s: float
-    patience_s: float = PATIENCE_S
-    first_pause_s: float = FIRST_PAUSE_S
 
 
 class Dispatch:
@@ -84,7 +53,7 @@ class Dispatch:
         self._waiting: deque[Sending] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._idle: dict[Origin, list[Connection]] = {origin: [] for origin in origins.all}
-        self._tls: ssl.SSLContext | bool = _tls(origins)
+        self._tls = origins.tls()
         self._timer: asyncio.TimerHandle | None = None
         self._open: dict[Sending, None] = {}
         self._streams = 0
@@ -312,10 +281,3 @@ class Dispatch:
         if idle:
             return idle.pop()
         return Connection(self._rules.server, origin.base, self._rules.key, self._tls)
-
-
-def _tls(origins: Origins) -> ssl.SSLContext | bool:
-    """One context for all connections, since making one takes long; none where none is needed."""
-    if any(origin.base.startswith("https:") for origin in origins.all):
-        return ssl.create_default_context()
-    return False

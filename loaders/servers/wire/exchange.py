@@ -10,9 +10,10 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from ....utils.chat.requests import Outcome, Reply, Request
-from .dispatch import ENCODERS, Dispatch, Rules
+from .dispatch import ENCODERS, Dispatch
 from .origins import Origins
 from .payload import Terms
+from .sending import Rules
 
 # Leaving waits for closed requests no longer than an interrupt may take.
 CLOSING_SECONDS = 1.5

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -38,6 +39,11 @@ class Origins:
     ):
         self.all = [Origin(base, pace()) for base in bases]
         self._first_pause_s = first_pause_s
+
+    def tls(self) -> ssl.SSLContext | bool:
+        """One context for all connections, as making one takes long; False where none is needed."""
+        secure = any(origin.base.startswith("https:") for origin in self.all)
+        return ssl.create_default_context() if secure else False
 
     def choose(self, now: float, avoid: Origin | None = None) -> Origin | None:
         """The one with the most room for its size; `avoid` only where no other has any."""

@@ -10,8 +10,9 @@ from node_running import run_node
 from PIL import Image
 from qwen3vl_nodes.nodes.reading.code import Qwen3VLCode
 from qwen3vl_nodes.nodes.reading.document import Qwen3VLDocument
-from qwen3vl_nodes.nodes.reading.extract import Qwen3VLExtract, Qwen3VLPickField
+from qwen3vl_nodes.nodes.reading.extract import Qwen3VLExtract
 from qwen3vl_nodes.nodes.reading.pdf import Qwen3VLLoadPDF
+from qwen3vl_nodes.nodes.reading.pick_field import Qwen3VLPickField
 from qwen3vl_nodes.nodes.reading.read_text import LANGUAGES, Qwen3VLReadText
 from qwen3vl_nodes.utils.chat.generation_options import GenerationOptions
 from qwen3vl_nodes.utils.errors import InputError, ParseError

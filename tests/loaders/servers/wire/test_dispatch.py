@@ -10,8 +10,9 @@ import pytest
 from qwen3vl_nodes.loaders.servers.dialects.known import DIALECTS
 from qwen3vl_nodes.loaders.servers.remote_engine import RemoteEngine
 from qwen3vl_nodes.loaders.servers.wire import dispatch, event_stream, transport
-from qwen3vl_nodes.loaders.servers.wire.dispatch import TRIES, Rules
+from qwen3vl_nodes.loaders.servers.wire.dispatch import TRIES
 from qwen3vl_nodes.loaders.servers.wire.payload import Terms
+from qwen3vl_nodes.loaders.servers.wire.sending import Rules
 from qwen3vl_nodes.utils.chat.generation_options import GenerationOptions
 from qwen3vl_nodes.utils.chat.messages import Message
 from qwen3vl_nodes.utils.chat.requests import Reply, Request
