@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 
 from ...utils.errors import InputError
 from ...utils.images.resize import DEFAULT_MAX_PIXELS
-from ..host.owner_settings import OWNER_PATH, owner_settings
+from ..host.owner_folders import OWNER_PATH
+from ..host.owner_settings import owner_settings
 from .dialects.known import DIALECTS
 
 # Whole seconds for one answer, waiting and tries included; a long one on a CPU takes minutes.
