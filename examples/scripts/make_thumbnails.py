@@ -1,8 +1,8 @@
 """Makes the pictures of the template browser: python examples/scripts/make_thumbnails.py [names].
 
 Each template runs on a real ComfyUI as it is shipped; what is shown are its own pictures and the
-demo's own answers. Four are not made here, for the demo cannot run them: `caption_on_server`,
-`detect_3d_overlay`, `prompt_enhancer` and `zoom`.
+demo's own answers. Four are not made here, for the demo cannot run them: `caption_on_server` and
+`prompt_enhancer`, which show their nodes, `detect_3d_overlay` and `zoom`.
 """
 
 from __future__ import annotations
