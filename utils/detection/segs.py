@@ -11,9 +11,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..errors import InputError
 from ..text.numbers import to_number
 from .boxes import Detection, Detections
 from .crops import RegionXYXY, grown_region
+from .masks import MAX_MASK_PIXELS
 
 
 class SEG(NamedTuple):
@@ -33,12 +35,20 @@ def to_segs(detections: Detections, crop_factor: float = 3.0) -> tuple[tuple[int
 
     Args:
         crop_factor: size of the region that a detailer works on, in sizes of the box.
+
+    Raises:
+        InputError: more segments than memory.
     """
     width, height = detections.width, detections.height
+    regions = [grown_region(box, width, height, crop_factor) for _, box in detections.boxes]
+    if sum((x2 - x1) * (y2 - y1) for x1, y1, x2, y2 in regions) > MAX_MASK_PIXELS:
+        raise InputError(
+            f"The masks of {len(regions)} segments do not fit in memory.",
+            "Filter the boxes, lower crop_factor, or scale the picture down.",
+        )
     segments = []
-    for item, box in detections.boxes:
+    for (item, box), (left, top, right, bottom) in zip(detections.boxes, regions, strict=True):
         x1, y1, x2, y2 = box.to_pixels(width, height)
-        left, top, right, bottom = grown_region(box, width, height, crop_factor)
         mask = np.zeros((bottom - top, right - left), np.float32)
         mask[y1 - top : y2 - top, x1 - left : x2 - left] = 1.0
         region = [left, top, right, bottom]

@@ -13,6 +13,9 @@ from .picture import Picture
 if TYPE_CHECKING:
     import torch
 
+# Highlights and overshoots are beyond 1, and clipped; no picture of 0..255 stays below this.
+MOST_BRIGHT = 16.0
+
 
 def pictures_from_tensor(images: torch.Tensor) -> list[Picture]:
     """One `Picture` for each image of an IMAGE tensor [B, H, W, C], C = 1, 3 or 4, values 0..1.
@@ -20,7 +23,7 @@ def pictures_from_tensor(images: torch.Tensor) -> list[Picture]:
     NaN and infinity become black, values outside 0..1 are clipped, alpha is laid on white.
 
     Raises:
-        InputError: not a [B, H, W, C] tensor, or an empty batch.
+        InputError: not a [B, H, W, C] tensor, an empty batch, or one that counts to 255.
     """
     shape = tuple(getattr(images, "shape", ()))
     if len(shape) != 4 or shape[-1] not in (1, 3, 4):
@@ -33,11 +36,36 @@ def pictures_from_tensor(images: torch.Tensor) -> list[Picture]:
             f"The IMAGE of shape {shape} holds no picture.",
             "Check the node before this one: it gave an empty batch.",
         )
-    return [Picture(_rgb_uint8(image)) for image in images]
+    return [Picture(_rgb_uint8(unit_values(image))) for image in images]
+
+
+def unit_values(image: torch.Tensor) -> torch.Tensor:
+    """An image or a batch as 0..1: bytes count to 255, other whole numbers where any is over 1.
+
+    Raises:
+        InputError: values that no picture of 0..1 has; clipped, they would be a white one.
+    """
+    if not image.dtype.is_floating_point:
+        most = int(image.max())
+        if most <= 255:
+            counted = most > 1 or str(image.dtype) == "torch.uint8"
+            return image.float().div(255.0 if counted else 1.0)
+        raise _not_unit(most)
+    largest = float(image.detach().float().nan_to_num(0.0, 0.0, 0.0).amax())
+    if largest > MOST_BRIGHT:
+        raise _not_unit(largest)
+    return image
+
+
+def _not_unit(largest: float) -> InputError:
+    return InputError(
+        f"The IMAGE has values up to {largest:g}, but an IMAGE counts from 0 to 1.",
+        "Divide it by 255 (or its own maximum) in the node that made it.",
+    )
 
 
 def _rgb_uint8(image: torch.Tensor) -> np.ndarray:
-    """One image [H, W, C] of any float or integer 0..1 type to uint8 [H, W, 3]."""
+    """One image [H, W, C] of 0..1 to uint8 [H, W, 3]."""
     values = image.detach().cpu().float().numpy()
     values = np.clip(np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0), 0.0, 1.0)
     if values.shape[-1] == 4:

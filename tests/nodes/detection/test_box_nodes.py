@@ -19,7 +19,7 @@ from qwen3vl_nodes.nodes.detection.convert import (
     Qwen3VLCoordinatesToPoints,
     Qwen3VLPointsToCoordinates,
 )
-from qwen3vl_nodes.nodes.detection.crop import Qwen3VLCropBoxes
+from qwen3vl_nodes.nodes.detection.crop import NO_BOX_SKIP, Qwen3VLCropBoxes
 from qwen3vl_nodes.nodes.detection.draw import Qwen3VLDrawDetections
 from qwen3vl_nodes.nodes.detection.parse import Qwen3VLParseDetections
 from qwen3vl_nodes.nodes.detection.to_text import LABELS, PIXEL_JSON, QWEN_JSON, Qwen3VLBoxesToText
@@ -40,6 +40,25 @@ def batch(images):
 
 def parse(texts, batches, **inputs):
     return run_node(Qwen3VLParseDetections, text=texts, image=batches, **(PARSE | inputs)).args
+
+
+def crop(boxes, batch, padding=0, square=False, **inputs):
+    wanted = {"padding": padding, "square": square} | inputs
+    return run_node(Qwen3VLCropBoxes, boxes=boxes, image=batch, **wanted)
+
+
+def test_an_image_without_a_hit_stops_the_list_or_is_skipped(images):
+    with pytest.raises(InputError, match="no box to cut out.*'skip'"):
+        crop([[]], images(1))
+    assert crop([[]], images(1), no_box=NO_BOX_SKIP).args == ([], [])
+
+
+@pytest.mark.parametrize("into", [crop, lambda boxes, batch: run_node(
+    Qwen3VLBoxesToSEGS, boxes=boxes, image=batch, crop_factor=3.0)])  # fmt: skip
+def test_more_pieces_than_memory_are_refused_before_any_is_made(into):
+    box = {"x": 0, "y": 0, "width": 320, "height": 320, "label": "a"}
+    with pytest.raises(InputError, match="fit in memory"):
+        into([[box] * 20_000], torch.zeros(1, 320, 320, 3))
 
 
 def test_texts_become_boxes_points_and_coordinates(batch):
@@ -200,7 +219,7 @@ def test_no_boxes_become_empty_masks_and_lists(batch, boxes):
     segs = run_node(Qwen3VLBoxesToSEGS, boxes=boxes, image=batch, crop_factor=3.0)[0]
     assert segs == [((50, 100), []), ((50, 100), [])]
     with pytest.raises(InputError, match="no box to cut out"):
-        run_node(Qwen3VLCropBoxes, boxes=boxes, image=batch, padding=0, square=False)
+        crop(boxes, batch)
 
 
 def test_masks_of_an_image_of_one_pixel(images):
@@ -233,31 +252,32 @@ def test_points_and_coordinates():
 
 
 def test_crops_are_a_list_in_their_own_sizes(batch):
-    crops, labels = run_node(
-        Qwen3VLCropBoxes, boxes=BOXES, image=batch, padding=0, square=False
-    ).args
+    crops, labels = crop(BOXES, batch).args
     assert [tuple(c.shape) for c in crops] == [(1, 10, 20, 3), (1, 50, 50, 3), (1, 50, 50, 3)]
     assert labels == ["cat", "dog", "dog"]
     assert torch.equal(crops[0][0], batch[0, 10:20, 10:30])
     assert torch.equal(crops[2][0], batch[1, 0:50, 50:100])
-    square = run_node(Qwen3VLCropBoxes, boxes=BOXES, image=batch, padding=10, square=True)[0]
+    (whole,) = crop([[CAT]], (batch[:1] * 255).byte())[0]
+    assert whole.max() <= 1 and whole.dtype == torch.float32
+    square = crop(BOXES, batch, padding=10, square=True)[0]
     assert tuple(square[0].shape) == (1, 24, 24, 3)
 
 
 @pytest.mark.parametrize(
     "node",
-    [Qwen3VLBoxesToMask, Qwen3VLBoxesToSAM2, Qwen3VLBoxesToSEGS, Qwen3VLCropBoxes],
+    [Qwen3VLBoxesToMask, Qwen3VLBoxesToSAM2, Qwen3VLBoxesToSEGS],
 )
 def test_boxes_of_other_images_are_refused(node, images):
     more = {
         Qwen3VLBoxesToMask: {"mode": "union", "shape": "box"},
         Qwen3VLBoxesToSEGS: {"crop_factor": 3.0},
-        Qwen3VLCropBoxes: {"padding": 0, "square": False},
     }.get(node, {})
     with pytest.raises(InputError, match="3 images"):
         run_node(node, boxes=BOXES, image=images(3), **more)
     with pytest.raises(InputError, match="socket"):
         run_node(node, boxes="boxes", image=images(3), **more)
+    with pytest.raises(InputError, match="3 images"):
+        crop(BOXES, images(3))
 
 
 @pytest.mark.parametrize(
@@ -269,13 +289,14 @@ def test_boxes_of_other_images_are_refused(node, images):
         (Qwen3VLBoxesToMask, {"mode": "union", "shape": "box"}),
         (Qwen3VLBoxesToSAM2, {}),
         (Qwen3VLBoxesToSEGS, {"crop_factor": 3.0}),
-        (Qwen3VLCropBoxes, {"padding": 0, "square": False}),
     ],
 )
 @pytest.mark.parametrize("shape", [(0, 8, 8, 3), (1, 0, 8, 3), (8, 8, 3)])
 def test_an_empty_batch_is_refused(node, inputs, shape):
     with pytest.raises(InputError):
         run_node(node, boxes=[[CAT]], image=torch.zeros(shape), **inputs)
+    with pytest.raises(InputError):
+        crop([[CAT]], torch.zeros(shape))
 
 
 def test_socket_strings_are_published():

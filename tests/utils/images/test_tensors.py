@@ -34,6 +34,21 @@ def test_any_float_type(dtype):
     assert only(torch.ones(1, 2, 2, 3, dtype=dtype)).min() == 255
 
 
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.int64])
+def test_whole_numbers_count_to_255(dtype):
+    assert only(torch.tensor([0, 128, 255], dtype=dtype).view(1, 1, 1, 3)).max() == 255
+    assert only(torch.tensor([0, 128, 255], dtype=dtype).view(1, 1, 1, 3))[0, 0, 1] == 128
+    dark = only(torch.tensor([0, 1, 1], dtype=dtype).view(1, 1, 1, 3)).max()
+    assert dark == (1 if dtype is torch.uint8 else 255)
+    assert only(torch.ones(1, 1, 1, 3, dtype=torch.bool)).min() == 255
+
+
+@pytest.mark.parametrize("images", [torch.full((1, 2, 2, 3), 200.0), torch.full((1, 2, 2, 3), 999)])
+def test_a_float_picture_of_0_to_255_is_refused_and_not_white(images):
+    with pytest.raises(InputError, match="values up to .* counts from 0 to 1"):
+        pictures_from_tensor(images)
+
+
 def test_alpha_is_laid_on_white_and_grey_becomes_rgb():
     clear_black = torch.zeros(1, 1, 1, 4)
     assert only(clear_black).tolist() == [[[255, 255, 255]]]
