@@ -56,6 +56,13 @@ BLUEPRINTS = (
         ((3, "preset", "Tags"),),
     ),
     Blueprint(
+        "Vision Question, VLM (Qwen3-VL)", "caption_image",
+        "An answer to a question about a picture.",
+        ("vqa", "ask", "image question", "提问", "识图"),
+        (1, 3), ((3, 0),), ((1, "model"), (3, "instructions")),
+        ((3, "preset", "Custom prompt"), (3, "instructions", "What is in this picture?")),
+    ),
+    Blueprint(
         "Detect (Qwen3-VL)", "detect_mask_inpaint",
         "Finds things by words: their boxes, and a mask of them.",
         ("find and mask", "grounding", "bounding box", "segment", "检测", "遮罩"),
