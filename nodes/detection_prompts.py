@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 
 from ..utils.chat.tasks import Task, task, tasks_in
 from ..utils.errors import InputError
 
 # Stored in workflows: append only.
 CATEGORIES, DESCRIPTION = "categories, comma between", "a description"
+
+# What people put between things beside commas.
+_BREAKS = re.compile(r"[\n\r;\uff1b]+")
 
 
 def find_choices() -> list[str]:
@@ -28,7 +32,7 @@ def detect_prompt(find: str, find_by: str, attributes: str) -> tuple[Task, str]:
     if named is not None and not named.fields:
         only = f" Only: {find.strip()}." if find.strip(" ,\n") else ""
         return named, named.fill() + only
-    check_find(find)
+    find = check_find(find, find_by == DESCRIPTION)
     if named is not None:
         return named, named.fill(things=find)
     names = [name.strip() for name in attributes.split(",") if name.strip()]
@@ -45,10 +49,21 @@ def detect_prompt(find: str, find_by: str, attributes: str) -> tuple[Task, str]:
     return chosen, chosen.fill(things=find, attributes=" and ".join(names), example=shape)
 
 
-def check_find(find: str) -> None:
-    """Raise InputError if there is nothing to find: commas alone name nothing."""
+def check_find(find: str, description: bool = False) -> str:
+    """What to find on one line, as the prompts have it: line breaks and semicolons part things
+    as commas do, but are as good as spaces within a description.
+
+    Raises:
+        InputError: nothing to find; commas alone name nothing.
+    """
     if not find.replace(",", "").strip():
         raise InputError("There is nothing to find.", "Write what to look for, e.g. cat, dog.")
+    if description:
+        return " ".join(find.splitlines()) if "\n" in find else find
+    if not _BREAKS.search(find):
+        return find
+    things = (thing.strip().strip(",\uff0c").strip() for thing in _BREAKS.split(find))
+    return ", ".join(filter(None, things))
 
 
 def point_tasks() -> tuple[Task, ...]:
@@ -76,7 +91,7 @@ def prompt_3d(find: str, find_by: str) -> tuple[Task, str]:
     Raises:
         InputError: nothing to find.
     """
-    check_find(find)
+    find = check_find(find, find_by == DESCRIPTION)
     names = [name.strip() for name in find.replace("\uff0c", ",").split(",") if name.strip()]
     if find_by == DESCRIPTION:
         chosen, things = task("ground_3d_phrase"), find

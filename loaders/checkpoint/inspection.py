@@ -120,6 +120,12 @@ def _model_config(folder: Path, configs: dict[str, dict[str, Any]]) -> dict[str,
                 f"{folder} is a LoRA adapter, not a whole checkpoint.",
                 "Choose its base model here, and the adapter in the Qwen3-VL LoRA node.",
             )
+        if any(folder.glob("*.gguf")):
+            raise LoadError(
+                f"{folder} holds GGUF files, which this pack does not read.",
+                "Download the checkpoint in safetensors form, or serve the GGUF file with "
+                "llama.cpp and choose it in Qwen3-VL Server.",
+            )
         raise IncompleteError(f"{folder} has no config.json.", "Download the checkpoint again.")
     config = configs["config.json"]
     if config.get("model_type") not in MODEL_TYPES:

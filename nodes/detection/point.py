@@ -90,7 +90,7 @@ class Qwen3VLPoint(io.ComfyNode):
         ask_for: str | None = None,
     ) -> io.NodeOutput:
         """One list of points for each image."""
-        check_find(find)
+        find = check_find(find)
         chosen = point_task(ask_for)
         pictures = pictures_from_tensor(image)
         words = chosen.fill(things=find)

@@ -73,6 +73,11 @@ def write(file, data):
     return lambda folder: (folder / file).write_bytes(data)
 
 
+def gguf_folder(folder):
+    (folder / "config.json").unlink()
+    (folder / WEIGHTS).rename(folder / "q4.gguf")
+
+
 def remove(*files):
     def damage(folder):
         for file in files:
@@ -198,6 +203,7 @@ DAMAGES = {
     "code in an unknown config": (
         "dense", write("extra.json", b'{"a": [{"auto_map": 1}]}'), "extra.json"),
     # what the folder is
+    "a gguf folder": ("dense", gguf_folder, "holds GGUF files"),
     "no config": ("dense", remove("config.json"), "no config.json"),
     "an adapter": (
         "dense", lambda f: (f / "config.json").rename(f / "adapter_config.json"), "LoRA adapter"),

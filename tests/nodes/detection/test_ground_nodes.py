@@ -13,6 +13,7 @@ from qwen3vl_nodes.nodes.detection.point import Qwen3VLPoint
 from qwen3vl_nodes.nodes.detection_prompts import (
     CATEGORIES,
     DESCRIPTION,
+    check_find,
     find_choices,
     point_tasks,
 )
@@ -51,6 +52,26 @@ def test_a_box_comes_out_in_pixels_with_its_label(images):
     assert overlay.shape == (1, 50, 100, 3) and overlay.dtype == torch.float32
     assert count == [1]
     assert report.startswith("1: 1 found\n")
+
+
+@pytest.mark.parametrize(
+    ("find", "things"),
+    [
+        ("cat, dog", "cat, dog"),
+        ("cat\ndog\n", "cat, dog"),
+        ("cat;dog \uff1b bird,\r\n\nfish", "cat, dog, bird, fish"),
+        ("red cat ", "red cat "),  # as it was asked always
+    ],
+)
+def test_line_breaks_and_semicolons_part_things_as_commas_do(images, find, things):
+    assert check_find(find) == things
+    model = ScriptedModel("[]")
+    detect(model, images(1), find=find)
+    assert things.strip() in model.prompt_of(0)
+
+
+def test_a_description_of_two_lines_is_one():
+    assert check_find("the cat\nbehind; the dog", description=True) == "the cat behind; the dog"
 
 
 def test_a_batch_gives_one_list_for_each_image(images):
