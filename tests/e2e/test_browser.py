@@ -156,3 +156,8 @@ def test_the_loader_says_what_is_on_this_disk(seen, renderer):
     assert missing.startswith("Not on this disk: 8.9 GB. Set download to")
     assert fetched == "Not on this disk: the next run fetches 8.9 GB from ModelScope."
     assert gone == "Not in ComfyUI's model folders. Choose another model."
+
+
+@by_renderer
+def test_folder_images_steps_by_count_and_stays_where_all_are_taken(seen, renderer):
+    assert seen[renderer]["steps"] == [24, 17, 16, 0, 16]

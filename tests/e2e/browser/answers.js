@@ -163,6 +163,23 @@ function modelLine([model, download]) {
   return widget("qwen3vl_answer").element.querySelector("main").textContent;
 }
 
+/** Where Folder Images' start is after a prompt was queued: run inside the page. */
+function steps() {
+  const node = LiteGraph.createNode("Qwen3VLFolderImages");
+  app.graph.add(node);
+  const widget = (name) => node.widgets.find((one) => one.name === name);
+  const [control] = widget("start").linkedWidgets;
+  const after = (mode, count) => {
+    [control.value, widget("count").value, widget("start").value] = [mode, count, 16];
+    for (const when of ["beforeQueued", "afterQueued"]) {
+      for (const one of node.widgets) one[when]?.({});
+    }
+    return widget("start").value;
+  };
+  const tried = [["increment", 8], ["increment", 1], ["increment", 0], ["decrement", 32], ["fixed", 8]];
+  return tried.map(([mode, count]) => after(mode, count));
+}
+
 async function visit(page, vueNodes) {
   const shot = (name) => path.join(folder, `${name}_${vueNodes ? "vue" : "canvas"}.png`);
   await open(page, vueNodes);
@@ -190,6 +207,7 @@ async function visit(page, vueNodes) {
                         ["Qwen3-VL-4B-Instruct", "ModelScope"], ["Gone", "never"]]) {
     seen.models.push(await page.evaluate(modelLine, chosen));
   }
+  seen.steps = await page.evaluate(steps);
   seen.streamed = await page.evaluate(streamed);
   await page.screenshot({ path: shot("streamed") });
   return seen;
