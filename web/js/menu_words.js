@@ -84,6 +84,7 @@ const CHINESE = {
   "4 x 4 tiles": "4 x 4 图块",
   "stop with an error": "停止并报错",
   "leave the image empty": "该图像留空",
+  "skip": "跳过",
   "the language of find": "与查找相同的语言",
   "Points": "点",
   "Where it can be put": "可放置之处",
