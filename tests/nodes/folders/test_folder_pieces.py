@@ -19,6 +19,7 @@ from qwen3vl_nodes.utils.captions.policy import APPEND, OVERWRITE, OVERWRITE_ALL
 from qwen3vl_nodes.utils.dataset import piece
 from qwen3vl_nodes.utils.errors import InputError
 from qwen3vl_nodes.utils.files import atomic_write
+from qwen3vl_nodes.utils.files.folder_lock import only_writer
 from qwen3vl_nodes.utils.roots.safe_paths import OWNER_FILE
 from scripted_model import ScriptedModel
 
@@ -386,7 +387,7 @@ def test_an_interrupt_keeps_the_captions_before_it(pics, monkeypatch):
 
 
 def test_a_folder_in_use_and_a_full_disk_are_refused(pics, monkeypatch):
-    with atomic_write.only_writer(pics), pytest.raises(InputError, match="Another run"):
+    with only_writer(pics), pytest.raises(InputError, match="Another run"):
         save(NAMES[:1], ["x"])
     usage = atomic_write.shutil.disk_usage("/")._replace(free=1_500_000)
     monkeypatch.setattr(atomic_write.shutil, "disk_usage", lambda _folder: usage)
