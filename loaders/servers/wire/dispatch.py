@@ -190,6 +190,32 @@ class Dispatch:
         self._timer = self._loop.call_later(max(0.001, min(times) - now), self._pump)
 
     async def _try(self, item: Sending, origin: Origin) -> None:
+        connection = self._connection(origin)
+        outcome, trouble = None, None
+        try:
+            try:
+                outcome = await self._answer(item, connection)
+            except FailedTryError as error:
+                trouble = error.trouble
+            except BrokenAnswerError as error:
+                trouble = broken(self._rules.server, str(error))
+            except TimeoutError:
+                outcome = self._late(item)
+            except Qwen3VLError as error:
+                outcome = error
+            finally:
+                origin.in_flight -= 1
+            # At once: while a connection closes, others must know what is settled here.
+            self._settle(item, origin, outcome, trouble)
+        finally:
+            if isinstance(outcome, Reply) and not item.writing.ended_here:
+                self._idle[origin].append(connection)
+            else:
+                await connection.close()
+        self._pump()
+
+    async def _answer(self, item: Sending, connection: Connection) -> Reply:
+        """Ask once; whatever goes wrong is raised."""
         assert item.payload is not None  # noqa: S101 - it is encoded before it waits
         item.writing = Writing(item.request.options.stop, self._terms.edition == "thinking")
         item.tries += 1
@@ -200,30 +226,10 @@ class Dispatch:
             if not first and item.writing.text:
                 first.append(time.perf_counter() - started)
 
-        connection, outcome, trouble = self._connection(origin), None, None
-        sound = False
-        try:
-            ask = connection.ask(item.payload.body, item.writing, on_piece)
-            await within(item.deadline - self._loop.time(), ask)
-            seconds = time.perf_counter() - started
-            outcome = item.writing.reply(seconds, first[0] if first else 0.0, self._notes(item))
-            sound = not item.writing.ended_here
-        except FailedTryError as error:
-            trouble = error.trouble
-        except BrokenAnswerError as error:
-            trouble = broken(self._rules.server, str(error))
-        except TimeoutError:
-            outcome = self._late(item)
-        except Qwen3VLError as error:
-            outcome = error
-        finally:
-            origin.in_flight -= 1
-            if sound:
-                self._idle[origin].append(connection)
-            else:
-                await connection.close()
-        self._settle(item, origin, outcome, trouble)
-        self._pump()
+        ask = connection.ask(item.payload.body, item.writing, on_piece)
+        await within(item.deadline - self._loop.time(), ask)
+        seconds = time.perf_counter() - started
+        return item.writing.reply(seconds, first[0] if first else 0.0, self._notes(item))
 
     def _settle(
         self,

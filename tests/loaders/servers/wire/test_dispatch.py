@@ -13,6 +13,7 @@ from qwen3vl_nodes.loaders.servers.wire import dispatch, event_stream, transport
 from qwen3vl_nodes.loaders.servers.wire.dispatch import TRIES
 from qwen3vl_nodes.loaders.servers.wire.payload import Terms
 from qwen3vl_nodes.loaders.servers.wire.sending import Rules
+from qwen3vl_nodes.loaders.servers.wire.transport import Connection
 from qwen3vl_nodes.utils.chat.generation_options import GenerationOptions
 from qwen3vl_nodes.utils.chat.messages import Message
 from qwen3vl_nodes.utils.chat.requests import Reply, Request
@@ -448,7 +449,13 @@ def test_a_dead_server_is_tried_again_and_used_when_it_is_back():
         back.__exit__()
 
 
-def test_busy_at_one_server_goes_to_the_other():
+def test_busy_at_one_server_goes_to_the_other(monkeypatch):
+    async def slowly(self, close=Connection.close):
+        await asyncio.sleep(0.02)
+        await close(self)
+
+    # While a connection closes, the others know already that this server is to be left alone.
+    monkeypatch.setattr(Connection, "close", slowly)
     busy = refuses(429, times=10**9, Retry_After="3600")
     with ScriptedServer(busy) as full, ScriptedServer(answer) as free:
         engine = engine_at(full.origin, free.origin)
