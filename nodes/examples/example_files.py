@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from comfy_api.latest import InputImpl, io, ui
+from comfy_api.latest import InputImpl, io
 
 from ...loaders.host.port import host
 from ...utils.errors import InputError
@@ -10,6 +10,7 @@ from ...utils.files.picture_reader import read_picture
 from ...utils.images.tensors import image_from_pictures
 from ...utils.roots.allowed_folders import FolderFile
 from .. import sockets
+from ..grounding import preview
 from ..search_words import search_words
 
 PICTURES, CLIPS = "example images", "example videos"
@@ -67,7 +68,7 @@ class Qwen3VLExamplePicture(io.ComfyNode):
     def execute(cls, picture: str) -> io.NodeOutput:
         """The picture, [1, H, W, 3], shown in the node too."""
         image = image_from_pictures([read_picture(example(PICTURES, picture))])
-        return io.NodeOutput(image, ui=ui.PreviewImage(image, cls=cls))
+        return io.NodeOutput(image, ui=preview(image, cls))
 
 
 class Qwen3VLExampleClip(io.ComfyNode):

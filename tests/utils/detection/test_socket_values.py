@@ -90,7 +90,7 @@ def test_values_from_other_nodes(value, count):
     "value",
     [
         "text", 5, None, [5], [[5]], [[1, 2, 3, 4]], [{"x": 1}], [[{"x": 1, "y": 2, "width": 3}]],
-        [{"x": float("nan"), "y": 0, "width": 1, "height": 1}], {"x": "a"}, object(),
+        [{"x": float("nan"), "y": 0, "width": 1, "height": 1}], {"x": "a"}, object,
     ],
     ids=repr,
 )  # fmt: skip
