@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hosting import ROOT
+from templates import TEMPLATES
 
 FOLDER = ROOT / "subgraphs"
 INPUTS, OUTPUTS = -10, -20  # what a subgraph calls its own two ends
@@ -79,7 +80,7 @@ BLUEPRINTS = (
 
 def made(blueprint: Blueprint) -> dict[str, Any]:
     """The workflow of one subgraph node that ComfyUI reads."""
-    graph = json.loads((ROOT / "examples" / f"{blueprint.template}.json").read_text("utf-8"))
+    graph = json.loads(TEMPLATES[blueprint.template].read_text("utf-8"))
     inside = {node["id"]: copy.deepcopy(node) for node in graph["nodes"]
               if node["id"] in blueprint.nodes}  # fmt: skip
     for number, name, value in blueprint.values:

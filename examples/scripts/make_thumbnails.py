@@ -18,6 +18,7 @@ from typing import Any
 
 from hosting import ROOT, Server, error_of, find_comfyui
 from PIL import Image, ImageDraw, ImageFont, ImageOps
+from templates import TEMPLATES
 
 EXAMPLES = ROOT / "examples"
 SIZE_WH = (512, 384)
@@ -27,6 +28,7 @@ QUALITY = 88
 # The nodes whose pictures are shown, those whose texts are, and how: pictures above the text, or
 # beside a long one.
 CARDS = {
+    "just_caption": ("2", "3", "above"),
     "caption_image": ("2", "3", "above"),
     "compare_pictures": ("2 3", "4", "above"),
     "chat": ("2 3", "6", "above"),
@@ -171,7 +173,8 @@ def main() -> None:
     names = sys.argv[1:] or list(CARDS)
     with tempfile.TemporaryDirectory() as folder, Server(comfyui, Path(folder)) as server:
         for name in names:
-            card(name, server).save(EXAMPLES / f"{name}.jpg", quality=QUALITY, optimize=True)
+            picture = TEMPLATES[name].with_suffix(".jpg")
+            card(name, server).save(picture, quality=QUALITY, optimize=True)
             print(name)
 
 

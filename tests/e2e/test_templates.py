@@ -14,6 +14,7 @@ MOVES = "A white square moves to the left"
 # What nodes show, by template and node: parts of it, in their order.
 ANSWERS = {
     "caption_folder": {"2": ["written words.png", "written 13, skipped 0, failed 0"]},
+    "just_caption": {"3": ["A red square, a yellow star, a pink cross, a blue square and a black"]},
     "caption_image": {"3": ["A blue heart, a white circle and an orange diamond."]},
     "chat": {"4": ["Picture 1."], "5": ["Picture 2."], "6": ["Picture 2."]},
     "compare_pictures": {"4": ["Picture 1."]},

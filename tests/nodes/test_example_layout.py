@@ -4,16 +4,14 @@ import json
 from itertools import combinations
 
 import pytest
-from qwen3vl_pack import ROOT
+from templates import TEMPLATES
 
-EXAMPLES = ROOT / "examples"
-NAMES = sorted(path.stem for path in EXAMPLES.glob("*.json"))
 TITLE = 30  # LiteGraph draws a node's title above its position
 GAP = 15  # room for the frame of a node with an error and for the badge above a title
 
 
 def nodes_of(name):
-    return json.loads((EXAMPLES / f"{name}.json").read_text("utf-8"))["nodes"]
+    return json.loads(TEMPLATES[name].read_text("utf-8"))["nodes"]
 
 
 def rectangle(node):
@@ -32,7 +30,7 @@ def test_the_gap_is_negative_for_an_overlap():
     assert gap((30, 0, 40, 10), (5, 0, 20, 20)) == 10
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", TEMPLATES)
 def test_nodes_lie_apart(name):
     close = [
         (one["type"], other["type"], gap(rectangle(one), rectangle(other)))
@@ -42,7 +40,7 @@ def test_nodes_lie_apart(name):
     assert not close
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", TEMPLATES)
 def test_a_note_has_no_inline_code(name):
     """Nodes 2.0 draws it blue on blue, which nobody can read; bold is readable in both."""
     notes = [node for node in nodes_of(name) if node["type"] == "MarkdownNote"]

@@ -5,9 +5,11 @@ import json
 import pytest
 from qwen3vl_nodes.nodes import NODES
 from qwen3vl_pack import ROOT
+from templates import TEMPLATES, api_name
 
 EXAMPLES = ROOT / "examples"
-GRAPHS = sorted(path.stem for path in EXAMPLES.glob("*.json"))
+API = EXAMPLES / "api"
+GRAPHS = [*TEMPLATES]
 WIDGET_TYPES = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO")
 # ComfyUI's own nodes in the examples: their widgets and the types of their outputs.
 CORE = {
@@ -35,8 +37,12 @@ GROWING = "COMFY_AUTOGROW_V3"
 INFO = {node.GET_SCHEMA().node_id: node.GET_NODE_INFO_V1() for node in NODES}
 
 
-def read(name, folder=EXAMPLES):
-    return json.loads((folder / f"{name}.json").read_text("utf-8"))
+def read(name):
+    return json.loads(TEMPLATES[name].read_text("utf-8"))
+
+
+def read_api(name):
+    return json.loads((API / f"{name}.json").read_text("utf-8"))
 
 
 def inputs_of(kind):
@@ -100,8 +106,40 @@ by_graph = pytest.mark.parametrize("name", GRAPHS)
 
 
 def test_there_are_examples_and_none_without_its_other_format():
-    assert {"caption_image", "caption_folder"} <= {*GRAPHS}
-    assert sorted(path.stem for path in (EXAMPLES / "api").glob("*.json")) == GRAPHS
+    assert {"just_caption", "caption_folder"} <= {*GRAPHS}
+    assert len(GRAPHS) == len([*EXAMPLES.glob("*.json")])
+    assert sorted(path.stem for path in API.glob("*.json")) == sorted(GRAPHS)
+
+
+@pytest.mark.parametrize(
+    ("title", "name"),
+    [
+        ("02 Caption image", "caption_image"),
+        ("12 Detect, crop, caption", "detect_crop_caption"),
+        ("Detect 3D overlay", "detect_3d_overlay"),
+        ("chat", "chat"),
+    ],
+)
+def test_a_twin_is_named_as_its_title_without_the_number(title, name):
+    assert api_name(title) == name
+
+
+def test_titles_are_words_in_one_order_and_the_shortest_way_is_first():
+    numbers = [path.stem.split()[0] for path in TEMPLATES.values()]
+    assert numbers == [f"{number:02}" for number in range(1, len(GRAPHS) + 1)]
+    assert GRAPHS[0] == "just_caption"
+
+
+def test_just_a_caption_needs_nothing_to_be_set():
+    defaults = {}
+    for node in read_api("just_caption").values():
+        for key, value in node["inputs"].items():
+            type_, options = inputs_of(node["class_type"])[key]
+            if type_ in WIDGET_TYPES:
+                first = options["options"][0] if type_ == "COMBO" else None
+                defaults[key] = value, options.get("default", first)
+    assert len(defaults) > 15
+    assert [key for key, (value, default) in defaults.items() if value != default] == []
 
 
 @by_graph
@@ -160,14 +198,14 @@ def test_sockets_are_those_of_the_nodes(name):
 
 @by_graph
 def test_both_formats_say_the_same(name):
-    prompt = read(name, EXAMPLES / "api")
+    prompt = read_api(name)
     plain = {k: {key: n[key] for key in ("class_type", "inputs")} for k, n in prompt.items()}
     assert plain == as_prompt(read(name))
 
 
 @by_graph
 def test_a_prompt_is_one_that_the_server_takes(name):
-    prompt = read(name, EXAMPLES / "api")
+    prompt = read_api(name)
     for node in prompt.values():
         kind = node["class_type"]
         if kind in CORE:
@@ -192,7 +230,7 @@ def test_a_prompt_is_one_that_the_server_takes(name):
 
 @by_graph
 def test_a_graph_has_its_picture_in_the_template_browser(name):
-    picture = EXAMPLES / f"{name}.jpg"
+    picture = TEMPLATES[name].with_suffix(".jpg")
     assert picture.read_bytes()[:3] == b"\xff\xd8\xff"
     assert picture.stat().st_size < 150_000
 

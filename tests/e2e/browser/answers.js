@@ -189,7 +189,7 @@ async function visit(page, vueNodes) {
     examplesOpened[name] = await page.evaluate(opened);
     await page.screenshot({ path: shot(name) });
   }
-  await load(page, "caption_folder");
+  await load(page, "03 Caption folder");
   await choose(page, { Qwen3VLLoader: { model: "Tiny" }, Qwen3VLCaptionFolder: { folder: "input/pics" } });
   const seen = { opened: examplesOpened, before: await page.evaluate(look) };
   await run(page);
