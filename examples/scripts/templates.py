@@ -1,4 +1,4 @@
-"""Where the templates are. ComfyUI's browser shows a pack's file names as titles, and nothing else."""
+"""Where the templates are: ComfyUI's browser shows the file names of a pack as their titles."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ EXAMPLES = Path(__file__).resolve().parents[1]
 
 
 def api_name(title: str) -> str:
-    """What a template's twin in `api/` is called: "12 Detect, crop, caption" is
-    `detect_crop_caption`. The number orders the browser alone."""
+    """What the twin in `api/` is called: `detect_crop_caption` of "12 Detect, crop, caption".
+
+    The number is for the order in the browser.
+    """
     number, _, words = title.partition(" ")
     words = words if number.isdecimal() else title
     return "_".join(words.lower().replace(",", "").split())
