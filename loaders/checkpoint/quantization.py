@@ -1,18 +1,27 @@
-"""How a checkpoint's weights are packed, as its config.json says."""
+"""How a checkpoint's weights are packed, as its config.json or its single file says."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ...utils.errors import LoadError
+from ...utils.files.ordinary import open_ordinary
 from .fp8_blocks import WHOLE, block_size
-from .safetensors_header import StoredTensor
-from .tensor_names import PLAIN_DTYPES
+from .safetensors_header import StoredTensor, read_metadata
+from .tensor_names import PLAIN_DTYPES, canonical
 
 FP8_METHOD, BITSANDBYTES = "fp8", "bitsandbytes"
+# What ComfyUI's own text encoders are packed with; only its own code knows the forms.
+COMFYUI = "comfyui"
+# A layer of ComfyUI's own files has such a tensor beside it, or stands in the header of older ones.
+MARK = ".comfy_quant"
+METADATA = "_quantization_metadata"
+MAX_MARK_BYTES = 4096
+
 COMPUTED_IN = ("float32", "float16", "bfloat16")
 
 
@@ -20,12 +29,19 @@ COMPUTED_IN = ("float32", "float16", "bfloat16")
 class Quantization:
     """`method` is the config's quant_method, `block` the height and width of what shares one scale
     where the weights are FP8. `dtype` is the one that its layers compute in, by torch's name,
-    where the config says so or the method has but one.
+    where the config says so or the method has but one. `layers` is what a file of ComfyUI's says
+    of each of its packed layers, by module: `format` and what belongs to it.
     """
 
     method: str
     block: tuple[int, int] = WHOLE
     dtype: str = ""
+    layers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    @property
+    def formats(self) -> list[str]:
+        """The formats of its layers, each once."""
+        return sorted({str(layer.get("format")) for layer in self.layers.values()})
 
     @property
     def is_fp8(self) -> bool:
@@ -80,3 +96,43 @@ def check_packed(
             f"The config.json of {where} calls its weights {BITSANDBYTES}, but they are plain.",
             "Remove quantization_config from it, or download the checkpoint again.",
         )
+
+
+def packed_layers(path: Path, stored: Mapping[str, StoredTensor]) -> dict[str, Mapping[str, Any]]:
+    """Each packed module by Hugging Face's name: its `format`, and what belongs to that.
+
+    Raises:
+        LoadError: a layer's words have no meaning.
+    """
+    found: dict[str, Mapping[str, Any]] = {}
+    for name, said in [*_from_metadata(path), *_from_marks(path, stored)]:
+        if not isinstance(said, dict) or not isinstance(said.get("format"), str):
+            raise LoadError(
+                f"{path.name} does not say in which way {name[:120]} is quantized.",
+                "Download the file again.",
+            )
+        found[canonical(name)] = said
+    return found
+
+
+def _from_marks(path: Path, stored: Mapping[str, StoredTensor]) -> Iterator[tuple[str, Any]]:
+    marks = [name for name in stored if name.endswith(MARK)]
+    with open_ordinary(path) as file:
+        for name in marks:
+            tensor = stored[name]
+            file.seek(tensor.start)
+            data = file.read(min(tensor.size_bytes, MAX_MARK_BYTES))
+            yield name.removesuffix(MARK), _json(data)
+
+
+def _from_metadata(path: Path) -> Iterator[tuple[str, Any]]:
+    said = _json(read_metadata(path).get(METADATA, "{}"))
+    layers = said.get("layers") if isinstance(said, dict) else None
+    yield from layers.items() if isinstance(layers, dict) else ()
+
+
+def _json(text: Any) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, TypeError, RecursionError):
+        return None

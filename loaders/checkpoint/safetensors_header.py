@@ -69,6 +69,16 @@ def read_header(path: Path) -> dict[str, StoredTensor]:
     return tensors
 
 
+def read_metadata(path: Path) -> dict[str, Any]:
+    """The words that a file's header holds beside its tensors; none where it has none.
+
+    Raises:
+        LoadError: as `read_header`.
+    """
+    said = _read_header_json(path)[0].get("__metadata__")
+    return said if isinstance(said, dict) else {}
+
+
 def _read_header_json(path: Path) -> tuple[dict[str, Any], int, int]:
     try:
         with open_ordinary(path) as file:

@@ -5,7 +5,6 @@ It has no tokenizer, chat template and picture settings: these come from `weight
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,12 +13,13 @@ from typing import Any
 from ...utils.errors import LoadError
 from .architecture import TEXT, VISION, read_architecture
 from .fp8_blocks import WHOLE, check_scales
-from .quantization import FP8_METHOD, Quantization
+from .quantization import COMFYUI, FP8_METHOD, Quantization, packed_layers
 from .safetensors_header import StoredTensor, read_header
-from .tensor_names import FP8_DTYPE, by_canonical_name, check_tensors, scale_name
+from .tensor_names import FP8_DTYPE, PLAIN_DTYPES, by_canonical_name, check_tensors, scale_name
 
 # Hidden size to layers: what was cut off below the last layer cannot be seen otherwise.
 LAYERS = {2048: 28, 2560: 36, 4096: 36, 5120: 64}
+FP8_FORMAT = "float8_e4m3fn"  # the one that this pack reads itself
 DEEPSTACK = {24: [5, 11, 17], 27: [8, 16, 24]}
 MARKS = re.compile(r"(\.comfy_quant|\.input_scale|\.scale_input|(^|\.)scaled_fp8)$")
 SCALE = re.compile(r"\.(weight_scale|scale_weight)$")
@@ -32,18 +32,21 @@ def inspect_file(
 ) -> tuple[dict[str, Any], dict[str, StoredTensor], Quantization | None]:
     """(config, tensors by Hugging Face's names, how they are packed) of a single file.
 
-    FP8 has one scale for a matrix here, or none: transformers' FP8 layers cannot hold it.
+    FP8 has one scale for a matrix here, or none: transformers' FP8 layers cannot hold it. Other
+    forms only ComfyUI's own code can read.
 
     Raises:
-        LoadError: it is damaged, no Qwen3-VL, cut down to an encoder, or quantized otherwise.
+        LoadError: it is damaged, no Qwen3-VL, or cut down to an encoder.
     """
     stored = read_header(path)
-    plain_names: dict[str, StoredTensor] = {}
-    for name, tensor in stored.items():
-        if name.endswith(".comfy_quant"):
-            _check_format(path, tensor)
-        if not MARKS.search(name):
-            plain_names[SCALE.sub(".weight_scale_inv", name)] = tensor
+    layers = packed_layers(path, stored)
+    if any(layer["format"] != FP8_FORMAT for layer in layers.values()):
+        return _by_comfyui(path, stored, layers)
+    plain_names = {
+        SCALE.sub(".weight_scale_inv", name): tensor
+        for name, tensor in stored.items()
+        if not MARKS.search(name)
+    }
     tensors = by_canonical_name(path, plain_names)
     config = _config(path, tensors)
     architecture = read_architecture(config, str(path))
@@ -56,24 +59,28 @@ def inspect_file(
     return config, tensors, Quantization(FP8_METHOD) if fp8 else None
 
 
-def _check_format(path: Path, tensor: StoredTensor) -> None:
-    with path.open("rb") as file:
-        file.seek(tensor.start)
-        data = file.read(min(tensor.size_bytes, 4096))
-    try:
-        found = json.loads(data).get("format")
-    except (ValueError, AttributeError):
-        found = None
-    if found != "float8_e4m3fn":
-        raise LoadError(
-            f"{path.name} is quantized as {found!r}, which only ComfyUI's own nodes can read.",
-            "Choose its bf16 or fp8_scaled file, or an official checkpoint.",
-        )
+def _by_comfyui(
+    path: Path, stored: Mapping[str, StoredTensor], layers: Mapping[str, Mapping[str, Any]]
+) -> tuple[dict[str, Any], dict[str, StoredTensor], Quantization]:
+    own = {name: tensor for name, tensor in stored.items() if not MARKS.search(name)}
+    tensors = by_canonical_name(path, own)
+    config = _config(path, tensors)
+    check_tensors(path, read_architecture(config, str(path)), tensors, packed=True)
+    for name, tensor in tensors.items():
+        module = name.removesuffix(".weight")
+        if name.endswith(".weight") and tensor.dtype not in PLAIN_DTYPES and module not in layers:
+            raise LoadError(
+                f"{path.name} does not say in which way {module} is quantized.",
+                "Download the file again.",
+            )
+    return config, tensors, Quantization(COMFYUI, layers=layers)
 
 
 def _config(path: Path, tensors: Mapping[str, StoredTensor]) -> dict[str, Any]:
     try:
-        vocabulary, hidden = tensors[f"{TEXT}embed_tokens.weight"].shape
+        vocabulary = tensors[f"{TEXT}embed_tokens.weight"].shape[0]
+        # Of a packed matrix only the rows can be counted.
+        (hidden,) = tensors[f"{TEXT}layers.0.input_layernorm.weight"].shape
         attention = f"{TEXT}layers.0.self_attn."
         (head_dim,) = tensors[f"{attention}q_norm.weight"].shape
         heads = tensors[f"{attention}q_proj.weight"].shape[0] // head_dim
@@ -82,7 +89,7 @@ def _config(path: Path, tensors: Mapping[str, StoredTensor]) -> dict[str, Any]:
         positions, width = tensors[f"{VISION}pos_embed.weight"].shape
         inside = tensors[f"{VISION}blocks.0.mlp.linear_fc1.weight"].shape[0]
         out = tensors[f"{VISION}merger.linear_fc2.weight"].shape[0]
-    except (KeyError, ValueError) as error:
+    except (KeyError, ValueError, IndexError) as error:
         raise LoadError(
             f"{path.name} is no whole Qwen3-VL ({error} is missing or misshapen).",
             "Choose a file with its language model and its vision tower.",

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from ...utils.roots.allowed_folders import AllowedFolders, Root
+from .comfyui_weights import plain_weight, quantized_formats  # noqa: F401 - of the port
 from .model_patcher import patcher_class
 from .owner_settings import EXAMPLE_ROOTS, owner_settings
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -92,6 +92,20 @@ class Host(Protocol):
 
     def tokenizer_folder(self) -> Path:
         """The vocabulary for a checkpoint that is a single file."""
+        ...
+
+    def quantized_formats(self) -> frozenset[str]:
+        """The formats of ComfyUI's own packed layers that can be read here."""
+        ...
+
+    def plain_weight(
+        self,
+        said: Mapping[str, Any],
+        stored: Mapping[str, torch.Tensor],
+        shape: tuple[int, int],
+        dtype: torch.dtype,
+    ) -> torch.Tensor:
+        """Such a layer's weight as a plain matrix; only where its format can be read."""
         ...
 
     def nothing(self) -> Any:

@@ -51,6 +51,11 @@ def make_room(wanted_bytes: int, device: torch.device, keep: TorchResidence | No
         torch.cuda.empty_cache()
 
 
+def quantized_formats() -> frozenset[str]:
+    """None: only ComfyUI's own code reads the layers that its files hold packed."""
+    return frozenset()
+
+
 def check_interrupt() -> None:
     """Nobody interrupts a script but Python itself."""
 

@@ -7,6 +7,8 @@ import re
 import torch
 
 from ...utils.text.amounts import GB
+from ..checkpoint.quantization import COMFYUI, Quantization
+from ..host.port import host
 from ..settings import ALL_GPUS, GPU_AND_RAM
 from .hardware import Machine
 
@@ -133,6 +135,14 @@ def why_not_packed(machine: Machine, method: str) -> str | None:
     return next((why for p in PACKERS[method] if (why := _why_old(machine, p))), None)
 
 
+def why_not_comfyui(packed: Quantization | None) -> str | None:
+    """Why ComfyUI's own packed layers cannot be read here; None when they can, or are none."""
+    if packed is None or packed.method != COMFYUI:
+        return None
+    unknown = sorted(set(packed.formats) - host().quantized_formats())
+    return f"this ComfyUI cannot read ({', '.join(unknown)[:120]})" if unknown else None
+
+
 def why_not_fast(activation: str, rope: str) -> str | None:
     """Why the fast engine cannot drive a model of these; None when config.json tells of nothing."""
     if activation != "silu":
@@ -161,6 +171,8 @@ def table(machine: Machine, device: torch.device) -> str:
     rows.append(("quantization int4, int8", f"yes, but slow: {kept}" if kept else "yes"))
     for method in PACKERS:
         rows.append((f"{method} checkpoints", _answer(why_not_packed(machine, method))))
+    forms = ", ".join(sorted(host().quantized_formats()))
+    rows.append(("ComfyUI's packed files", forms or "no: this ComfyUI is too old for them"))
     several = "yes" if len(machine.gpus) > 1 else f"no: {len(machine.gpus)} CUDA devices"
     rows.append(("device all GPUs", several))
     rows.append(("LoRA merged", "yes"))

@@ -9,12 +9,14 @@ import torch
 
 from ...utils.errors import LoadError
 from ..checkpoint.inspection import Checkpoint
+from ..checkpoint.quantization import COMFYUI
 from ..checkpoint.rope import context_tokens
 from ..settings import ALL_GPUS, ATTENTION, GPU_AND_RAM, PARK, LoadSettings
 from .capability import (
     HALVES,
     devices_here,
     why_not_attention,
+    why_not_comfyui,
     why_not_device,
     why_not_dtype,
     why_not_fp8,
@@ -27,9 +29,10 @@ from .hardware import Machine
 COMPUTE_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 # How the weights get from the files into memory.
 PLAIN, FP8, FROM_FP8, QUANTIZED, PACKED = "plain", "fp8", "from fp8", "quantized", "packed"
-# Those that this pack reads itself; the last two stay packed in memory.
+# Those that this pack puts into a module itself; the last two stay packed in memory.
 KEPT_FP8, PACKED_HERE = "fp8 as stored", "packed here"
-OWN = (PLAIN, FROM_FP8, KEPT_FP8, PACKED_HERE)
+FROM_COMFYUI = "from comfyui"
+OWN = (PLAIN, FROM_FP8, FROM_COMFYUI, KEPT_FP8, PACKED_HERE)
 FreeBytes = Callable[[torch.device], int]
 ONE_DEVICE, SPREAD, OFFLOAD = "one device", "all GPUs", "GPU and RAM"
 
@@ -93,7 +96,7 @@ def plan(
     chosen = Plan(
         device, dtype, attention, settings.quantization, weights, placement, context, settings.keep
     )
-    if placement != ONE_DEVICE and weights not in (PLAIN, FROM_FP8):
+    if placement != ONE_DEVICE and weights not in (PLAIN, FROM_FP8, FROM_COMFYUI):
         raise LoadError(
             f"Device {settings.device} does not go together with {_kind(chosen, checkpoint)}.",
             "Choose one device, or a checkpoint of plain weights with quantization none.",
@@ -145,6 +148,11 @@ def _weights(
             f"dtype fp8 was chosen, but {checkpoint.folder.name} holds no FP8 weights.",
             "Choose a checkpoint whose name ends in -FP8, or dtype auto.",
         )
+    if reason := why_not_comfyui(checkpoint.quantization):
+        raise LoadError(
+            f"{checkpoint.folder.name} is quantized in a way that {reason}.",
+            "Update ComfyUI, or choose its bf16 or fp8_scaled file.",
+        )
     if settings.quantization != "none":
         return _quantized(settings, checkpoint, machine, device)
     if checkpoint.is_fp8:
@@ -155,6 +163,11 @@ def _weights(
     if checkpoint.quantization is None:
         return PLAIN, []
     method = checkpoint.quantization.method
+    if method == COMFYUI:
+        return FROM_COMFYUI, [
+            f"Its weights ({', '.join(checkpoint.quantization.formats)}) become plain ones while "
+            "loading; quantization int8 or int4 keeps them small."
+        ]
     if reason := why_not_packed(machine, method):
         raise LoadError(
             f"{checkpoint.folder.name} is quantized with {method}, but {reason}.",
@@ -185,7 +198,7 @@ def _quantized(
             "Choose quantization none, or the folder of the official checkpoint.",
         )
     wish = f"Quantization {settings.quantization} was chosen"
-    if checkpoint.quantization is not None:
+    if checkpoint.quantization is not None and checkpoint.quantization.method != COMFYUI:
         raise LoadError(
             f"{wish}, but {checkpoint.folder.name} is quantized already "
             f"({checkpoint.quantization.method}).",

@@ -14,6 +14,7 @@ from ..checkpoint.inspection import Checkpoint
 from ..host.port import host
 from ..plan.decision import (
     FP8,
+    FROM_COMFYUI,
     KEPT_FP8,
     ONE_DEVICE,
     OWN,
@@ -23,7 +24,7 @@ from ..plan.decision import (
     Plan,
 )
 from .meta_module import empty_module, fill, model_class, model_config
-from .packed_fill import fill_packing, keep_fp8
+from .packed_fill import fill_from_comfyui, fill_packing, keep_fp8
 from .processor import read_processor
 from .reader import OnBytes
 
@@ -81,7 +82,8 @@ def _build_module(checkpoint: Checkpoint, plan: Plan, config: Any, on_bytes: OnB
     if plan.weights == KEPT_FP8:
         keep_fp8(module, checkpoint)
     device_of, device_map = _placement(module, plan)
-    fill(module, checkpoint, plan.dtype, device_of, on_bytes)
+    fill_all = fill_from_comfyui if plan.weights == FROM_COMFYUI else fill
+    fill_all(module, checkpoint, plan.dtype, device_of, on_bytes)
     module.eval().requires_grad_(False)
     return module if device_map is None else _dispatch(module, device_map)
 

@@ -14,8 +14,8 @@ from ..checkpoint.lora_files import LoraFiles
 from ..checkpoint.safetensors_header import StoredTensor
 from ..settings import Adapter
 from .chunks import STORED_DTYPES
-from .packed_linear import PackedLinear
-from .packing import replace_part
+from .packed.packed_linear import PackedLinear
+from .packed.packing import replace_part
 
 
 def merge(module: Any, lora: LoraFiles, strength: float) -> None:

@@ -15,7 +15,7 @@ from ..checkpoint.fp8_blocks import WHOLE
 from ..checkpoint.inspection import CLASS_NAMES, Checkpoint
 from ..checkpoint.rope import with_context
 from .chunks import Chunk, chunks_of, raw_chunks
-from .packed_linear import PackedLinear
+from .packed.packed_linear import PackedLinear
 from .reader import OnBytes, read_chunks
 
 TOKEN_KEYS = ("bos_token_id", "eos_token_id", "pad_token_id")
@@ -78,8 +78,7 @@ def empty_module(checkpoint: Checkpoint, config: Any, dtype: torch.dtype) -> Any
     config.dtype = dtype
     with _naming_the_config(checkpoint), init_empty_weights(include_buffers=False):
         module = model_class(checkpoint.model_type)(config)
-    if checkpoint.architecture.text.tied:
-        module.lm_head.weight = module.get_input_embeddings().weight
+    _tie(module, checkpoint)
     path = checkpoint.folder / "generation_config.json"
     if path.is_file():
         # The tokens alone: how an answer is drawn is not the file's to say.
@@ -96,19 +95,26 @@ def fill(
     device_of: Callable[[str], torch.device],
     on_bytes: OnBytes = lambda _done, _total: None,
 ) -> None:
-    """Read every parameter of an empty module onto its device.
+    """Read every parameter that a module lacks onto its device.
 
     Raises:
         LoadError: a parameter for which the checkpoint has nothing.
     """
-    chunks = empty_targets(module, list(module.named_parameters()), checkpoint, dtype, device_of)
+    _tie(module, checkpoint)
+    empty = [(name, part) for name, part in module.named_parameters() if part.is_meta]
+    chunks = empty_targets(module, empty, checkpoint, dtype, device_of)
     for name, buffer in list(module.named_buffers()):
         owner, leaf = _owner(module, name)
         owner._buffers[leaf] = buffer.to(device_of(name))
-    if checkpoint.architecture.text.tied:
-        module.lm_head.weight = module.get_input_embeddings().weight  # type: ignore
+    _tie(module, checkpoint)
     # In the order of the files, so that a spinning disk does not have to seek.
     read_chunks(sorted(chunks, key=lambda p: (str(p.source.path), p.start)), on_bytes)
+
+
+def _tie(module: Any, checkpoint: Checkpoint) -> None:
+    """Let the output layer be the table of tokens, where the model has one for both."""
+    if checkpoint.architecture.text.tied:
+        module.lm_head.weight = module.get_input_embeddings().weight
 
 
 def empty_targets(

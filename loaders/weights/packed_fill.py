@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import groupby
 from typing import Any
 
 import torch
-from torch import nn
 
 from ...utils.errors import LoadError
 from ..checkpoint.inspection import Checkpoint
 from ..checkpoint.tensor_names import FP8_DTYPE, scale_name
 from ..plan.decision import Plan
-from .matrices import ByteMatrix
+from .by_comfyui import fill_packed, packed_names
 from .meta_module import empty_targets, fill
-from .packed_linear import PackedLinear
-from .packing import PackingError, inner_linears, pack_linear, replace_part
+from .packed.matrices import ByteMatrix
+from .packed.packed_linear import PackedLinear
+from .packed.packing import PackingError, inner_linears, pack_linear, replace_part
 from .reader import OnBytes, read_chunks
 
 log = logging.getLogger(__name__)
@@ -49,26 +49,30 @@ def fill_packing(module: Any, checkpoint: Checkpoint, plan: Plan, on_bytes: OnBy
     names = [name for name, _ in inner_linears(module)]
     total = sum(tensor.size_bytes for tensor in checkpoint.tensors.values())
     inner = sum(_stored_bytes(checkpoint, name) for name in names)
+    by_comfyui = packed_names(checkpoint)
     done, errors = 0, {}
+
+    def here(_name: str) -> torch.device:
+        return plan.device
+
+    def look(_bytes: int) -> None:
+        on_bytes(min(total, done), total)  # which ends the load where it shall end
+
     for layer in _by_layer(names):
         parts = {name: module.get_submodule(name) for name in layer}
-        _read(module, layer, checkpoint, plan, partial(_told, on_bytes, done, total))
+        others = [name for name in layer if name in by_comfyui]
+        fill_packed(module, others, checkpoint, plan.dtype, here, look)
+        own = [name for name in layer if name not in by_comfyui]
+        _read(module, own, checkpoint, plan, partial(_told, on_bytes, done, total))
         for name, part in parts.items():
             packed = pack_linear(part, plan.quantization)
             if packed is not None:
                 replace_part(module, name, packed[0])
                 errors[name] = packed[1]
         done += sum(_stored_bytes(checkpoint, name) for name in layer)
-    whole = nn.ModuleDict()  # what is read already is set aside, so that it is not read again
-    held = {name: module.get_submodule(name) for name in names}
-    for name in names:
-        replace_part(module, name, whole)
-    fill(
-        module, checkpoint, plan.dtype, lambda _name: plan.device,
-        partial(_told, on_bytes, inner, total),
-    )  # fmt: skip
-    for name, part in held.items():
-        replace_part(module, name, part)
+    others = sorted(by_comfyui - set(names))
+    fill_packed(module, others, checkpoint, plan.dtype, here, look)
+    fill(module, checkpoint, plan.dtype, here, partial(_told, on_bytes, inner, total))
     if not errors:
         raise LoadError(
             f"No layer of {checkpoint.folder.name} can be packed as {plan.quantization}: their "
@@ -78,6 +82,30 @@ def fill_packing(module: Any, checkpoint: Checkpoint, plan: Plan, on_bytes: OnBy
     left = len(names) - len(errors)
     more = f"; {left} layers stay plain, as their rows are no whole groups" if left else ""
     log.info("Packed as %s: %s%s.", plan.quantization, PackingError.of(errors), more)
+
+
+def fill_from_comfyui(
+    module: Any,
+    checkpoint: Checkpoint,
+    dtype: torch.dtype,
+    device_of: Callable[[str], torch.device],
+    on_bytes: OnBytes,
+) -> None:
+    """Read an empty module whose file is ComfyUI's own, every packed layer made plain.
+
+    Raises:
+        LoadError: as `meta_module.fill` and `by_comfyui.fill_packed`.
+    """
+    total = sum(tensor.size_bytes for tensor in checkpoint.tensors.values())
+    done = 0
+
+    def on_layer(size_bytes: int) -> None:
+        nonlocal done
+        done += size_bytes
+        on_bytes(done, total)
+
+    fill_packed(module, sorted(packed_names(checkpoint)), checkpoint, dtype, device_of, on_layer)
+    fill(module, checkpoint, dtype, device_of, partial(_told, on_bytes, done, total))
 
 
 def _read(

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from qwen3vl_nodes.loaders.weights.matrices import NF4, ByteMatrix, NibbleMatrix, pack_codes
-from qwen3vl_nodes.loaders.weights.packed_linear import PackedLinear
-from qwen3vl_nodes.loaders.weights.packing import (
+from qwen3vl_nodes.loaders.weights.packed.matrices import NF4, ByteMatrix, NibbleMatrix, pack_codes
+from qwen3vl_nodes.loaders.weights.packed.packed_linear import PackedLinear
+from qwen3vl_nodes.loaders.weights.packed.packing import (
     distance,
     inner_linears,
     pack_int4,

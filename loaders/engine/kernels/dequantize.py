@@ -7,7 +7,7 @@ import torch
 import triton
 import triton.language as tl
 
-from ...weights.matrices import ByteMatrix, Packed
+from ...weights.packed.matrices import ByteMatrix, Packed
 from .launch import launch
 
 

@@ -11,7 +11,7 @@ import torch
 import triton
 import triton.language as tl
 
-from ...weights.matrices import NF4
+from ...weights.packed.matrices import NF4
 from .byte_dot import Blocks
 from .dot_ending import counters, gate, is_last, most_rows, sum_of, write
 from .launch import launch

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch.nn import functional
 
-from ...weights.matrices import ByteMatrix, NibbleMatrix, Packed
+from ...weights.packed.matrices import ByteMatrix, NibbleMatrix, Packed
 from .byte_dot import byte_dot
 from .dequantize import dequantize
 from .fp8_product import BLOCK, fp8_product, fp8_product_works, quantize, scaled

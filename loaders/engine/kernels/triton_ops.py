@@ -10,7 +10,7 @@ import triton
 import triton.language as tl
 from torch import nn
 
-from ...weights.matrices import Matrix, Packed
+from ...weights.packed.matrices import Matrix, Packed
 from ..model.layers import Layer
 from ..model.torch_ops import Begun, DecodeView, Rotary, TorchOps
 from ..state.sampler import Drawing

@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from ...plan.capability import why_not_fast
-from ...weights.matrices import Matrix
-from ...weights.packed_linear import PackedLinear
-from ...weights.packed_linear import join as join_packed
+from ...weights.packed.matrices import Matrix
+from ...weights.packed.packed_linear import PackedLinear
+from ...weights.packed.packed_linear import join as join_packed
 
 _FLOATS = (torch.float32, torch.bfloat16, torch.float16)
 

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from ...weights.matrices import Matrix, Packed
+from ...weights.packed.matrices import Matrix, Packed
 from ..state.rows import Field, sampling_rows
 from ..state.sampler import Drawing, choose_tokens
 

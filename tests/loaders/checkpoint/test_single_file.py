@@ -129,16 +129,14 @@ def without(name):
     return lambda t: {n: v for n, v in t.items() if not n.startswith(name)}
 
 
-def nvfp4(tensors):
-    packed = scaled(tensors)
-    mark = torch.tensor(list(b'{"format": "nvfp4"}'), dtype=torch.uint8)
-    return {n: mark.clone() if n.endswith(".comfy_quant") else v for n, v in packed.items()}
-
-
 def cut_down(tensors):
     """As a picture model's 32B encoder: hidden size of the official one, fewer layers."""
     grown = {n: v for n, v in tensors.items() if ".layers.1." not in n}
-    return grown | {f"{TEXT}embed_tokens.weight": torch.zeros(8, 5120).bfloat16()}
+    wide = {
+        f"{TEXT}embed_tokens.weight": torch.zeros(8, 5120).bfloat16(),
+        f"{TEXT}layers.0.input_layernorm.weight": torch.zeros(5120).bfloat16(),
+    }
+    return grown | wide
 
 
 def scales_of_rows(tensors):
@@ -155,7 +153,6 @@ BAD = {
     "a layer's part is missing": (
         without("model.language_model.layers.1.mlp.up_proj"), "lacks 1 weights"),
     "a tensor too many": (lambda t: t | {"extra.weight": torch.ones(1)}, "does not ask for"),
-    "packed otherwise": (nvfp4, "quantized as 'nvfp4'"),
     "cut down": (cut_down, "cut down to encode prompts"),
 }  # fmt: skip
 

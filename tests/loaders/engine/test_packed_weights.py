@@ -7,15 +7,15 @@ import pytest
 import torch
 from fast_kit import DEVICE, ask, check, clip, engine, picture, tiny
 from qwen3vl_nodes.loaders.engine.model.layers import collect, supports
-from qwen3vl_nodes.loaders.weights.matrices import (
+from qwen3vl_nodes.loaders.weights.packed.matrices import (
     NF4,
     ByteMatrix,
     NibbleMatrix,
     joined,
     pack_codes,
 )
-from qwen3vl_nodes.loaders.weights.packed_linear import PackedLinear, join
-from qwen3vl_nodes.loaders.weights.packing import (
+from qwen3vl_nodes.loaders.weights.packed.packed_linear import PackedLinear, join
+from qwen3vl_nodes.loaders.weights.packed.packing import (
     distance,
     inner_linears,
     pack_int4,

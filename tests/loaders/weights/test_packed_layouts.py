@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from qwen3vl_nodes.loaders.weights.matrices import NF4
-from qwen3vl_nodes.loaders.weights.packed_layouts import (
+from qwen3vl_nodes.loaders.weights.packed.matrices import NF4
+from qwen3vl_nodes.loaders.weights.packed.packed_layouts import (
     AWQ_ORDER,
     LayoutError,
     from_awq,

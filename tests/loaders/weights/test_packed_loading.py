@@ -24,7 +24,7 @@ from qwen3vl_nodes.loaders.settings import NATIVE, PARK, LoadSettings
 from qwen3vl_nodes.loaders.weights import chunks
 from qwen3vl_nodes.loaders.weights.build import build
 from qwen3vl_nodes.loaders.weights.lora_layers import merge
-from qwen3vl_nodes.loaders.weights.packed_linear import PackedLinear
+from qwen3vl_nodes.loaders.weights.packed.packed_linear import PackedLinear
 from qwen3vl_nodes.utils.errors import LoadError
 from tiny_checkpoint import write_checkpoint
 

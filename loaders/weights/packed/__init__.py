@@ -1,0 +1,1 @@
+"""Weights that stay packed: their layouts, and the layers that hold them."""
