@@ -16,13 +16,19 @@ from ..utils.chat.generation_options import GenerationOptions
 from ..utils.chat.requests import Outcome, Progress, Request
 from ..utils.dataset.captioning import ATTEMPTS, Captioning
 from ..utils.dataset.medium import Media
+from ..utils.dataset.run import CaptionRun
 from ..utils.dataset.scope import Scope
 from ..utils.files.atomic_write import check_space
+from ..utils.text.natural_sort import natural_key
+from ..utils.text.printable import on_one_line
 from .running import run
 from .streaming import duration, progress_line
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+# Of one caption in the node's box.
+MOST_CHARACTERS = 1_000
 
 
 def run_folder(
@@ -45,10 +51,29 @@ def run_folder(
             check_space(scope.target.path)
             # The likeliest answer is the same with every seed.
             attempts = 1 if options and options.temperature == 0 else ATTEMPTS
-            _ask(work, wanted, model, attempts, node_id)
+            try:
+                _ask(work, wanted, model, attempts, node_id)
+            except host().interrupts():  # by now all that was finished is written
+                counts = {state: files.ledger.count(state) for state in ("written", "failed")}
+                host().progress_bar(len(wanted), node_id).tell(**counts)
+                raise
     ledger = files.ledger
     report = [ledger.summary, speed(ledger, work.tokens, time.monotonic() - started)]
-    return io.NodeOutput(str(ledger), ui={"text": [str(ledger)], "report": report})
+    ui = {"text": [str(ledger)], "report": report, "captions": shown_captions(files)}
+    return io.NodeOutput(str(ledger), ui=ui)
+
+
+def shown_captions(files: CaptionRun) -> list[dict[str, str]]:
+    """The captions written last, by name; a long one is cut, for the files have them whole."""
+    return [
+        {"name": on_one_line(name), "text": shortened(text)}
+        for name, text in sorted(files.newest, key=lambda one: natural_key(one[0]))
+    ]
+
+
+def shortened(text: str) -> str:
+    """At most `MOST_CHARACTERS` of it."""
+    return text if len(text) <= MOST_CHARACTERS else f"{text[:MOST_CHARACTERS]} …"
 
 
 def _ask(

@@ -124,7 +124,9 @@ class Qwen3VLFolderImages(io.ComfyNode):
         taken = piece.read(BACKGROUNDS[background], host().check_interrupt, bar.show)
         images = [image_from_pictures([picture]) for picture in taken.given()]
         report = taken.report()
-        ui = {"text": [report]}
+        ui: dict[str, list[Any]] = {"text": [report]}
+        if taken.finished:  # what comes after it does not run
+            return io.NodeOutput(*[[host().nothing()]] * 3, report, ui=ui | {"done": [True]})
         return io.NodeOutput(images, taken.names, taken.captions, report, ui=ui)
 
 
@@ -144,7 +146,7 @@ def piece_of(
     """What the widgets mean.
 
     Raises:
-        InputError: the folder cannot be used, or has no picture number `start`.
+        InputError: the folder cannot be used.
     """
     view = caption_view(folder, recursive, place, include, exclude, format, extension, naming)
     return Piece(view, start, count, only_without_caption)

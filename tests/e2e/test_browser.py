@@ -57,7 +57,7 @@ def seen(tmp_path_factory):
         command = ["node", str(SCRIPT), server.url, CHROMIUM, str(folder), *EXAMPLES]
         done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    return json.loads(done.stdout) | {"folder": folder / "output" / "captions" / "input" / "pics"}
 
 
 by_renderer = pytest.mark.parametrize("renderer", ["canvas", "vue"])
@@ -90,6 +90,9 @@ def test_the_ledger_is_shown_after_the_run(seen, renderer):
     assert after["visible"]
     counts = {"canvas": "written 3, skipped 0", "vue": "written 0, skipped 3"}[renderer]
     assert text.startswith(f"{counts}, failed 1\n\nfailed  broken.png")  # what matters is first
+    if renderer == "canvas":  # with the words that were written
+        caption = (seen["folder"] / "p0.txt").read_text()
+        assert f"written p0.png\n    {caption}\nwritten p1.png\n" in text
 
 
 @by_renderer
@@ -131,6 +134,8 @@ def test_an_interrupt_and_an_error_are_said_in_the_box(seen, renderer):
     streamed = seen[renderer]["streamed"]
     assert streamed["interrupted"]["report"] == "Stopped, 11 of 12 done."
     assert streamed["interrupted"]["shown"][-1] == "11"  # what is written stays to be read
+    # Of a folder it is said how many captions are on the disk, and no picture stays in the node.
+    assert streamed["stopped"] == {"report": "Stopped, 12 written, 1 failed.", "picture": 0}
     assert streamed["failed"]["shown"] == ["It <b>broke</b>."]
 
 
@@ -160,4 +165,6 @@ def test_the_loader_says_what_is_on_this_disk(seen, renderer):
 
 @by_renderer
 def test_folder_images_steps_by_count_and_stays_where_all_are_taken(seen, renderer):
-    assert seen[renderer]["steps"] == [24, 17, 16, 0, 16]
+    stepped, modes = seen[renderer]["steps"][:5], seen[renderer]["steps"][5:]
+    assert stepped == [24, 17, 16, 0, 16]
+    assert modes == ["instant-idle", "disabled", "disabled", "change"]

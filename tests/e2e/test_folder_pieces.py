@@ -89,7 +89,16 @@ def test_one_picture_for_each_queued_prompt_until_there_is_none(server, pics):
     assert [e["outputs"]["4"]["text"][0].splitlines()[0] for e in entries[:3]] == [
         f"written {name}" for name in NAMES
     ]
-    assert "There is no picture 3: input/images has 3 (0 to 2)" in hosting.error_of(entries[3])
+    assert hosting.error_of(entries[3]) == ""  # the end of a folder is no fault
+    assert {**entries[3]["outputs"]} == {
+        "2": {
+            "text": [
+                "Nothing is left to do: input/images has 3 pictures, 0 to 2, and start is 3. "
+                "To begin again, set start back to 0."
+            ],
+            "done": [True],
+        }
+    }
 
 
 def test_an_unchanged_folder_is_not_read_again_and_a_changed_one_is(server, pics):

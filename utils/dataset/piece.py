@@ -32,9 +32,6 @@ class Piece:
 
     With `only_without_caption` those are counted that have none and can be read, so that
     neither a caption made meanwhile nor a broken picture shortens the piece.
-
-    Raises:
-        InputError: the folder has no picture number `start`.
     """
 
     view: CaptionView
@@ -42,19 +39,10 @@ class Piece:
     count: int
     only_without_caption: bool
 
-    def __post_init__(self) -> None:
-        total = len(self.view.names)
-        if self.start >= total:
-            raise InputError(
-                f"There is no picture {self.start}: {self.view.source.name} has {total} "
-                f"(0 to {total - 1}).",
-                "Set start back to 0, or stop queueing.",
-            )
-
     @property
     def most(self) -> int:
         """How many pictures it has at most."""
-        return self.count or len(self.view.names) - self.start
+        return self.count or max(0, len(self.view.names) - self.start)
 
     def candidates(self, on_picture: Callable[[], None] = lambda: None) -> Iterator[Candidate]:
         """What may be taken, in order; `on_picture` may raise, to stop."""
@@ -91,7 +79,7 @@ class Piece:
         """The pictures of the piece; `on_taken` is told how many there are so far.
 
         Raises:
-            InputError: none is left, none can be read, or all of them are too much for memory.
+            InputError: none can be read, or all of them are too much for memory.
         """
 
         def read(candidate: Candidate) -> ReadFile:
@@ -115,8 +103,8 @@ class Piece:
                 on_taken(len(taken.names))
                 if len(taken.names) == self.count:
                     break
-        if not taken.names:
-            raise taken.nothing()
+        if not taken.names and not taken.finished:
+            raise taken.unreadable()
         return taken
 
 
@@ -177,27 +165,40 @@ class Taken:
             return f"picture {first} of {total}"
         return f"pictures {first} to {self.last} of {total}"
 
+    @property
+    def finished(self) -> bool:
+        """Whether no picture was left to be taken: the end of a folder, and no fault."""
+        return not self.names and not self.left_out.total
+
     def report(self) -> str:
         """Which pictures these are, then a line for each that was left out or has a problem."""
-        lines = [self.place]
+        lines = [self._nothing_left() if self.finished else self.place]
         seen = self.last - self.piece.start + 1
         passed_over = seen - len(self.names) - self.left_out.total
-        if passed_over:
+        if passed_over > 0:  # nothing was seen at all where nothing is left
             lines.append(f"{passed_over} passed over, which have a caption")
         lines += map(str, self.left_out.lines)
         if hidden := self.left_out.total - len(self.left_out.lines):
             lines.append(f"... and {hidden} more that cannot be read")
         return "\n".join([*lines, *(line.detail for line in self.notes.lines)])
 
-    def nothing(self) -> InputError:
-        """The error of a piece without pictures."""
-        view, start = self.piece.view, self.piece.start
-        if not self.left_out.total:
-            return InputError(
-                f"Nothing is left to do: every picture of {view.source.name} from {start} on has "
-                f"a caption ({len(view.names)} pictures in all).",
-                "Switch only_without_caption off to get them all the same.",
-            )
+    def _nothing_left(self) -> str:
+        name, total, start = (
+            self.piece.view.source.name,
+            len(self.piece.view.names),
+            self.piece.start,
+        )
+        if start >= total:
+            there = f"{name} has {total} pictures, 0 to {total - 1}, and start is {start}."
+            return f"Nothing is left to do: {there} To begin again, set start back to 0."
+        return (
+            f"Nothing is left to do: every picture of {name} from {start} on has a caption "
+            f"({total} pictures in all). Switch only_without_caption off to get them all the same."
+        )
+
+    def unreadable(self) -> InputError:
+        """The error of a piece of which no picture can be read."""
+        view = self.piece.view
         named = " ".join(f"{line.name}: {line.detail}" for line in self.left_out.lines[:NAMED])
         return InputError(
             f"Of {self.place} in {view.source.name} none can be given. {named}",

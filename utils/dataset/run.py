@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
@@ -24,6 +25,8 @@ from ..roots.allowed_folders import Folder, FolderFile
 # After so many writes in a row that failed for want of a disk that takes them, none will succeed.
 HOPELESS = 20
 _DISK_ENDS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
+# So many of the captions written last can be shown.
+NEWEST = 20
 CHANGED_MEANWHILE = "its caption was changed by others meanwhile"
 ADDED_BEFORE = "its caption has these words already"
 # So many notes that a file is only newer than its caption are kept together.
@@ -34,7 +37,8 @@ _NOTES_TOGETHER = 256
 class CaptionRun:
     """Decides about the files of `source`, and writes their captions into `store`.
 
-    `mode` says what becomes of captions that are there: see `Decision`.
+    `mode` says what becomes of captions that are there: see `Decision`. `newest` has whose captions
+    were written last, and their texts.
     """
 
     source: Folder
@@ -42,6 +46,7 @@ class CaptionRun:
     journal: Journal
     mode: str
     ledger: Ledger
+    newest: deque[tuple[str, str]] = field(default_factory=lambda: deque(maxlen=NEWEST))
     _failed_in_a_row: int = 0
     _notes: list[tuple[str, bytes, Mark]] = field(default_factory=list)
 
@@ -256,6 +261,7 @@ class CaptionRun:
             self._end(record, "failed", f"The caption was not written: {outcome}. {remedy}")
         else:
             self._failed_in_a_row = 0
+            self.newest.append((record.place.label, record.text))
             self._end(record, "written", record.note)
 
 

@@ -10,7 +10,8 @@ const WORDS = {
     empty: "The result appears here after a run.",
     none: "(no text)",
     stopped: "Stopped.",
-    stoppedAt: (finished, total) => `Stopped, ${finished} of ${total} done.`,
+    stoppedAt: ({ finished, total }) => `Stopped, ${finished} of ${total} done.`,
+    stoppedWith: ({ written, failed }) => `Stopped, ${written} written, ${failed} failed.`,
     user: "You",
     assistant: "Qwen",
     system: "System",
@@ -21,7 +22,8 @@ const WORDS = {
     empty: "运行后在此显示结果。",
     none: "（没有文本）",
     stopped: "已停止。",
-    stoppedAt: (finished, total) => `已停止，完成 ${finished} / ${total}。`,
+    stoppedAt: ({ finished, total }) => `已停止，完成 ${finished} / ${total}。`,
+    stoppedWith: ({ written, failed }) => `已停止，已写 ${written}，失败 ${failed}。`,
     user: "你",
     assistant: "Qwen",
     system: "系统",
@@ -51,6 +53,7 @@ export function answerBox(language) {
   let growing = new Map(); // index → { text, node, parts } of a run that goes on
   let running = false;
   let done = null; // { finished, total } of a run that goes on
+  let wrote = null; // { written, failed } of a folder's run that was stopped
   page.tabIndex = 0;
   page.dataset.captureWheel = "true"; // once clicked, the wheel scrolls the text, not the canvas
   copy.addEventListener("click", async () => {
@@ -76,6 +79,7 @@ export function answerBox(language) {
     growing = new Map();
     texts = strings(output?.text);
     const turns = [output?.chat ?? []].flat();
+    const captions = [output?.captions ?? []].flat();
     const parts = turns.length
       ? turns.flatMap(({ role, text }) => [
           make("h6", words()[role] ?? String(role)),
@@ -83,7 +87,7 @@ export function answerBox(language) {
         ])
       : texts.flatMap((text, index) => [
           ...(texts.length > 1 ? [make("h6", `${index + 1} / ${texts.length}`)] : []),
-          text ? make("p", inReadingOrder(text)) : make("p", words().none, "aside"),
+          text ? make("p", inReadingOrder(text, captions)) : make("p", words().none, "aside"),
         ]);
     fill(parts.length ? parts : [make("p", words().empty, "aside")], strings(output?.report));
     page.scrollTop = turns.length ? page.scrollHeight : 0;
@@ -98,16 +102,17 @@ export function answerBox(language) {
   /** A run begins: what is there is not its result. */
   const begin = () => {
     running = true;
-    done = null;
+    done = wrote = null;
     growing = new Map();
     texts = [];
     fill([], []);
   };
 
   /** Take one message of a run; see "Text while it is written" in the README. */
-  const take = ({ index, total, at, text, line, title, finished }) => {
+  const take = ({ index, total, at, text, line, title, finished, written, failed }) => {
     if (!running) begin();
     if (Number.isInteger(finished) && total > 1) done = { finished, total };
+    if (written != null) wrote = { written, failed };
     if (line != null) report.replaceChildren(make("p", String(line)));
     if (text == null || !Number.isInteger(index)) return;
     const atEnd = page.scrollHeight - page.scrollTop - page.clientHeight < NEAR_END;
@@ -144,8 +149,12 @@ export function answerBox(language) {
   /** The run has ended, and what is shown was left as it is. */
   const keep = () => root.classList.remove("stale");
 
-  /** The run ended without a result: interrupted, or with an error's words at the node itself. */
+  /**
+   * The run ended without a result: interrupted, or with an error's words at the node itself.
+   * Returns whether this box had a part in it.
+   */
   const end = (why) => {
+    const taken = running || Boolean(why);
     if (root.classList.contains("stale")) show(); // it is no result of this run
     if (why) {
       if (!running) begin();
@@ -153,10 +162,12 @@ export function answerBox(language) {
       texts.push(why);
       copy.hidden = false;
     } else if (running && why === undefined) {
-      const line = done ? words().stoppedAt(done.finished, done.total) : words().stopped;
+      const { stopped, stoppedAt, stoppedWith } = words();
+      const line = wrote ? stoppedWith(wrote) : done ? stoppedAt(done) : stopped;
       report.replaceChildren(make("p", line));
     }
     running = false;
+    return taken;
   };
 
   show();

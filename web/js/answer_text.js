@@ -21,7 +21,7 @@ const MIN_HEIGHT = 110 + 2 * 10;
 
 const language = () => app.extensionManager?.setting?.get("Comfy.Locale");
 const keepsAnswers = () => app.extensionManager?.setting?.get(KEEP_SETTING);
-const boxes = new Set();
+const boxes = new Map(); // box → its node
 
 /** The box of a node, if it has one. */
 const boxIn = (node) => node?.widgets?.find(({ name }) => name === WIDGET)?.box;
@@ -41,18 +41,33 @@ function nodeRunning(id) {
 }
 
 function listen() {
-  api.addEventListener("execution_start", () => boxes.forEach((box) => box.age()));
+  api.addEventListener("execution_start", () => forAll((box) => box.age()));
   api.addEventListener("execution_cached", ({ detail }) =>
     detail.nodes.forEach((id) => boxIn(nodeRunning(id))?.keep()),
   );
-  api.addEventListener("execution_success", () => boxes.forEach((box) => box.keep()));
+  api.addEventListener("execution_success", () => forAll((box) => box.keep()));
   api.addEventListener("executing", ({ detail }) => detail && boxIn(nodeRunning(detail))?.begin());
   api.addEventListener(MESSAGE, ({ detail }) => boxIn(nodeRunning(detail.node))?.take(detail));
-  api.addEventListener("execution_interrupted", () => boxes.forEach((box) => box.end()));
+  api.addEventListener("execution_interrupted", () =>
+    forAll((box, node) => {
+      if (box.end()) clearProgress(node);
+    }),
+  );
   api.addEventListener("execution_error", ({ detail }) => {
-    boxIn(nodeRunning(detail.node_id))?.end(String(detail.exception_message).trim());
-    boxes.forEach((box) => box.end(""));
+    const failed = nodeRunning(detail.node_id);
+    if (boxIn(failed)?.end(String(detail.exception_message).trim())) clearProgress(failed);
+    forAll((box) => box.end(""));
   });
+}
+
+const forAll = (act) => boxes.forEach((node, box) => act(box, node));
+
+/** Core leaves the last "3 of 12" and the last picture of a run standing. */
+function clearProgress(node, images) {
+  if (!images) node.imgs = undefined;
+  const gone = PROGRESS_WIDGETS.slice(0, images ? 1 : 2);
+  const left = node.widgets.filter(({ name }) => gone.includes(name));
+  for (const widget of left) node.removeWidget(widget);
 }
 
 /** What an enlarged node has more goes to the answer, but for a sixth for each text that is asked. */
@@ -84,7 +99,7 @@ app.registerExtension({
     const widget = node.addDOMWidget(WIDGET, WIDGET, box.root, options);
     widget.serialize = false; // options.serialize keeps it out of prompts, this out of workflows
     widget.box = box;
-    boxes.add(box);
+    boxes.set(box, node);
     if (name === "Qwen3VLLoader") watch(node, () => box.tell(modelLines(node, language())));
     else textsLast(node);
     const removed = node.onRemoved;
@@ -98,11 +113,7 @@ app.registerExtension({
       box.show(output);
       if (keepsAnswers()) this.properties[KEPT] = { text: output?.text, chat: output?.chat };
       else delete this.properties[KEPT];
-      // Core leaves the last "3 of 12" and the last picture standing.
-      if (!output?.images) this.imgs = undefined;
-      const gone = PROGRESS_WIDGETS.slice(0, output?.images ? 1 : 2);
-      const left = this.widgets.filter(({ name }) => gone.includes(name));
-      for (const widget of left) this.removeWidget(widget);
+      clearProgress(this, output?.images);
     };
   },
 

@@ -1,4 +1,5 @@
-// Folder Images: its start goes on by as many pictures as one prompt takes.
+// Folder Images: its start goes on by as many pictures as one prompt takes, and the end of the folder
+// ends Run (Instant), as an error would.
 
 import { app } from "../../../scripts/app.js";
 
@@ -17,6 +18,12 @@ export function stepByCount(start, count, control) {
   }
 }
 
+/** Run (Instant) is off, or chosen and not running, as the front end calls it. */
+export function stopInstant(queue) {
+  const stopped = { "instant-running": "instant-idle", instant: "disabled" }[queue?.mode];
+  if (stopped) queue.mode = stopped;
+}
+
 app.registerExtension({
   name: "Qwen3VL.FolderSteps",
 
@@ -26,5 +33,10 @@ app.registerExtension({
     const [start, count] = [named("start"), named("count")];
     const control = start?.linkedWidgets?.[0] ?? named("control_after_generate");
     if (start && count && control) stepByCount(start, count, control);
+    const before = node.onExecuted;
+    node.onExecuted = function (output) {
+      before?.call(this, output);
+      if (output?.done) stopInstant(app.extensionManager.queueSettings);
+    };
   },
 });

@@ -1,17 +1,33 @@
-// A folder's ledger as it is read best: its summary, what failed, what was written.
+// A folder's ledger as it is read best: its summary, what failed, what was written and how it reads.
 
 const SUMMARY = /^(would write|written) \d+, skipped \d+, failed \d+$/;
 // So many skipped pictures are named; of more the summary says how many.
 const NAMED = 3;
 
-/** The text of a node's box for a text of a run; a text that is no ledger stays as it is. */
-export function inReadingOrder(text) {
+/** A text that closes as a ledger does. */
+export const isLedger = (text) => text.includes("\n") && SUMMARY.test(text.split("\n").at(-1));
+
+/** A line of a caption that was written, with its words below it where they are known. */
+function withCaption(line, captions) {
+  const known = captions.find(({ name }) => {
+    const written = `written ${name}`;
+    return line === written || line.startsWith(`${written}: `);
+  });
+  return known ? `${line}\n    ${known.text}` : line;
+}
+
+/**
+ * The text of a node's box for a text of a run; a text that is no ledger stays as it is.
+ * `captions`: { name, text } of those that were written last.
+ */
+export function inReadingOrder(text, captions = []) {
+  if (!isLedger(text)) return text;
   const lines = text.split("\n");
-  if (lines.length < 2 || !SUMMARY.test(lines.at(-1))) return text;
   const summary = lines.pop();
   const are = (state) => lines.filter((line) => line.startsWith(`${state} `));
   const [failed, skipped] = [are("failed"), are("skipped")];
   const others = lines.filter((line) => !failed.includes(line) && !skipped.includes(line));
   const rest = skipped.length > NAMED ? [] : skipped;
-  return [summary, "", ...failed, ...others, ...rest].join("\n");
+  const told = others.map((line) => withCaption(line, captions));
+  return [summary, "", ...failed, ...told, ...rest].join("\n");
 }

@@ -118,6 +118,11 @@ async function streamed() {
   say("execution_interrupted", { prompt_id: "x" });
   seen.interrupted = look();
   say("executing", String(node.id));
+  tell({ written: 12, failed: 1 });
+  node.imgs = [new Image()];
+  say("execution_interrupted", { prompt_id: "x" });
+  seen.stopped = { report: look().report, picture: node.imgs?.length ?? 0 };
+  say("executing", String(node.id));
   say("execution_error", { node_id: String(node.id), exception_message: "It <b>broke</b>.\n" });
   seen.failed = look();
   const isStale = () => element.classList.contains("stale");
@@ -146,8 +151,11 @@ async function keys(page) {
   await box.locator("main").click();
   await page.keyboard.press("Control+a");
   const selected = await page.evaluate(() => String(getSelection()));
+  const saying = copy.evaluate((button) => new Promise((told) => {
+    new MutationObserver(() => told(button.textContent)).observe(button, { childList: true });
+  }));
   await copy.click();
-  const said = await copy.textContent();
+  const said = await saying;
   for (const key of ["Control+a", "Delete", "Backspace"]) await page.keyboard.press(key);
   return { selected, said, lost: before - (await nodes()) };
 }
@@ -177,7 +185,16 @@ function steps() {
     return widget("start").value;
   };
   const tried = [["increment", 8], ["increment", 1], ["increment", 0], ["decrement", 32], ["fixed", 8]];
-  return tried.map(([mode, count]) => after(mode, count));
+  const stepped = tried.map(([mode, count]) => after(mode, count));
+  // The end of the folder ends Run (Instant); its mode is called otherwise by older front ends.
+  const queue = app.extensionManager.queueSettings;
+  for (const mode of ["instant-running", "instant", "disabled", "change"]) {
+    queue.mode = mode;
+    node.onExecuted({ text: ["Nothing is left to do."], done: [true] });
+    stepped.push(queue.mode);
+  }
+  queue.mode = "disabled";
+  return stepped;
 }
 
 async function visit(page, vueNodes) {

@@ -11,10 +11,12 @@ from qwen3vl_nodes.loaders.engine import reference
 from qwen3vl_nodes.loaders.host import comfyui
 from qwen3vl_nodes.loaders.local_model import LocalModel
 from qwen3vl_nodes.loaders.settings import Adapter, LoadSettings
+from qwen3vl_nodes.nodes.folder_running import MOST_CHARACTERS
 from qwen3vl_nodes.nodes.folder_widgets import BESIDE, UNDER_OUTPUT
 from qwen3vl_nodes.nodes.folders.caption_folder import Qwen3VLCaptionFolder
 from qwen3vl_nodes.utils.captions.policy import OVERWRITE, SKIP
 from qwen3vl_nodes.utils.chat.requests import Reply
+from qwen3vl_nodes.utils.dataset.run import NEWEST
 from qwen3vl_nodes.utils.errors import InputError, TooLargeError
 from qwen3vl_nodes.utils.files import atomic_write
 from qwen3vl_nodes.utils.files.group_commit import GroupCommit
@@ -58,11 +60,24 @@ def test_every_picture_has_a_line_and_a_second_run_skips(model, pics):
     assert "bad.png is no PNG" in output[0]
     assert output.ui["text"] == [output[0]]
     assert output.ui["report"][0] == lines[-1]
+    assert output.ui["captions"] == [
+        {"name": name, "text": texts(pics)[f"{name[:-4]}.txt"]}
+        for name in ("a.png", "b.jpg", "sub/c.png")
+    ]
     assert re.fullmatch(
         r"4 lines in \d+ s, \S+ captions and \d+ tokens a second", output.ui["report"][1]
     )
     assert set(texts(pics)) == {"a.txt", "b.txt", "sub/c.txt"}
-    assert caption_folder(model)[0].endswith("written 0, skipped 3, failed 1")
+    again = caption_folder(model)
+    assert again[0].endswith("written 0, skipped 3, failed 1") and again.ui["captions"] == []
+
+
+def test_the_newest_captions_are_shown_and_long_ones_cut(pics):
+    for number in range(NEWEST):
+        Image.new("RGB", (8, 8)).save(pics / f"n{number}.png")
+    shown = caption_folder(ScriptedModel("word " * 400)).ui["captions"]
+    assert len(shown) == NEWEST
+    assert {len(one["text"]) for one in shown} == {MOST_CHARACTERS + 2}
 
 
 def test_what_is_written_does_not_depend_on_what_was_there(model, pics):

@@ -88,9 +88,33 @@ def test_a_piece_is_start_and_count(pics, start, count, names, place):
     assert list(take(start=start, count=count)[1:4:2]) == [names, place]
 
 
-def test_a_start_beyond_the_end_says_how_many_there_are(pics):
-    with pytest.raises(InputError, match=r"no picture 4: input/pics has 4 \(0 to 3\)"):
-        take(start=4, count=1)
+def end_of(output):
+    """What a piece without pictures says; nothing that is linked to its lists runs."""
+    assert [[type(one).__name__ for one in output[n]] for n in range(3)] == [
+        ["ExecutionBlocker"]
+    ] * 3
+    assert output.ui == {"text": [output[3]], "done": [True]}
+    return output[3]
+
+
+@pytest.mark.parametrize("start", [4, 400])
+def test_a_start_beyond_the_end_is_no_fault_and_says_how_many_there_are(pics, start):
+    said = end_of(take(start=start, count=1))
+    assert said.startswith(
+        "Nothing is left to do: input/pics has 4 pictures, 0 to 3, and start is "
+    )
+    assert "set start back to 0" in said
+
+
+@pytest.mark.parametrize("start", [0, 1])
+def test_a_folder_whose_pictures_all_have_captions_is_no_fault(pics, start):
+    for name in NAMES:
+        (pics / name).with_suffix(".txt").write_text("mine")
+    said = end_of(take(only_without_caption=True, start=start))
+    assert said.startswith(
+        f"Nothing is left to do: every picture of input/pics from {start} on has a"
+    )
+    assert "Switch only_without_caption off" in said and "\n" not in said
 
 
 def test_a_broken_picture_is_left_out_and_named(pics):
@@ -118,11 +142,10 @@ def test_every_picture_gets_its_turn_though_captions_appear_meanwhile(pics):
     """One a prompt with an increasing start: none is jumped over, and then it ends."""
     taken = []
     for start in range(10):
-        try:
-            names = take(only_without_caption=True, start=start, count=1)[1]
-        except InputError as error:
-            assert "Nothing is left to do" in str(error) or "no picture 4" in str(error)
+        output = take(only_without_caption=True, start=start, count=1)
+        if "done" in output.ui:
             break
+        names = output[1]
         taken += names
         save(names, ["text"])
     assert taken == NAMES
@@ -233,7 +256,6 @@ def test_the_fingerprint_is_of_the_piece(pics):
     (pics / "a1.txt").write_text("mine")
     assert state(count=1) != first and state(start=1) == rest
     assert state(folder="input/nowhere") != state(folder="input/nowhere")  # so that it runs
-    assert state(start=9) != state(start=9)
     linked = {name: value for name, value in TAKE.items() if name != "place"}
     assert math.isnan(Qwen3VLFolderImages.fingerprint_inputs(**linked))
 

@@ -87,6 +87,26 @@ def test_an_interrupt_while_asking_keeps_what_is_finished(comfy, stop_at):
     assert ledger.endswith(f"written {6 - stop_at}, skipped {stop_at}, failed 0")
 
 
+@pytest.mark.parametrize("stop_at", [0, 4])
+def test_an_interrupt_says_how_many_captions_were_written(comfy, monkeypatch, stop_at):
+    pictures(comfy, *NAMES)
+    (comfy / "input" / "pics" / "00.png").write_bytes(b"no picture")
+    said = []
+
+    class Bar:
+        def show(self, *_args, **_facts):
+            pass
+
+        def tell(self, **facts):
+            said.append(facts)
+
+    monkeypatch.setattr(comfyui, "interrupts", lambda: Interrupted)
+    monkeypatch.setattr(comfyui, "progress_bar", lambda *_: Bar())
+    with pytest.raises(Interrupted):
+        captioned(Watched(stop_at))
+    assert said[-1] == {"written": stop_at, "failed": 1}
+
+
 def test_an_interrupt_while_captions_are_being_written_waits_for_them(comfy, monkeypatch):
     folder = pictures(comfy, *NAMES)
     model, write = Watched(stop_at=5), TextFiles.write
