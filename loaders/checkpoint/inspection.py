@@ -13,11 +13,10 @@ from .architecture import MODEL_TYPES, Architecture, read_architecture
 from .companions import check_companions, dangling_links, half_downloads, refuse_half_download
 from .config import check_files, files_version, read_configs
 from .fp8_blocks import check_scales
-from .number_kind import check_number_kind
 from .quantization import Quantization, check_packed, read_quantization
 from .safetensors_header import MAX_TENSORS, StoredTensor, check_index, read_header, weight_files
 from .single_file import inspect_file
-from .tensor_names import by_canonical_name, check_tensors
+from .tensor_names import by_canonical_name, check_number_kind, check_tensors
 
 _AGAIN = "Download the checkpoint again."
 CLASS_NAMES = {

@@ -10,11 +10,12 @@ from typing import Any
 
 from ...utils.errors import LoadError
 from ...utils.files.ordinary import open_ordinary
+from .four_bits import BITSANDBYTES, FourBits, read_four_bits
 from .fp8_blocks import WHOLE, block_size
 from .safetensors_header import StoredTensor, read_metadata
 from .tensor_names import PLAIN_DTYPES, canonical
 
-FP8_METHOD, BITSANDBYTES = "fp8", "bitsandbytes"
+FP8_METHOD = "fp8"
 # What ComfyUI's own text encoders are packed with; only its own code knows the forms.
 COMFYUI = "comfyui"
 # A layer of ComfyUI's own files has such a tensor beside it, or stands in the header of older ones.
@@ -30,13 +31,15 @@ class Quantization:
     """`method` is the config's quant_method, `block` the height and width of what shares one scale
     where the weights are FP8. `dtype` is the one that its layers compute in, by torch's name,
     where the config says so or the method has but one. `layers` is what a file of ComfyUI's says
-    of each of its packed layers, by module: `format` and what belongs to it.
+    of each of its packed layers, by module: `format` and what belongs to it. `four_bits` is
+    for 4-bit weights that the fast engine can keep as they are.
     """
 
     method: str
     block: tuple[int, int] = WHOLE
     dtype: str = ""
     layers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    four_bits: FourBits | None = None
 
     @property
     def formats(self) -> list[str]:
@@ -69,7 +72,8 @@ def read_quantization(config: Mapping[str, Any], where: str) -> Quantization | N
             f"{where} has a quantization_config without quant_method.", "Download the file again."
         )
     block = block_size(stored, where) if method == FP8_METHOD else WHOLE
-    return Quantization(method, block, _compute_dtype(stored) if method == BITSANDBYTES else "")
+    dtype = _compute_dtype(stored) if method == BITSANDBYTES else ""
+    return Quantization(method, block, dtype, four_bits=read_four_bits(stored))
 
 
 def _compute_dtype(stored: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Checks that a checkpoint's tensors are the ones its config asks for, by name and shape."""
+"""Checks that a checkpoint's tensors are the ones its config asks for: name, shape, and kind."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from ...utils.errors import LoadError
+import numpy as np
+
+from ...utils.errors import IncompleteError, LoadError
+from ...utils.files.ordinary import open_ordinary
 from .architecture import TEXT, VISION, Architecture
 from .safetensors_header import StoredTensor
 
@@ -15,6 +18,9 @@ FP8_DTYPE = "F8_E4M3"
 # Tables that the modules compute themselves; some savers store them.
 _COMPUTED = re.compile(r"(rotary_emb|rotary_pos_emb)\.(original_)?inv_freq$")
 _WRAPPERS = ("base_model.model.", "module.")
+SAMPLE_BYTES = 8192
+# Where the middle weight of a matrix lies; the same bits read as the other kind fall far outside.
+USUAL = (1e-5, 0.45)
 _EXPERT = re.compile(r"^(.+\.mlp\.experts)\.(\d+)\.(gate_proj|up_proj|down_proj)\.(weight.*)$")
 
 
@@ -153,3 +159,29 @@ def _refuse_extra(folder: Path, extra: Iterable[str]) -> None:
 
 def _few(names: list[str]) -> str:
     return ", ".join(name[:120] for name in names[:3]) + (" …" if len(names) > 3 else "")
+
+
+def check_number_kind(tensors: Mapping[str, StoredTensor]) -> None:
+    """The first layers' matrices are of the usual size as what they are called.
+
+    Raises:
+        IncompleteError: they are as the other kind alone: a tool has renamed them.
+    """
+    for name, tensor in tensors.items():
+        if ".layers.0." in name and len(tensor.shape) == 2 and tensor.dtype in ("F16", "BF16"):
+            other = "BF16" if tensor.dtype == "F16" else "F16"
+            if not _is_usual(tensor, tensor.dtype) and _is_usual(tensor, other):
+                raise IncompleteError(
+                    f"{tensor.path}: {name} is called {tensor.dtype}, but its numbers are {other}.",
+                    "Download the checkpoint again, or convert it with another tool.",
+                )
+
+
+def _is_usual(tensor: StoredTensor, kind: str) -> bool:
+    with open_ordinary(tensor.path) as file:
+        file.seek(tensor.start)
+        bits = np.frombuffer(file.read(min(SAMPLE_BYTES, tensor.size_bytes)), dtype="<u2")
+    numbers = bits.view("<f2") if kind == "F16" else (bits.astype("<u4") << 16).view("<f4")
+    middle = float(np.median(np.abs(np.nan_to_num(numbers.astype(np.float64)))))
+    # Nothing but zeros says nothing.
+    return middle == 0 or USUAL[0] <= middle <= USUAL[1]

@@ -7,6 +7,7 @@ import re
 import torch
 
 from ...utils.text.amounts import GB
+from ..checkpoint.four_bits import PACKED_LEAVES
 from ..checkpoint.quantization import COMFYUI, Quantization
 from ..host.port import host
 from ..settings import ALL_GPUS, GPU_AND_RAM
@@ -170,7 +171,9 @@ def table(machine: Machine, device: torch.device) -> str:
     rows.append(("FP8 checkpoints", turned if kept else "stay FP8; those of experts become bf16"))
     rows.append(("quantization int4, int8", f"yes, but slow: {kept}" if kept else "yes"))
     for method in PACKERS:
-        rows.append((f"{method} checkpoints", _answer(why_not_packed(machine, method))))
+        answer = _answer(why_not_packed(machine, method))
+        own = "4-bit ones stay so in the fast engine; others: " if method in PACKED_LEAVES else ""
+        rows.append((f"{method} checkpoints", answer if kept else own + answer))
     forms = ", ".join(sorted(host().quantized_formats()))
     rows.append(("ComfyUI's packed files", forms or "no: this ComfyUI is too old for them"))
     several = "yes" if len(machine.gpus) > 1 else f"no: {len(machine.gpus)} CUDA devices"

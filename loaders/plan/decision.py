@@ -29,10 +29,10 @@ from .hardware import Machine
 COMPUTE_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 # How the weights get from the files into memory.
 PLAIN, FP8, FROM_FP8, QUANTIZED, PACKED = "plain", "fp8", "from fp8", "quantized", "packed"
-# Those that this pack puts into a module itself; the last two stay packed in memory.
-KEPT_FP8, PACKED_HERE = "fp8 as stored", "packed here"
+# Those that this pack puts into a module itself; the last three stay packed in memory.
+KEPT_FP8, KEPT_4BIT, PACKED_HERE = "fp8 as stored", "4-bit as stored", "packed here"
 FROM_COMFYUI = "from comfyui"
-OWN = (PLAIN, FROM_FP8, FROM_COMFYUI, KEPT_FP8, PACKED_HERE)
+OWN = (PLAIN, FROM_FP8, FROM_COMFYUI, KEPT_FP8, KEPT_4BIT, PACKED_HERE)
 FreeBytes = Callable[[torch.device], int]
 ONE_DEVICE, SPREAD, OFFLOAD = "one device", "all GPUs", "GPU and RAM"
 
@@ -168,6 +168,10 @@ def _weights(
             f"Its weights ({', '.join(checkpoint.quantization.formats)}) become plain ones while "
             "loading; quantization int8 or int4 keeps them small."
         ]
+    four_bits = checkpoint.quantization.four_bits
+    kept = _why_not_kept(settings, checkpoint, machine, device)
+    if four_bits and kept is None:
+        return KEPT_4BIT, [f"The weights stay 4-bit, as {method} stored them."]
     if reason := why_not_packed(machine, method):
         raise LoadError(
             f"{checkpoint.folder.name} is quantized with {method}, but {reason}.",

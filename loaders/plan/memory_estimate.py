@@ -14,6 +14,7 @@ from ..checkpoint.inspection import Checkpoint
 from .capability import why_not_dtype
 from .decision import (
     FP8,
+    KEPT_4BIT,
     KEPT_FP8,
     OFFLOAD,
     ONE_DEVICE,
@@ -81,7 +82,7 @@ def estimate(checkpoint: Checkpoint, plan: Plan) -> Estimate:
 
 
 def _weight_bytes(checkpoint: Checkpoint, plan: Plan, item: int) -> int:
-    if plan.weights in (FP8, KEPT_FP8, PACKED):
+    if plan.weights in (FP8, KEPT_FP8, KEPT_4BIT, PACKED):
         return sum(tensor.size_bytes for tensor in checkpoint.tensors.values())
     shapes = checkpoint.architecture.tensors()
     if plan.weights not in (QUANTIZED, PACKED_HERE):

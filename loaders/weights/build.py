@@ -15,6 +15,7 @@ from ..host.port import host
 from ..plan.decision import (
     FP8,
     FROM_COMFYUI,
+    KEPT_4BIT,
     KEPT_FP8,
     ONE_DEVICE,
     OWN,
@@ -24,7 +25,7 @@ from ..plan.decision import (
     Plan,
 )
 from .meta_module import empty_module, fill, model_class, model_config
-from .packed_fill import fill_from_comfyui, fill_packing, keep_fp8
+from .packed_fill import fill_four_bit, fill_from_comfyui, fill_packing, keep_fp8
 from .processor import read_processor
 from .reader import OnBytes
 
@@ -78,6 +79,9 @@ def _build_module(checkpoint: Checkpoint, plan: Plan, config: Any, on_bytes: OnB
     module = empty_module(checkpoint, config, plan.dtype)
     if plan.weights == PACKED_HERE:
         fill_packing(module, checkpoint, plan, on_bytes)
+        return module.eval().requires_grad_(False)
+    if plan.weights == KEPT_4BIT:
+        fill_four_bit(module, checkpoint, plan, on_bytes)
         return module.eval().requires_grad_(False)
     if plan.weights == KEPT_FP8:
         keep_fp8(module, checkpoint)

@@ -8,19 +8,9 @@ import torch
 from torch import nn
 
 from ...utils.errors import LoadError
-from ...utils.files.ordinary import open_ordinary
 from ..checkpoint.inspection import Checkpoint
-from ..checkpoint.safetensors_header import StoredTensor
 from ..host.port import host
-from .chunks import STORED_DTYPES
-
-# What only packed layers are stored in.
-PACKED_DTYPES = STORED_DTYPES | {
-    "I8": torch.int8,
-    "U8": torch.uint8,
-    "F8_E5M2": torch.float8_e5m2,
-    "F8_E8M0": torch.float8_e8m0fnu,
-}
+from .stored import parts_of, read_stored, size_of
 
 
 def fill_packed(
@@ -49,10 +39,10 @@ def fill_packed(
     for name in names:
         part, parameter = module.get_submodule(name), f"{name}.weight"
         shape = tuple(part.weight.shape)
-        tensors = _tensors(checkpoint, name)
+        tensors = parts_of(checkpoint, name)
         device = device_of(parameter)
         try:
-            read = {leaf: _read(tensor).to(device) for leaf, tensor in tensors.items()}
+            read = {leaf: read_stored(tensor).to(device) for leaf, tensor in tensors.items()}
             weight = host().plain_weight(said[name], read, shape, dtype)
             if tuple(weight.shape) != shape or not bool(torch.isfinite(weight).all()):
                 raise ValueError(f"it came to {list(weight.shape)}, or to no numbers")
@@ -65,25 +55,9 @@ def fill_packed(
                 "Download the file again, or update ComfyUI.",
             ) from error
         part.weight = nn.Parameter(weight, requires_grad=False)
-        on_layer(sum(tensor.size_bytes for tensor in tensors.values()))
+        on_layer(size_of(tensors))
 
 
 def packed_names(checkpoint: Checkpoint) -> set[str]:
     """The modules that ComfyUI's code has to read."""
     return set(checkpoint.quantization.layers) if checkpoint.quantization else set()
-
-
-def _tensors(checkpoint: Checkpoint, name: str) -> dict[str, StoredTensor]:
-    start = f"{name}."
-    found = {n: t for n, t in checkpoint.tensors.items() if n.startswith(start)}
-    return {n.removeprefix(start): tensor for n, tensor in found.items()}
-
-
-def _read(tensor: StoredTensor) -> torch.Tensor:
-    """A tensor as it is stored, in RAM."""
-    raw = torch.empty(tensor.size_bytes, dtype=torch.uint8)
-    with open_ordinary(tensor.path) as file:
-        file.seek(tensor.start)
-        if file.readinto(memoryview(raw.numpy())) != tensor.size_bytes:  # type: ignore[attr-defined]
-            raise LoadError(f"{tensor.path} ended early.", "Download this file again.")
-    return raw.view(PACKED_DTYPES[tensor.dtype]).view(tensor.shape)

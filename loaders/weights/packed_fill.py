@@ -15,6 +15,7 @@ from ..checkpoint.inspection import Checkpoint
 from ..checkpoint.tensor_names import FP8_DTYPE, scale_name
 from ..plan.decision import Plan
 from .by_comfyui import fill_packed, packed_names
+from .by_tools import fill_four_bits
 from .meta_module import empty_targets, fill
 from .packed.matrices import ByteMatrix
 from .packed.packed_linear import PackedLinear
@@ -84,6 +85,23 @@ def fill_packing(module: Any, checkpoint: Checkpoint, plan: Plan, on_bytes: OnBy
     log.info("Packed as %s: %s%s.", plan.quantization, PackingError.of(errors), more)
 
 
+class _Counted:
+    """Bytes that were read one layer after another, told as parts of the whole."""
+
+    def __init__(self, checkpoint: Checkpoint, on_bytes: OnBytes):
+        self._on_bytes, self._done = on_bytes, 0
+        self._total = sum(tensor.size_bytes for tensor in checkpoint.tensors.values())
+
+    def add(self, size_bytes: int) -> None:
+        """So many more; whatever `on_bytes` raises ends the load."""
+        self._done += size_bytes
+        self._on_bytes(self._done, self._total)
+
+    def rest(self) -> OnBytes:
+        """For whoever reads the others."""
+        return partial(_told, self._on_bytes, self._done, self._total)
+
+
 def fill_from_comfyui(
     module: Any,
     checkpoint: Checkpoint,
@@ -96,16 +114,21 @@ def fill_from_comfyui(
     Raises:
         LoadError: as `meta_module.fill` and `by_comfyui.fill_packed`.
     """
-    total = sum(tensor.size_bytes for tensor in checkpoint.tensors.values())
-    done = 0
+    counted = _Counted(checkpoint, on_bytes)
+    names = sorted(packed_names(checkpoint))
+    fill_packed(module, names, checkpoint, dtype, device_of, counted.add)
+    fill(module, checkpoint, dtype, device_of, counted.rest())
 
-    def on_layer(size_bytes: int) -> None:
-        nonlocal done
-        done += size_bytes
-        on_bytes(done, total)
 
-    fill_packed(module, sorted(packed_names(checkpoint)), checkpoint, dtype, device_of, on_layer)
-    fill(module, checkpoint, dtype, device_of, partial(_told, on_bytes, done, total))
+def fill_four_bit(module: Any, checkpoint: Checkpoint, plan: Plan, on_bytes: OnBytes) -> None:
+    """Read an empty module whose layers another tool packed as 4 bits, which they stay.
+
+    Raises:
+        LoadError: as `meta_module.fill` and `by_tools.fill_four_bits`.
+    """
+    counted = _Counted(checkpoint, on_bytes)
+    fill_four_bits(module, checkpoint, plan.dtype, plan.device, counted.add)
+    fill(module, checkpoint, plan.dtype, lambda _name: plan.device, counted.rest())
 
 
 def _read(

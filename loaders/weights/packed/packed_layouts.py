@@ -84,14 +84,25 @@ def from_nf4(data: torch.Tensor, absmax: torch.Tensor, shape: tuple[int, int]) -
     """
     rows, columns = shape
     group = rows * columns // absmax.numel()
-    flat = data.reshape(-1)
-    codes = torch.stack((flat >> 4, flat & 15), dim=1).view(rows, columns)
+    codes = _nf4_codes(data).view(rows, columns)
     if columns % group:
         raise LayoutError(f"its blocks of {group} go across rows of {columns}")
     scales = absmax.float().view(rows, columns // group).T
     packed, span = _packed(codes, group)
     code = torch.tensor(NF4, device=data.device)
     return NibbleMatrix(packed, scales.contiguous(), None, code, group, span)
+
+
+def plain_nf4(data: torch.Tensor, absmax: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
+    """The weight itself, fp32, where its blocks go across rows too."""
+    codes = _nf4_codes(data)
+    scales = absmax.float().repeat_interleave(codes.numel() // absmax.numel())
+    return (torch.tensor(NF4, device=data.device)[codes.int()] * scales).view(shape)
+
+
+def _nf4_codes(data: torch.Tensor) -> torch.Tensor:
+    flat = data.reshape(-1)
+    return torch.stack((flat >> 4, flat & 15), dim=1).view(-1)
 
 
 def _made(
