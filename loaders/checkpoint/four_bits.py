@@ -14,6 +14,7 @@ PACKED_LEAVES = {
     COMPRESSED: "weight_packed",
     BITSANDBYTES: "weight.quant_state.bitsandbytes__nf4",
 }
+NF4_BLOCK = 64  # weights to a scale in bitsandbytes' NF4, whatever the length of a row
 GROUPS = (16, 32, 64, 128, 256, 512)
 
 

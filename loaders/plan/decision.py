@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from ...utils.errors import LoadError
+from ..checkpoint.four_bits import BITSANDBYTES, NF4_BLOCK
 from ..checkpoint.inspection import Checkpoint
 from ..checkpoint.quantization import COMFYUI
 from ..checkpoint.rope import context_tokens
@@ -31,8 +32,8 @@ COMPUTE_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.f
 PLAIN, FP8, FROM_FP8, QUANTIZED, PACKED = "plain", "fp8", "from fp8", "quantized", "packed"
 # Those that this pack puts into a module itself; the last three stay packed in memory.
 KEPT_FP8, KEPT_4BIT, PACKED_HERE = "fp8 as stored", "4-bit as stored", "packed here"
-FROM_COMFYUI = "from comfyui"
-OWN = (PLAIN, FROM_FP8, FROM_COMFYUI, KEPT_FP8, KEPT_4BIT, PACKED_HERE)
+FROM_COMFYUI, FROM_4BIT = "from comfyui", "from 4-bit"
+OWN = (PLAIN, FROM_FP8, FROM_COMFYUI, FROM_4BIT, KEPT_FP8, KEPT_4BIT, PACKED_HERE)
 FreeBytes = Callable[[torch.device], int]
 ONE_DEVICE, SPREAD, OFFLOAD = "one device", "all GPUs", "GPU and RAM"
 
@@ -96,7 +97,7 @@ def plan(
     chosen = Plan(
         device, dtype, attention, settings.quantization, weights, placement, context, settings.keep
     )
-    if placement != ONE_DEVICE and weights not in (PLAIN, FROM_FP8, FROM_COMFYUI):
+    if placement != ONE_DEVICE and weights not in (PLAIN, FROM_FP8, FROM_COMFYUI, FROM_4BIT):
         raise LoadError(
             f"Device {settings.device} does not go together with {_kind(chosen, checkpoint)}.",
             "Choose one device, or a checkpoint of plain weights with quantization none.",
@@ -168,16 +169,34 @@ def _weights(
             f"Its weights ({', '.join(checkpoint.quantization.formats)}) become plain ones while "
             "loading; quantization int8 or int4 keeps them small."
         ]
-    four_bits = checkpoint.quantization.four_bits
     kept = _why_not_kept(settings, checkpoint, machine, device)
-    if four_bits and kept is None:
+    if checkpoint.quantization.four_bits and kept is None:
         return KEPT_4BIT, [f"The weights stay 4-bit, as {method} stored them."]
-    if reason := why_not_packed(machine, method):
+    reason = why_not_packed(machine, method) or _why_not_right(checkpoint, device)
+    if reason and checkpoint.quantization.four_bits and not _has_experts(checkpoint):
+        return FROM_4BIT, [f"The 4-bit weights become plain ones while loading: {kept}; {reason}."]
+    if reason:
         raise LoadError(
             f"{checkpoint.folder.name} is quantized with {method}, but {reason}.",
             "Install it into ComfyUI's Python, or choose the plain or the FP8 checkpoint.",
         )
     return PACKED, [f"The weights stay quantized, as {method} made them."]
+
+
+def _has_experts(checkpoint: Checkpoint) -> bool:
+    return bool(checkpoint.architecture.text.sparse_layers)
+
+
+def _why_not_right(checkpoint: Checkpoint, device: torch.device) -> str | None:
+    """Where a tool's own code computes something else than what is stored."""
+    packed = checkpoint.quantization
+    if device.type != "cpu" or packed is None or packed.method != BITSANDBYTES:
+        return None
+    shapes = checkpoint.architecture.tensors()
+    names = [n.removesuffix(".absmax") for n in checkpoint.tensors if n.endswith(".weight.absmax")]
+    if all(shapes[name][-1] % NF4_BLOCK == 0 for name in names if name in shapes):
+        return None
+    return "bitsandbytes on a CPU mixes up scales that are for parts of two rows"
 
 
 def _why_not_kept(
@@ -189,7 +208,7 @@ def _why_not_kept(
         return "the reference engine computes with plain ones"
     if not all(adapter.merged for adapter in settings.adapters):
         return "a LoRA is attached to them"
-    return why_not_kept(machine, device, bool(checkpoint.architecture.text.sparse_layers))
+    return why_not_kept(machine, device, _has_experts(checkpoint))
 
 
 def _quantized(
@@ -217,7 +236,7 @@ def _quantized(
             "is smaller too.",
         )
     notes = [f"{settings.quantization}: the vision tower and lm_head keep their precision."]
-    if checkpoint.architecture.text.sparse_layers:
+    if _has_experts(checkpoint):
         notes.append(
             "The experts, most of this model, cannot be quantized by bitsandbytes and keep "
             "their precision; the FP8 checkpoint saves more."
@@ -230,7 +249,7 @@ def _packed_notes(
 ) -> list[str]:
     """What packing as int4 or int8 leaves alone, and where it is slow."""
     notes = [f"{settings.quantization}: the vision tower and lm_head keep their precision."]
-    if checkpoint.architecture.text.sparse_layers:
+    if _has_experts(checkpoint):
         notes.append("The experts, most of this model, keep their precision.")
     if reason := why_not_kept(machine, device):
         notes.append(f"Each use makes plain weights of them, which is slow: {reason}.")
@@ -263,7 +282,7 @@ def _fp8(
 def _why_not_fp8(checkpoint: Checkpoint, machine: Machine, device: torch.device) -> str | None:
     if checkpoint.quantization is not None and not checkpoint.quantization.has_blocks:
         return "its FP8 has one scale for a matrix, and no block scales"
-    return why_not_fp8(machine, device, bool(checkpoint.architecture.text.sparse_layers))
+    return why_not_fp8(machine, device, _has_experts(checkpoint))
 
 
 def _dtype(

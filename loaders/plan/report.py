@@ -6,7 +6,7 @@ from ...utils.text.amounts import GB, amount
 from ..checkpoint.inspection import Checkpoint
 from ..settings import Adapter
 from .decision import FP8 as STAYS_FP8
-from .decision import FROM_FP8, KEPT_4BIT, KEPT_FP8, ONE_DEVICE, Plan
+from .decision import FROM_4BIT, FROM_FP8, KEPT_4BIT, KEPT_FP8, ONE_DEVICE, Plan
 from .memory_estimate import Estimate
 
 
@@ -46,7 +46,8 @@ def precision(plan: Plan) -> str:
         return f"FP8 (computing in {dtype})"
     if plan.weights == KEPT_4BIT:
         return f"4-bit (computing in {dtype})"
-    return f"{dtype} made from FP8" if plan.weights == FROM_FP8 else dtype
+    made_from = {FROM_FP8: " made from FP8", FROM_4BIT: " made from 4-bit"}
+    return dtype + made_from.get(plan.weights, "")
 
 
 def loading_text(name: str, done_bytes: int, total_bytes: int) -> str:

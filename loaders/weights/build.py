@@ -14,6 +14,7 @@ from ..checkpoint.inspection import Checkpoint
 from ..host.port import host
 from ..plan.decision import (
     FP8,
+    FROM_4BIT,
     FROM_COMFYUI,
     KEPT_4BIT,
     KEPT_FP8,
@@ -80,14 +81,15 @@ def _build_module(checkpoint: Checkpoint, plan: Plan, config: Any, on_bytes: OnB
     if plan.weights == PACKED_HERE:
         fill_packing(module, checkpoint, plan, on_bytes)
         return module.eval().requires_grad_(False)
-    if plan.weights == KEPT_4BIT:
-        fill_four_bit(module, checkpoint, plan, on_bytes)
-        return module.eval().requires_grad_(False)
     if plan.weights == KEPT_FP8:
         keep_fp8(module, checkpoint)
     device_of, device_map = _placement(module, plan)
-    fill_all = fill_from_comfyui if plan.weights == FROM_COMFYUI else fill
-    fill_all(module, checkpoint, plan.dtype, device_of, on_bytes)
+    if plan.weights == FROM_COMFYUI:
+        fill_from_comfyui(module, checkpoint, plan, device_of, on_bytes)
+    elif plan.weights in (KEPT_4BIT, FROM_4BIT):
+        fill_four_bit(module, checkpoint, plan, device_of, on_bytes)
+    else:
+        fill(module, checkpoint, plan.dtype, device_of, on_bytes)
     module.eval().requires_grad_(False)
     return module if device_map is None else _dispatch(module, device_map)
 

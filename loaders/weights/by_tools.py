@@ -33,18 +33,20 @@ def fill_four_bits(
     module: nn.Module,
     checkpoint: Checkpoint,
     dtype: torch.dtype,
-    device: torch.device,
+    device_of: Callable[[str], torch.device],
+    keep: bool,
     on_layer: Callable[[int], None] = lambda _bytes: None,
 ) -> None:
     """Give a module that is still empty its packed layers; what is not packed stays empty.
 
-    The decoder's layers stay packed, any other becomes plain in `dtype`.
+    The decoder's layers stay packed where `keep` says so, any other becomes plain in `dtype`.
 
     Args:
         module: the whole one.
         checkpoint: whose `quantization.four_bits` say how.
         dtype: of what becomes plain.
-        device: where it goes.
+        device_of: where a parameter goes.
+        keep: whether the decoder's layers stay packed.
         on_layer: told the bytes read for each.
 
     Raises:
@@ -54,11 +56,12 @@ def fill_four_bits(
     form = checkpoint.quantization.four_bits if checkpoint.quantization else None
     if form is None:
         return
-    inner = {name for name, _ in inner_linears(module)}
+    inner = {name for name, _ in inner_linears(module)} if keep else set()
     end = f".{form.mark}"
     for name in [n.removesuffix(end) for n in checkpoint.tensors if n.endswith(end)]:
         part = module.get_submodule(name)
         parts = parts_of(checkpoint, name)
+        device = device_of(f"{name}.weight")
         read = {leaf: read_stored(tensor).to(device) for leaf, tensor in parts.items()}
         with _named(checkpoint, name, form):
             shape = tuple(part.weight.shape)

@@ -13,7 +13,7 @@ import torch
 from ...utils.errors import LoadError
 from ..checkpoint.inspection import Checkpoint
 from ..checkpoint.tensor_names import FP8_DTYPE, scale_name
-from ..plan.decision import Plan
+from ..plan.decision import KEPT_4BIT, Plan
 from .by_comfyui import fill_packed, packed_names
 from .by_tools import fill_four_bits
 from .meta_module import empty_targets, fill
@@ -105,7 +105,7 @@ class _Counted:
 def fill_from_comfyui(
     module: Any,
     checkpoint: Checkpoint,
-    dtype: torch.dtype,
+    plan: Plan,
     device_of: Callable[[str], torch.device],
     on_bytes: OnBytes,
 ) -> None:
@@ -116,19 +116,26 @@ def fill_from_comfyui(
     """
     counted = _Counted(checkpoint, on_bytes)
     names = sorted(packed_names(checkpoint))
-    fill_packed(module, names, checkpoint, dtype, device_of, counted.add)
-    fill(module, checkpoint, dtype, device_of, counted.rest())
+    fill_packed(module, names, checkpoint, plan.dtype, device_of, counted.add)
+    fill(module, checkpoint, plan.dtype, device_of, counted.rest())
 
 
-def fill_four_bit(module: Any, checkpoint: Checkpoint, plan: Plan, on_bytes: OnBytes) -> None:
-    """Read an empty module whose layers another tool packed as 4 bits, which they stay.
+def fill_four_bit(
+    module: Any,
+    checkpoint: Checkpoint,
+    plan: Plan,
+    device_of: Callable[[str], torch.device],
+    on_bytes: OnBytes,
+) -> None:
+    """Read an empty module whose layers another tool packed as 4 bits.
 
     Raises:
         LoadError: as `meta_module.fill` and `by_tools.fill_four_bits`.
     """
     counted = _Counted(checkpoint, on_bytes)
-    fill_four_bits(module, checkpoint, plan.dtype, plan.device, counted.add)
-    fill(module, checkpoint, plan.dtype, lambda _name: plan.device, counted.rest())
+    keep = plan.weights == KEPT_4BIT
+    fill_four_bits(module, checkpoint, plan.dtype, device_of, keep, counted.add)
+    fill(module, checkpoint, plan.dtype, device_of, counted.rest())
 
 
 def _read(

@@ -15,7 +15,7 @@ from qwen3vl_nodes.loaders.checkpoint.four_bits import (
     read_four_bits,
 )
 from qwen3vl_nodes.loaders.checkpoint.inspection import inspect
-from qwen3vl_nodes.loaders.plan.decision import KEPT_4BIT, PACKED, PLAIN, Plan, plan
+from qwen3vl_nodes.loaders.plan.decision import FROM_4BIT, KEPT_4BIT, PACKED, PLAIN, Plan, plan
 from qwen3vl_nodes.loaders.plan.hardware import Gpu, Machine
 from qwen3vl_nodes.loaders.plan.memory_estimate import estimate
 from qwen3vl_nodes.loaders.settings import NATIVE, LoadSettings
@@ -165,7 +165,46 @@ def test_a_card_with_kernels_keeps_them_and_others_ask_the_tool(packed):
     stored = sum(tensor.size_bytes for tensor in checkpoint.tensors.values())
     assert estimate(checkpoint, kept).weight_bytes == stored
     assert planned(engine="reference").weights == PACKED
-    assert planned(device="cpu").weights == PACKED
+    assert planned(device="cpu").weights == (FROM_4BIT if tool == BITSANDBYTES else PACKED)
+
+
+def test_without_the_tool_they_become_plain(packed):
+    folder, tool, meant = packed
+    machine = Machine(ram_bytes=1 << 36, packages={"transformers": "5.1.0"})
+    chosen = plan(
+        LoadSettings("x", device="cpu"), inspect(folder), machine, CPU, lambda _device: 1 << 36
+    )
+    assert chosen.weights == FROM_4BIT
+    assert "become plain ones" in chosen.notes[0] and "not installed" in chosen.notes[0]
+    module = built(folder, FROM_4BIT).module
+    for name, weight in meant.items():
+        exact = module.get_submodule(name).weight
+        assert (exact - weight).norm() < 0.1 * weight.norm(), name
+    assert not any(isinstance(part, PackedLinear) for part in module.modules())
+
+
+def test_where_bitsandbytes_mixes_up_scales_it_is_not_asked(packed):
+    """Its code for CPUs takes a row's beginning for a block's; rows of whole blocks are right."""
+    folder, tool, _ = packed
+    machine = Machine(ram_bytes=1 << 36, packages={"transformers": "5.1.0", "bitsandbytes": "0.50"})
+    settings = LoadSettings("x", device="cpu")
+
+    def weights():
+        return plan(settings, inspect(folder), machine, CPU, lambda _device: 1 << 36)
+
+    if tool != BITSANDBYTES:
+        assert "not installed" in weights().notes[0]
+        return
+    assert weights().weights == FROM_4BIT and "mixes up scales" in weights().notes[0]
+    short = "model.visual.blocks.0.attn.qkv"
+
+    def plain(weights):
+        for name in [n for n in weights if n.startswith(f"{short}.weight")]:
+            weights.pop(name)
+        weights[f"{short}.weight"] = torch.zeros(96, 32)
+
+    edit_weights(folder / "model.safetensors", plain)
+    assert weights().weights == PACKED
 
 
 def test_a_damaged_layer_is_named_and_the_tool_offered(packed):
