@@ -168,3 +168,14 @@ def test_folder_images_steps_by_count_and_stays_where_all_are_taken(seen, render
     stepped, modes = seen[renderer]["steps"][:5], seen[renderer]["steps"][5:]
     assert stepped == [24, 17, 16, 0, 16]
     assert modes == ["instant-idle", "disabled", "disabled", "change"]
+
+
+@by_renderer
+def test_errors_and_ledgers_are_chinese_in_a_chinese_interface(seen, renderer):
+    assert seen[renderer]["chinese"] == {
+        "error": "input/x 是空的。请替换它。",
+        # A model's words stay as they are, also where the pack says the same.
+        "ledger": "已写 1，跳过 0，失败 1\n\n失败  b.png：b.png 是空的。请替换它。\n"
+        "已写  a.png\n    Replace it.",
+        "report": "已写 1，跳过 0，失败 1",
+    }

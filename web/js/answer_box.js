@@ -2,6 +2,7 @@
 // A model's text only ever becomes textContent or the data of a text node.
 
 import { inReadingOrder } from "./ledger_view.js";
+import { say } from "./sentences.js";
 
 const WORDS = {
   en: {
@@ -44,9 +45,13 @@ export function make(tag, text = "", className = "") {
   return element;
 }
 
-/** A box with a copy button. `language` gives "en" or "zh" whenever it is asked. */
-export function answerBox(language) {
+/**
+ * A box with a copy button. `language` gives "en" or "zh" whenever it is asked. With `ours` the texts
+ * are the pack's own words and no model's, and are shown in that language.
+ */
+export function answerBox(language, ours = false) {
   const words = () => WORDS[language()] ?? WORDS.en;
+  const said = (text) => say(String(text), language());
   const root = make("div", "", "qwen3vl-answer");
   const [box, page, report, copy] = ["div", "main", "footer", "button"].map((tag) => make(tag));
   let texts = []; // what Copy copies
@@ -73,6 +78,8 @@ export function answerBox(language) {
     copy.hidden = !texts.length;
   };
 
+  const readable = (text, captions) => (ours ? inReadingOrder(text, captions, said) : text);
+
   /** The result of a run: a node's ui output. */
   const show = (output) => {
     running = false;
@@ -87,9 +94,10 @@ export function answerBox(language) {
         ])
       : texts.flatMap((text, index) => [
           ...(texts.length > 1 ? [make("h6", `${index + 1} / ${texts.length}`)] : []),
-          text ? make("p", inReadingOrder(text, captions)) : make("p", words().none, "aside"),
+          text ? make("p", readable(text, captions)) : make("p", words().none, "aside"),
         ]);
-    fill(parts.length ? parts : [make("p", words().empty, "aside")], strings(output?.report));
+    const how = strings(output?.report).map(said);
+    fill(parts.length ? parts : [make("p", words().empty, "aside")], how);
     page.scrollTop = turns.length ? page.scrollHeight : 0;
   };
 
@@ -113,7 +121,7 @@ export function answerBox(language) {
     if (!running) begin();
     if (Number.isInteger(finished) && total > 1) done = { finished, total };
     if (written != null) wrote = { written, failed };
-    if (line != null) report.replaceChildren(make("p", String(line)));
+    if (line != null) report.replaceChildren(make("p", said(line)));
     if (text == null || !Number.isInteger(index)) return;
     const atEnd = page.scrollHeight - page.scrollTop - page.clientHeight < NEAR_END;
     const entry = growing.get(index) ?? add(index, total, title);
@@ -158,8 +166,8 @@ export function answerBox(language) {
     if (root.classList.contains("stale")) show(); // it is no result of this run
     if (why) {
       if (!running) begin();
-      page.append(make("p", why, "problem"));
-      texts.push(why);
+      page.append(make("p", said(why), "problem"));
+      texts.push(said(why));
       copy.hidden = false;
     } else if (running && why === undefined) {
       const { stopped, stoppedAt, stoppedWith } = words();

@@ -5,6 +5,7 @@
 import { app } from "../../../scripts/app.js";
 import { api } from "../../../scripts/api.js";
 import { answerBox, make } from "./answer_box.js";
+import { say } from "./sentences.js";
 import { modelLines, watch } from "./loader_line.js";
 
 const WIDGET = "qwen3vl_answer";
@@ -13,6 +14,11 @@ const MESSAGE = "qwen3vl.text";
 const ALSO_SHOWS = ["Qwen3VLOptions", "Qwen3VLLoader", "Qwen3VLServer"];
 const KEPT = "qwen3vl_answer"; // the property that keeps an answer, where the user wants it
 const KEEP_SETTING = "Qwen3VL.KeepAnswers";
+// What they show are the pack's own words, not a model's.
+const OUR_WORDS = [
+  "Loader", "Lora", "Options", "Server", "Unload", "CaptionFolder", "DocumentFolder", "FolderImages",
+  "SaveCaptions", "CaptionReview", "LoadPDF", "Detect", "Point", "Detect3D", "ParseDetections",
+].map((name) => `Qwen3VL${name}`);
 const SILENT = ["Qwen3VLExamplePicture"];
 // Core's own, while a node runs: a line of text, and in the canvas renderer a picture.
 const PROGRESS_WIDGETS = ["$$node-text-preview", "$$canvas-image-preview"];
@@ -94,7 +100,7 @@ app.registerExtension({
     const { name = "", output_node: shows } = node.constructor.nodeData ?? {};
     if (!name.startsWith("Qwen3VL") || SILENT.includes(name)) return;
     if (!shows && !ALSO_SHOWS.includes(name)) return;
-    const box = answerBox(language);
+    const box = answerBox(language, OUR_WORDS.includes(name));
     const options = { serialize: false, hideInPanel: true, getMinHeight: () => MIN_HEIGHT };
     const widget = node.addDOMWidget(WIDGET, WIDGET, box.root, options);
     widget.serialize = false; // options.serialize keeps it out of prompts, this out of workflows
@@ -129,6 +135,7 @@ app.registerExtension({
 
   setup() {
     listen();
+    say("", language()); // fetches them, so that the first text has its words
     const link = make("link");
     link.rel = "stylesheet";
     link.href = new URL("../css/answer_text.css", import.meta.url).href;

@@ -197,6 +197,35 @@ function steps() {
   return stepped;
 }
 
+/** What the folder's box shows in a Chinese interface: run inside the page. */
+async function inChinese() {
+  const { api } = await import("/scripts/api.js");
+  // Another language makes the nodes anew.
+  const node = () => app.graph.nodes.find(({ type }) => type === "Qwen3VLCaptionFolder");
+  const part = (name) =>
+    node().widgets.find(({ name }) => name === "qwen3vl_answer").element.querySelector(name);
+  const say = (kind, detail) => api.dispatchEvent(new CustomEvent(kind, { detail }));
+  const exception_message = "input/x is empty. Replace it.\n";
+  await app.extensionManager.setting.set("Comfy.Locale", "zh");
+  const shown = { ledger: "", error: "" };
+  const until = Date.now() + 20_000;
+  while (!shown.error.startsWith("input/x 是空的") && Date.now() < until) {
+    const node_id = String(node().id);
+    say("executing", node_id);
+    say("execution_error", { node_id, exception_message });
+    shown.error = part("main").textContent;
+    await new Promise((done) => setTimeout(done, 100));
+  }
+  node().onExecuted({
+    text: ["written a.png\nfailed  b.png: b.png is empty. Replace it.\nwritten 1, skipped 0, failed 1"],
+    captions: [{ name: "a.png", text: "Replace it." }],
+    report: ["written 1, skipped 0, failed 1"],
+  });
+  shown.ledger = part("main").textContent;
+  shown.report = part("footer").textContent;
+  return shown;
+}
+
 async function visit(page, vueNodes) {
   const shot = (name) => path.join(folder, `${name}_${vueNodes ? "vue" : "canvas"}.png`);
   await open(page, vueNodes);
@@ -227,6 +256,9 @@ async function visit(page, vueNodes) {
   seen.steps = await page.evaluate(steps);
   seen.streamed = await page.evaluate(streamed);
   await page.screenshot({ path: shot("streamed") });
+  seen.chinese = await page.evaluate(inChinese);
+  await page.screenshot({ path: shot("chinese") });
+  await page.evaluate(() => app.extensionManager.setting.set("Comfy.Locale", "en"));
   return seen;
 }
 
