@@ -22,8 +22,8 @@ from ...utils.drawing.contact_sheet import Card, contact_sheet
 from ...utils.errors import InputError, ParseError
 from ...utils.images.picture import Clip, Picture
 from ...utils.images.tensors import image_from_pictures
-from ...utils.parsing.events import parse_events
-from ...utils.parsing.tracked_objects import parse_sightings
+from ...utils.parsing.films.events import parse_events
+from ...utils.parsing.films.tracked_objects import parse_sightings
 from ...utils.video.footage import Footage
 from ...utils.video.subtitles import to_srt, to_vtt
 from ...utils.video.timeline import Event, Events, by_frame, seen_spans

@@ -124,7 +124,7 @@ class Teller:
 
 def ends_right(text: str, clip: clips.Clip) -> tuple[int, int]:
     """(starts and ends within half a second, all), events found by their thing's name."""
-    from qwen3vl_nodes.utils.parsing.events import parse_events
+    from qwen3vl_nodes.utils.parsing.films.events import parse_events
 
     found = parse_events(text, clip.seconds)
     right = 0

@@ -15,24 +15,32 @@ from typing import Any
 from ..detection.boxes import Box, Detection, Detections, Point
 from ..detection.boxes3d import AngleOrder
 from ..errors import ParseError
-from ..text.json_find import JsonFound, UnfinishedDict, UnfinishedList, find_json
-from ..text.numbers import to_number
+from ..text.json_find import JsonFound, UnfinishedDict, find_json
 from ..text.printable import clean_text
 from ..text.thinking import THINK_END, split_thinking
 from .names import ENGLISH, name_in
-from .shapes import COUNTS, FOREIGN_KEYS, ShapeReader, Units
+from .place_forms import (
+    CORNER_AND_SIZE,
+    COUNTS,
+    LABEL_KEYS,
+    LATE_LABEL_KEYS,
+    POINT_KEYS,
+    NamedPlace,
+    bare_numbers,
+    labels_of,
+    places_of,
+)
+from .shapes import ShapeReader, Units
 from .tool_calls import ToolAnswer, parse_tool_calls
 
 # Arguments of calls that are a place: of the official tools, and of what people call theirs.
 PLACE_ARGUMENTS = ("coordinate", "coordinate2", "start_coordinate", "end_coordinate")
-# The first of these that an item has is its label.
-LABEL_KEYS = ("label", "text_content", "name", "category", "class")
-_PLACE_KEYS = (*COUNTS, *FOREIGN_KEYS)
 # Named with numbers behind it, but in nothing that can be read as JSON; or as other models write
 # it: <box>(1,2),(3,4)</box> of Qwen2-VL, <point x="1" y="2"> of Molmo, {"x1": 1, "y1": 2, ...}.
 _NAMED_SHAPE = re.compile(
     r"\b(?:bbox(?:_2d|_3d)?|point_2d)\W{0,9}\d|<\|?box(?:_start\|)?>\s{0,9}[(\[]"
     r"|<points?\s{1,9}x1?=|[\"'](?:x1|x_?min)[\"']\s{0,9}:"
+    r"|\(\d{1,5},\s?\d{1,5}\)\s?,\s?\(\d{1,5},\s?\d{1,5}\)"
 )
 
 
@@ -106,31 +114,63 @@ def _items(value: Any, reader: ShapeReader, language: str) -> Iterator[Detection
         for part in value:
             yield from _items(part, reader, language)
     elif isinstance(value, dict):
-        if isinstance(value, UnfinishedDict) or not any(key in _PLACE_KEYS for key in value):
-            for part in value.values():
-                if isinstance(part, (list, dict)):
-                    yield from _items(part, reader, language)
-        else:
-            yield from _item(value, reader, language)
+        places = [] if isinstance(value, UnfinishedDict) else places_of(value)
+        if places:
+            yield from _item(value, places, reader, language)
+            return
+        for part in value.values():
+            if isinstance(part, (list, dict)):
+                yield from _items(part, reader, language)
 
 
-def _item(value: dict[str, Any], reader: ShapeReader, language: str) -> Iterator[Detection]:
+def _item(
+    value: dict[str, Any], places: list[NamedPlace], reader: ShapeReader, language: str
+) -> Iterator[Detection]:
     """One object that names a place; one detection for each place it names."""
-    label_key = next((key for key in LABEL_KEYS if _is_label(value.get(key))), None)
-    label = _label(value[label_key]) if label_key else clean_text(name_in(value, language))
+    label_key, label = _label_of(value, language)
     what = f'item "{label[:40]}"' if label else "an item without a label"
+    for place in places:
+        if place.value in (None, [], ""):
+            continue
+        reader.spelled |= place.keys in (*CORNER_AND_SIZE, POINT_KEYS)
+        several = place.value if isinstance(place.value, list) else []
+        several = several if any(isinstance(part, list) for part in several) else []
+        each = labels_of(value, len(several))
+        own = {key for one in places for key in one.keys} | {each[0] if each else label_key}
+        attributes = _attributes(value, own, reader, what)
+        if each is None:
+            if isinstance(value.get(label_key), list) and len(several) > 1:
+                reader.note(f"{what}: {len(value[label_key])} labels for {len(several)} places")
+            for shape in reader.read(place.kind, place.value, what):
+                yield Detection(label, shape, attributes)
+            continue
+        for name, part in zip(each[1], several, strict=True):
+            for shape in reader.read(place.kind, part, f'item "{name[:40]}"'):
+                yield Detection(clean_text(name), shape, attributes)
+
+
+def _label_of(value: dict[str, Any], language: str) -> tuple[str, str]:
+    """The key of an item's label, "" for names in several languages, and the label."""
+    key = next((key for key in LABEL_KEYS if _is_label(value.get(key))), "")
+    if not key and (name := name_in(value, language)):
+        return "", clean_text(name)
+    key = key or next((key for key in LATE_LABEL_KEYS if _is_label(value.get(key))), "")
+    return key, _label(value[key]) if key else ""
+
+
+def _attributes(
+    value: dict[str, Any], own: set[str], reader: ShapeReader, what: str
+) -> dict[str, Any]:
+    """What else an item says."""
     attributes = {}
     for key, part in value.items():
-        if key not in _PLACE_KEYS and key != label_key:
-            if _is_clean(part):
-                attributes[clean_text(key)] = _clean(part)
-            else:
-                reader.note(f"{what}: {key[:40]} left out, it is not a finite number")
-    for key in _PLACE_KEYS:
-        # null or nothing is how a model says that it does not know the place.
-        if value.get(key) not in (None, [], ""):
-            for shape in reader.read(key, value[key], what):
-                yield Detection(label, shape, attributes)
+        if key in own:
+            continue
+        if _is_clean(part):
+            attributes[clean_text(key)] = _clean(part)
+        else:
+            reader.note(f"{what}: {key[:40]} left out, it is not a finite number")
+    return attributes
 
 
 def _is_label(value: Any) -> bool:
@@ -157,26 +197,11 @@ def _called_items(called: ToolAnswer, reader: ShapeReader) -> Iterator[Detection
 def _bare_items(found: list[JsonFound], reader: ShapeReader) -> Iterator[Detection]:
     """Lists of 4 or 9 numbers without the names asked for, as in `{"cat": [1, 2, 3, 4]}`."""
     for one in found:
-        for label, numbers in _number_lists("", one.value):
+        for name, numbers in bare_numbers(one.value):
             key = "bbox_3d" if len(numbers) == COUNTS["bbox_3d"] else "bbox_2d"
+            label = clean_text(name)
             for shape in reader.read(key, numbers, f'item "{label[:40]}"'):
                 yield Detection(label, shape)
-
-
-def _number_lists(label: str, value: Any) -> Iterator[tuple[str, list[Any]]]:
-    if isinstance(value, UnfinishedList) and not any(isinstance(v, list) for v in value):
-        return
-    if isinstance(value, list):
-        if len(value) in (4, 9) and all(to_number(part) is not None for part in value):
-            yield label, value
-        else:
-            for part in value:
-                yield from _number_lists(label, part)
-    elif isinstance(value, dict):
-        for key, part in value.items():
-            if key in _PLACE_KEYS:  # of an item that was cut off
-                continue
-            yield from _number_lists(clean_text(key), part)
 
 
 def _label(value: Any) -> str:

@@ -11,25 +11,13 @@ from ..detection.boxes import QWEN_SIDE, Box, Point, Shape, coordinate_faults
 from ..detection.boxes3d import AngleOrder, Box3D
 from ..errors import InputError
 from ..text.numbers import to_number
+from .place_forms import COUNTS, UNREADABLE, spelled_out
 
 # What the numbers of an answer count. Qwen3-VL: thousandths; Qwen2.5-VL: pixels.
 Units = Literal["qwen", "pixels", "fractions"]
 UNITS: tuple[Units, ...] = ("qwen", "pixels", "fractions")
 
-# How many numbers make a shape, by the name the answer gives it.
-COUNTS = {
-    "bbox_2d": 4,
-    "bbox": 4,
-    "bounding_box": 4,
-    "box": 4,
-    "point_2d": 2,
-    "point": 2,
-    "bbox_3d": 9,
-}
-# Gemini's name, and its numbers go y, x, y, x: read as ours they would be a wrong place.
-FOREIGN_KEYS = ("box_2d",)
 MAX_NOTES = 50
-_FIELDS = {4: ("x1", "y1", "x2", "y2"), 2: ("x", "y")}
 
 
 @dataclass(slots=True)
@@ -48,20 +36,21 @@ class ShapeReader:
     seen: int = 0
     unreadable: int = 0
     largest: float = 0.0
+    spelled: bool = False  # some were written as x and y, or with a size, as pixels mostly are
     _unsaid: int = 0
 
     def read(self, key: str, value: Any, what: str) -> list[Shape]:
         """The shapes written under `key`: one, several if it is a list of lists, or none.
 
         Args:
-            key: a key of `COUNTS` or `FOREIGN_KEYS`.
+            key: a key of `COUNTS` or `UNREADABLE`.
             value: whatever the answer has there.
             what: names the item in a note, e.g. `item 3 "cat"`.
         """
         self.seen += 1
-        if key in FOREIGN_KEYS:
+        if key in UNREADABLE:
             self.unreadable += 1
-            self.note(f"{what}: left out, {key} is another model's format with y before x")
+            self.note(f"{what}: left out, {UNREADABLE[key]}")
             return []
         groups = _groups(value, COUNTS[key])
         if not groups:
@@ -90,6 +79,11 @@ class ShapeReader:
             )
         elif self.units == "qwen" and 0 < self.largest <= 1:
             notes.append("All coordinates are 0 to 1: they look like fractions, not thousandths.")
+        elif self.units == "qwen" and self.spelled:
+            notes.append(
+                "Places written as x and y were read as thousandths; where they count pixels, "
+                "choose the units pixels."
+            )
         return tuple(notes)
 
     def _shape(self, numbers: Sequence[float], what: str) -> Shape | None:
@@ -128,8 +122,9 @@ def _groups(value: Any, count: int) -> list[list[float]] | None:
     """`value` as one or several lists of `count` numbers; None if it is not that."""
     if isinstance(value, str):
         value = _list_in_text(value)
-    if isinstance(value, dict) and count in _FIELDS:
-        value = [value.get(name) for name in _FIELDS[count]]
+    if isinstance(value, dict):
+        place = spelled_out(value)
+        value = place.value if place and COUNTS[place.kind] == count else None
     if not isinstance(value, list) or not value:
         return None
     if not any(isinstance(part, list) for part in value):

@@ -97,7 +97,7 @@ class _Search:
 
 def _judge(read: Lenient, source: str) -> JsonFound:
     """The value as strict JSON if its source is that, and otherwise as it was repaired."""
-    if isinstance(read.value, (UnfinishedDict, UnfinishedList)):
+    if read.unfinished:
         so_far = _strict(read.complete)
         repaired = bool(read.complete) and (so_far is None or so_far.repaired)
         return JsonFound(read.value, repaired, truncated=True)

@@ -145,13 +145,14 @@ class _Containers:
 class Lenient:
     """A value that was read leniently: `pieces` brackets, words and strings up to `end`.
 
-    `complete` is the text up to the last complete part of an unfinished value, with the missing
-    brackets; empty if no part was complete.
+    `unfinished`: its end is missing. `complete` is then the text up to its last complete part,
+    with the missing brackets; empty if no part was complete.
     """
 
     value: Any
     end: int
     pieces: int
+    unfinished: bool = False
     complete: str = ""
 
 
@@ -200,7 +201,7 @@ def read_lenient(text: str, start: int, max_pieces: int = MAX_PIECES) -> Lenient
             inside.frames[-1].place(_word(piece))
     ends = "".join("]" if kind == "[" else "}" for kind in inside.kinds[: inside.closed_depth])
     complete = text[start : inside.closed_at] + ends[::-1] if inside.closed_at else ""
-    return Lenient(inside.unfinished(), position, pieces, complete)
+    return Lenient(inside.unfinished(), position, pieces, True, complete)
 
 
 def too_deep() -> ParseError:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Sequence
 
 import pytest
 import torch
@@ -57,7 +58,7 @@ def wide(tmp_path_factory):
     )  # fmt: skip
 
 
-def words(numbers, order=range(8)):
+def words(numbers, order: Sequence[int] = range(8)):
     """Codes [.., n * 8] as int32 [.., n], place k of a word holding number order[k]."""
     parts = numbers.long().view(*numbers.shape[:-1], -1, 8)[..., list(order)]
     whole = (parts << (4 * torch.arange(8))).sum(-1)

@@ -8,7 +8,7 @@ import time
 
 import pytest
 from qwen3vl_nodes.utils.errors import ParseError
-from qwen3vl_nodes.utils.parsing.events import parse_events
+from qwen3vl_nodes.utils.parsing.films.events import parse_events
 
 # name, answer, flags (r repaired, t truncated, n noted), events as (start, end, text)
 TABLE = [

@@ -2,7 +2,7 @@
 
 import pytest
 from qwen3vl_nodes.utils.errors import ParseError
-from qwen3vl_nodes.utils.parsing.tracked_objects import parse_sightings
+from qwen3vl_nodes.utils.parsing.films.tracked_objects import parse_sightings
 from qwen3vl_nodes.utils.video.timeline import by_frame, pair_seconds
 
 ANSWER = (

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..video.timeline import Event
-from ..video.timestamps import last_pair_as_hundredths, read_seconds
+from ...video.timeline import Event
+from ...video.timestamps import last_pair_as_hundredths, read_seconds
 
 START_KEYS = (
     "start",

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..detection.boxes import Detection
-from ..video.timeline import Sighting, Sightings
-from ..video.timestamps import read_seconds
-from .detections import parse_detections
+from ...detection.boxes import Detection
+from ...video.timeline import Sighting, Sightings
+from ...video.timestamps import read_seconds
+from ..detections import parse_detections
 
 _TIME_KEYS = ("time", "timestamp", "seconds", "second", "t", "at")
 

@@ -10,12 +10,12 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from ..errors import ParseError
-from ..text.json_find import UnfinishedDict, find_json
-from ..text.printable import clean_text
-from ..text.thinking import THINK_END, split_thinking
-from ..video.timeline import Event, Events
-from ..video.timestamps import read_seconds
+from ...errors import ParseError
+from ...text.json_find import UnfinishedDict, find_json
+from ...text.printable import clean_text
+from ...text.thinking import THINK_END, split_thinking
+from ...video.timeline import Event, Events
+from ...video.timestamps import read_seconds
 from .event_times import BETWEEN, CLEARLY_TIME, END_KEYS, START_KEYS, TimeReader, span_of
 
 _SPAN_KEYS = ("timestamp", "timestamps", "time", "time_range", "timerange", "time_span", "range",

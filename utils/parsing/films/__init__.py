@@ -1,0 +1,1 @@
+"""What models say of films: events in time, and things that move."""
