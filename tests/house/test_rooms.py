@@ -151,31 +151,35 @@ def test_the_check_sees_a_wrong_arrow():
     assert not wrong_arrow("utils.chat.messages", "utils.chat.generation_options")
 
 
-HEAVY = ("transformers", "av", "httpx", "bitsandbytes", "flash_attn", "qwen_vl_utils", "pypdfium2")
+HEAVY = (
+    "transformers", "av", "httpx", "bitsandbytes", "flash_attn", "qwen_vl_utils", "pypdfium2",
+    "selectolax", "jsonschema", "yaml", "accelerate", "peft", "triton", "scipy",
+)  # fmt: skip
 
 
 def test_importing_loads_nothing_heavy_and_is_quick():
-    """Everything but the nodes, which import only the host's comfy_api beside these."""
     code = f"""
-import sys, time
-sys.path.insert(0, {str(ROOT / "tests")!r})
-import numpy, torch
+import sys, time, gc
+sys.path[:0] = {[str(ROOT / "tests"), str(ROOT / "examples" / "scripts")]!r}
+import hosting
+hosting.ensure_host()
+import numpy, torch, comfy_api.latest
+heavy = {HEAVY!r}
+for name in [name for name in sys.modules if name.partition(".")[0] in heavy]:
+    del sys.modules[name]  # so that it is seen if we ask for it too
+gc.disable()  # else the host's own objects are gone through, which takes longer than all of ours
 started = time.process_time()
 from qwen3vl_pack import load_pack
 load_pack()
-import importlib
-for name in (
-    "loaders.local_model", "loaders.engine.reference", "loaders.servers.remote_model",
-    "utils.chat.tasks", "utils.files.picture_reader",
-):
-    importlib.import_module("qwen3vl_nodes." + name)
+import qwen3vl_nodes.nodes
 print(time.process_time() - started)
-print(*[name for name in {HEAVY!r} if name in sys.modules])
+print(*[name for name in heavy if name in sys.modules])
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    seconds, heavy = (*done.stdout.splitlines(), "")[:2]
+    seconds, heavy = done.stdout.splitlines()[-2:]
     assert heavy.strip() == ""
-    # 0.2 s is the promise (measured 0.03), in processor time; the slack is for a busy machine.
+    # 0.2 s is the promise (measured 0.12), in processor time; the slack is for a busy machine, and
+    # for a first run that compiles every file.
     assert float(seconds) < 1.0
 
 
