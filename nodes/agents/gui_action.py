@@ -25,11 +25,11 @@ from ...utils.errors import InputError
 from ...utils.images.picture import Picture
 from ...utils.images.tensors import image_from_pictures, pictures_from_tensor
 from ...utils.parsing.tool_calls import ToolAnswer
-from .. import sockets
-from ..grounding import shown
-from ..running import answer_all, node_id_of, notes_of, report
-from ..search_words import search_words
-from ..widgets import seed_input
+from ..forms import sockets
+from ..forms.search_words import search_words
+from ..forms.widgets import seed_input
+from ..shared.grounding import shown
+from ..shared.running import answer_all, node_id_of, notes_of, report
 
 # In place of an official tool: the user's own JSON. Stored in workflows.
 OWN_TOOLS = "own tools (JSON)"

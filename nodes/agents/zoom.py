@@ -15,11 +15,11 @@ from ...utils.detection.socket_values import to_box_value
 from ...utils.drawing.contact_sheet import Card, contact_sheet
 from ...utils.images.picture import Picture
 from ...utils.images.tensors import image_from_pictures, pictures_from_tensor
-from .. import sockets
-from ..grounding import shown
-from ..running import answer_all, node_id_of, notes_of, report
-from ..search_words import search_words
-from ..widgets import seed_input
+from ..forms import sockets
+from ..forms.search_words import search_words
+from ..forms.widgets import seed_input
+from ..shared.grounding import shown
+from ..shared.running import answer_all, node_id_of, notes_of, report
 
 SHEET_COLUMNS = 4
 

@@ -17,12 +17,10 @@ from ...utils.conversation.transcript import chat_of
 from ...utils.errors import InputError
 from ...utils.images.masking import SHOW
 from ...utils.images.picture import Picture
-from .. import sockets
-from ..checking import answer_checked, checked_output
-from ..running import node_id_of
-from ..search_words import search_words
-from ..widgets import answer_outputs, seed_input
-from ..widgets_asking import (
+from ..forms import sockets
+from ..forms.search_words import search_words
+from ..forms.widgets import answer_outputs, seed_input
+from ..forms.widgets_asking import (
     STOP_RUN,
     interrupt_input,
     mask_inputs,
@@ -33,6 +31,8 @@ from ..widgets_asking import (
     vision_ids_input,
     word_inputs,
 )
+from ..shared.checking import answer_checked, checked_output
+from ..shared.running import node_id_of
 
 
 class Qwen3VLAsk(io.ComfyNode):

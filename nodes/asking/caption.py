@@ -9,12 +9,10 @@ from ...loaders.engine.protocol import Model
 from ...utils.chat.composition import EACH, SEVERAL, TOGETHER, requests_for
 from ...utils.chat.generation_options import GenerationOptions
 from ...utils.images.masking import SHOW
-from .. import sockets
-from ..checking import answer_checked, checked_output
-from ..running import node_id_of
-from ..search_words import search_words
-from ..widgets import answer_outputs, preset_inputs
-from ..widgets_asking import (
+from ..forms import sockets
+from ..forms.search_words import search_words
+from ..forms.widgets import answer_outputs, preset_inputs
+from ..forms.widgets_asking import (
     STOP_RUN,
     chosen_caption,
     interrupt_input,
@@ -25,6 +23,8 @@ from ..widgets_asking import (
     vision_ids_input,
     word_inputs,
 )
+from ..shared.checking import answer_checked, checked_output
+from ..shared.running import node_id_of
 
 
 class Qwen3VLCaption(io.ComfyNode):

@@ -20,11 +20,10 @@ from ...utils.conversation.transcript import Chat
 from ...utils.errors import ContextFullError, InputError
 from ...utils.images.picture import Picture
 from ...utils.images.tensors import pictures_from_tensor
-from .. import sockets
-from ..running import answer_all, node_id_of, report
-from ..search_words import search_words
-from ..widgets import seed_input
-from ..widgets_asking import (
+from ..forms import sockets
+from ..forms.search_words import search_words
+from ..forms.widgets import seed_input
+from ..forms.widgets_asking import (
     growing_images,
     interrupt_input,
     keeps,
@@ -32,6 +31,7 @@ from ..widgets_asking import (
     own_limit,
     vision_ids_input,
 )
+from ..shared.running import answer_all, node_id_of, report
 
 # What becomes of the chat that is there. Stored in workflows: append only.
 CONTINUE, NEW, AGAIN = "ask", "start anew and ask", "ask instead of the last question"

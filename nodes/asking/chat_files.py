@@ -9,8 +9,8 @@ from comfy_api.latest import io
 from ...loaders.host.port import host
 from ...utils.conversation.transcript import Chat
 from ...utils.files.saved_chats import chat_stamp, load_chat, save_chat
-from .. import sockets
-from ..search_words import search_words
+from ..forms import sockets
+from ..forms.search_words import search_words
 
 FOLDER = "output"
 

@@ -14,12 +14,10 @@ from ...utils.chat.generation_options import GenerationOptions
 from ...utils.errors import InputError
 from ...utils.images.picture import Picture
 from ...utils.images.tensors import pictures_from_tensor
-from .. import sockets
-from ..checking import answer_checked, checked_output
-from ..running import node_id_of
-from ..search_words import search_words
-from ..widgets import answer_outputs, seed_input
-from ..widgets_asking import (
+from ..forms import sockets
+from ..forms.search_words import search_words
+from ..forms.widgets import answer_outputs, seed_input
+from ..forms.widgets_asking import (
     growing_images,
     interrupt_input,
     max_new_tokens_input,
@@ -27,6 +25,8 @@ from ..widgets_asking import (
     vision_ids_input,
     word_inputs,
 )
+from ..shared.checking import answer_checked, checked_output
+from ..shared.running import node_id_of
 
 
 class Qwen3VLCompare(io.ComfyNode):

@@ -16,17 +16,17 @@ from ...utils.chat.tasks import Task, tasks_in
 from ...utils.errors import GenerationError, InputError
 from ...utils.images.picture import Picture
 from ...utils.images.tensors import pictures_from_tensor
-from .. import sockets
-from ..checking import answer_checked
-from ..running import node_id_of, report
-from ..search_words import search_words
-from ..widgets import seed_input
-from ..widgets_asking import (
+from ..forms import sockets
+from ..forms.search_words import search_words
+from ..forms.widgets import seed_input
+from ..forms.widgets_asking import (
     interrupt_input,
     max_new_tokens_input,
     own_limit,
     word_inputs,
 )
+from ..shared.checking import answer_checked
+from ..shared.running import node_id_of, report
 
 # Stored in workflows: append only.
 AS_WRITTEN, IN_ENGLISH, IN_CHINESE = "as the prompt", "English", "Chinese"

@@ -8,8 +8,8 @@ from ...loaders.host.port import host
 from ...utils.detection.cameras import read_camera
 from ...utils.errors import InputError
 from ...utils.files.small_text import read_small_text
-from .. import sockets
-from ..search_words import search_words
+from ..forms import sockets
+from ..forms.search_words import search_words
 
 # In place of a file: the text field. Stored in workflows.
 NO_FILE = "(none)"

@@ -19,9 +19,9 @@ from ...utils.detection.selection import (
 )
 from ...utils.detection.socket_values import box_frames, extent_wh, from_box_value, to_box_value
 from ...utils.errors import InputError
-from .. import sockets
-from ..grounding import read_boxes, sizes_of
-from ..search_words import search_words
+from ..forms import sockets
+from ..forms.search_words import search_words
+from ..shared.grounding import read_boxes, sizes_of
 
 
 class Qwen3VLSelectBoxes(io.ComfyNode):

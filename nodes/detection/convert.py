@@ -16,9 +16,9 @@ from ...utils.detection.socket_values import (
     to_point_value,
     to_sam2_value,
 )
-from .. import sockets
-from ..grounding import read_boxes, sizes_of
-from ..search_words import search_words
+from ..forms import sockets
+from ..forms.search_words import search_words
+from ..shared.grounding import read_boxes, sizes_of
 
 
 class Qwen3VLBoxesToMask(io.ComfyNode):

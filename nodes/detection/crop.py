@@ -12,10 +12,10 @@ from ...utils.detection.crops import crop_region
 from ...utils.detection.masks import MAX_MASK_PIXELS
 from ...utils.errors import InputError
 from ...utils.images.tensors import unit_values
-from .. import sockets
-from ..grounding import read_boxes, sizes_of
-from ..running import NOTES_SHOWN
-from ..search_words import search_words
+from ..forms import sockets
+from ..forms.search_words import search_words
+from ..shared.grounding import read_boxes, sizes_of
+from ..shared.running import NOTES_SHOWN
 
 # What to do with an image without boxes. Stored in workflows: append only.
 NO_BOX_STOP, NO_BOX_SKIP = "stop", "skip"

@@ -14,14 +14,16 @@ from ...utils.detection.boxes import Box, Detections
 from ...utils.detection.socket_values import to_box_value
 from ...utils.detection.tiling import by_picture, looks_at, put_together, tiles_of
 from ...utils.images.tensors import pictures_from_tensor
-from .. import sockets
-from ..detection_prompts import (
+from ..forms import sockets
+from ..forms.search_words import search_words
+from ..forms.widgets import seed_input
+from ..shared.detection_prompts import (
     CATEGORIES,
     detect_prompt,
     find_choices,
 )
-from ..found_words import found_words
-from ..grounding import (
+from ..shared.found_words import found_words
+from ..shared.grounding import (
     AS_ASKED,
     found_report,
     language_in,
@@ -31,9 +33,7 @@ from ..grounding import (
     shown,
     unreadable_input,
 )
-from ..running import answer_all, node_id_of
-from ..search_words import search_words
-from ..widgets import seed_input
+from ..shared.running import answer_all, node_id_of
 
 # Stored in workflows: append only.
 TILES = {"off": 0, "2 x 2 tiles": 2, "3 x 3 tiles": 3, "4 x 4 tiles": 4}

@@ -13,10 +13,12 @@ from ...utils.detection.distances import as_flat_boxes, depth_order
 from ...utils.detection.socket_values import to_box_3d_value, to_box_value
 from ...utils.drawing.birds_eye import birds_eye
 from ...utils.images.tensors import image_from_pictures, pictures_from_tensor
-from .. import sockets
-from ..detection_prompts import CATEGORIES, DESCRIPTION, prompt_3d
-from ..found_words import found_words
-from ..grounding import (
+from ..forms import sockets
+from ..forms.search_words import search_words
+from ..forms.widgets import seed_input
+from ..shared.detection_prompts import CATEGORIES, DESCRIPTION, prompt_3d
+from ..shared.found_words import found_words
+from ..shared.grounding import (
     camera_inputs,
     camera_of,
     camera_socket,
@@ -26,9 +28,7 @@ from ..grounding import (
     shown,
     unreadable_input,
 )
-from ..running import answer_all, node_id_of
-from ..search_words import search_words
-from ..widgets import seed_input
+from ..shared.running import answer_all, node_id_of
 
 
 class Qwen3VLDetect3D(io.ComfyNode):

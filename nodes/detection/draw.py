@@ -12,8 +12,9 @@ from ...utils.detection.socket_values import (
     from_point_value,
 )
 from ...utils.images.tensors import pictures_from_tensor
-from .. import sockets
-from ..grounding import (
+from ..forms import sockets
+from ..forms.search_words import search_words
+from ..shared.grounding import (
     camera_inputs,
     camera_of,
     camera_socket,
@@ -21,7 +22,6 @@ from ..grounding import (
     read_boxes,
     sizes_of,
 )
-from ..search_words import search_words
 
 
 class Qwen3VLDrawDetections(io.ComfyNode):

@@ -15,14 +15,14 @@ from ...utils.detection.socket_values import (
 from ...utils.errors import InputError
 from ...utils.images.tensors import pictures_from_tensor
 from ...utils.parsing.shapes import UNITS
-from .. import sockets
-from ..found_words import found_words
-from ..grounding import (
+from ..forms import sockets
+from ..forms.search_words import search_words
+from ..shared.found_words import found_words
+from ..shared.grounding import (
     found_report,
     read_all,
     unreadable_input,
 )
-from ..search_words import search_words
 
 
 class Qwen3VLParseDetections(io.ComfyNode):

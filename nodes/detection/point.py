@@ -11,23 +11,23 @@ from ...utils.chat.generation_options import GenerationOptions
 from ...utils.detection.boxes import Point
 from ...utils.detection.socket_values import to_coordinates, to_point_value
 from ...utils.images.tensors import pictures_from_tensor
-from .. import sockets
-from ..detection_prompts import (
+from ..forms import sockets
+from ..forms.search_words import search_words
+from ..forms.widgets import seed_input
+from ..shared.detection_prompts import (
     check_find,
     point_task,
     point_tasks,
 )
-from ..found_words import found_words
-from ..grounding import (
+from ..shared.found_words import found_words
+from ..shared.grounding import (
     found_report,
     overlay,
     read_replies,
     shown,
     unreadable_input,
 )
-from ..running import answer_all, node_id_of
-from ..search_words import search_words
-from ..widgets import seed_input
+from ..shared.running import answer_all, node_id_of
 
 # Stored in workflows: append only.
 TILES = {"off": 0, "2 x 2 tiles": 2, "3 x 3 tiles": 3, "4 x 4 tiles": 4}

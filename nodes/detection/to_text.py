@@ -12,12 +12,12 @@ from ...utils.detection.socket_values import (
     to_box_value,
 )
 from ...utils.parsing.detections import to_qwen_text
-from .. import sockets
-from ..grounding import (
+from ..forms import sockets
+from ..forms.search_words import search_words
+from ..shared.grounding import (
     read_boxes,
     sizes_of,
 )
-from ..search_words import search_words
 
 # Stored in workflows: append only.
 QWEN_JSON, PIXEL_JSON, LABELS = "JSON, 0 to 1000", "JSON, pixels", "labels only"

@@ -9,9 +9,9 @@ from ...utils.errors import InputError
 from ...utils.files.picture_reader import read_picture
 from ...utils.images.tensors import image_from_pictures
 from ...utils.roots.allowed_folders import FolderFile
-from .. import sockets
-from ..grounding import preview
-from ..search_words import search_words
+from ..forms import sockets
+from ..forms.search_words import search_words
+from ..shared.grounding import preview
 
 PICTURES, CLIPS = "example images", "example videos"
 

@@ -13,9 +13,8 @@ from ...utils.dataset.film_kinds import films as film_medium
 from ...utils.dataset.medium import Media
 from ...utils.dataset.picture_kinds import Asking, picture_kinds, pictures
 from ...utils.dataset.scope import Scope, check_mode
-from .. import sockets
-from ..folder_running import run_folder
-from ..folder_widgets import (
+from ..forms import sockets
+from ..forms.folder_widgets import (
     background_input,
     caption_folder,
     check_folder,
@@ -33,10 +32,11 @@ from ..folder_widgets import (
     source_folder,
     wording_inputs,
 )
-from ..running import node_id_of
-from ..search_words import search_words
-from ..widgets import preset_inputs
-from ..widgets_asking import chosen_caption
+from ..forms.search_words import search_words
+from ..forms.widgets import preset_inputs
+from ..forms.widgets_asking import chosen_caption
+from ..shared.folder_running import run_folder
+from ..shared.running import node_id_of
 
 
 class Qwen3VLCaptionFolder(io.ComfyNode):

@@ -17,8 +17,8 @@ from ...utils.files.picture_reader import read_picture
 from ...utils.files.read_ahead import read_ahead
 from ...utils.images.picture import Picture
 from ...utils.images.tensors import image_from_pictures
-from .. import sockets
-from ..folder_widgets import (
+from ..forms import sockets
+from ..forms.folder_widgets import (
     caption_view,
     check_folder,
     choice_inputs,
@@ -28,8 +28,8 @@ from ..folder_widgets import (
     place_input,
     recursive_input,
 )
-from ..grounding import shown
-from ..search_words import search_words
+from ..forms.search_words import search_words
+from ..shared.grounding import shown
 
 MAX_PICTURES = 1_000_000
 MAX_COUNT = 100

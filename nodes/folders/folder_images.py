@@ -13,8 +13,8 @@ from ...utils.dataset.piece import Piece
 from ...utils.errors import InputError
 from ...utils.images.color import BACKGROUNDS
 from ...utils.images.tensors import image_from_pictures
-from .. import sockets
-from ..folder_widgets import (
+from ..forms import sockets
+from ..forms.folder_widgets import (
     background_input,
     caption_view,
     check_folder,
@@ -25,8 +25,8 @@ from ..folder_widgets import (
     place_input,
     recursive_input,
 )
-from ..running import node_id_of
-from ..search_words import search_words
+from ..forms.search_words import search_words
+from ..shared.running import node_id_of
 
 MAX_PICTURES = 1_000_000
 

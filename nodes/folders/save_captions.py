@@ -15,8 +15,8 @@ from ...utils.dataset.scope import Scope, check_mode
 from ...utils.errors import InputError
 from ...utils.files.atomic_write import check_space
 from ...utils.roots.listing import FileChoice
-from .. import sockets
-from ..folder_widgets import (
+from ..forms import sockets
+from ..forms.folder_widgets import (
     caption_folder,
     check_folder,
     dry_run_input,
@@ -30,7 +30,7 @@ from ..folder_widgets import (
     source_folder,
     wording_inputs,
 )
-from ..search_words import search_words
+from ..forms.search_words import search_words
 
 
 class Qwen3VLSaveCaptions(io.ComfyNode):

@@ -25,8 +25,8 @@ from ...loaders.settings import (
     LoadSettings,
 )
 from ...utils.errors import LoadError
-from .. import sockets
-from ..search_words import search_words
+from ..forms import sockets
+from ..forms.search_words import search_words
 
 
 class Qwen3VLLoader(io.ComfyNode):

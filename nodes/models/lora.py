@@ -9,8 +9,8 @@ from ...loaders.hub import catalog
 from ...loaders.settings import (
     Adapter,
 )
-from .. import sockets
-from ..search_words import search_words
+from ..forms import sockets
+from ..forms.search_words import search_words
 
 # How an adapter is applied. Stored in workflows: append only.
 MERGED, ATTACHED = "merged", "attached"

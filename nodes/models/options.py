@@ -12,8 +12,8 @@ from ...utils.chat.generation_options import OPTION_RANGES, GenerationOptions
 from ...utils.chat.sampling import OFFICIAL
 from ...utils.errors import InputError
 from ...utils.images.resize import DEFAULT_MAX_PIXELS, TOKEN_SIDE
-from .. import sockets
-from ..search_words import search_words
+from ..forms import sockets
+from ..forms.search_words import search_words
 
 # Stored in workflows: append only.
 SAMPLING = ("official", "greedy", "custom")

@@ -6,8 +6,8 @@ from comfy_api.latest import io
 
 from ...loaders.host.port import host
 from ...loaders.servers import profiles, remote_model
-from .. import sockets
-from ..search_words import search_words
+from ..forms import sockets
+from ..forms.search_words import search_words
 
 
 class Qwen3VLServer(io.ComfyNode):

@@ -6,8 +6,8 @@ from comfy_api.latest import io
 
 from ...loaders.engine.protocol import Model
 from ...loaders.model_cache import MODEL_CACHE
-from .. import sockets
-from ..search_words import search_words
+from ..forms import sockets
+from ..forms.search_words import search_words
 
 
 class Qwen3VLUnload(io.ComfyNode):

@@ -15,12 +15,12 @@ from ...utils.chat.tasks import task
 from ...utils.errors import ParseError
 from ...utils.images.tensors import pictures_from_tensor
 from ...utils.text.fenced_code import SUFFIXES, CodeLanguage, Snippet, read_code
-from .. import sockets
-from ..reading_running import joined
-from ..running import answer_all, node_id_of, notes_of, report
-from ..search_words import search_words
-from ..text_saving import file_name_input, saved_file
-from ..widgets import GO_ON, STOP, seed_input
+from ..forms import sockets
+from ..forms.search_words import search_words
+from ..forms.widgets import GO_ON, STOP, seed_input
+from ..shared.reading_running import joined
+from ..shared.running import answer_all, node_id_of, notes_of, report
+from ..shared.text_saving import file_name_input, saved_file
 
 # Stored in workflows: append only.
 LANGUAGES: dict[str, CodeLanguage] = {

@@ -24,12 +24,12 @@ from ...utils.files.pdf_pages import PdfPages
 from ...utils.images.picture import Picture
 from ...utils.images.tensors import image_from_pictures, pictures_from_tensor
 from ...utils.parsing.document_answer import AnswerForm, parse_document, parse_pages
-from .. import sockets
-from ..grounding import LEAVE_EMPTY, unreadable_input
-from ..reading_running import WRITE, joined, write_input
-from ..running import node_id_of, notes_of, report, run
-from ..search_words import search_words
-from ..widgets import seed_input
+from ..forms import sockets
+from ..forms.search_words import search_words
+from ..forms.widgets import seed_input
+from ..shared.grounding import LEAVE_EMPTY, unreadable_input
+from ..shared.reading_running import WRITE, joined, write_input
+from ..shared.running import node_id_of, notes_of, report, run
 
 # Stored in workflows: append only.
 EACH_PAGE, ALL_PAGES = "page by page", "all pages in one answer"

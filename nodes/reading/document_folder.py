@@ -14,9 +14,8 @@ from ...utils.chat.tasks import task
 from ...utils.dataset.document_kinds import DocumentKind, pdfs, scans
 from ...utils.dataset.medium import Media
 from ...utils.dataset.scope import Scope, check_mode
-from .. import sockets
-from ..folder_running import run_folder
-from ..folder_widgets import (
+from ..forms import sockets
+from ..forms.folder_widgets import (
     caption_folder,
     check_folder,
     choice_inputs,
@@ -29,10 +28,11 @@ from ..folder_widgets import (
     recursive_input,
     source_folder,
 )
-from ..reading_running import WRITE, write_input
-from ..running import node_id_of
-from ..search_words import search_words
-from ..widgets import seed_input
+from ..forms.search_words import search_words
+from ..forms.widgets import seed_input
+from ..shared.folder_running import run_folder
+from ..shared.reading_running import WRITE, write_input
+from ..shared.running import node_id_of
 
 # Stored in workflows: append only.
 PAGE_FORMATS = ("md", "json", "html")

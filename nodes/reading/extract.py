@@ -32,13 +32,13 @@ from ...utils.parsing.fields import (
     with_places,
 )
 from ...utils.parsing.shapes import ShapeReader
-from .. import sockets
-from ..grounding import overlay, shown
-from ..reading_running import joined
-from ..running import answer_all, node_id_of, notes_of, report
-from ..search_words import search_words
-from ..text_saving import name_input, save_inputs, saved
-from ..widgets import GO_ON, STOP, seed_input
+from ..forms import sockets
+from ..forms.search_words import search_words
+from ..forms.widgets import GO_ON, STOP, seed_input
+from ..shared.grounding import overlay, shown
+from ..shared.reading_running import joined
+from ..shared.running import answer_all, node_id_of, notes_of, report
+from ..shared.text_saving import name_input, save_inputs, saved
 
 # Stored in workflows: append only.
 KEEP_NOTHING, KEEP_CSV, KEEP_JSONL, KEEP_BOTH = "nothing", "CSV", "JSONL", "CSV and JSONL"

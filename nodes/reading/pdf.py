@@ -9,10 +9,10 @@ from ...utils.documents.pdf_file import PageRange
 from ...utils.errors import InputError
 from ...utils.files.pdf_pages import PdfPages, located, opened, pdf_menu, stamp_of
 from ...utils.images.tensors import image_from_pictures
-from .. import sockets
-from ..reading_running import TURNED, turned_input
-from ..running import node_id_of
-from ..search_words import search_words
+from ..forms import sockets
+from ..forms.search_words import search_words
+from ..shared.reading_running import TURNED, turned_input
+from ..shared.running import node_id_of
 
 # Stored in workflows: append only.
 IMAGES, STREAM = "images", "pages one by one"

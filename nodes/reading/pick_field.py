@@ -10,8 +10,8 @@ from comfy_api.latest import io
 from ...utils.documents.value_tables import as_word
 from ...utils.errors import InputError, ParseError
 from ...utils.parsing.fields import pick
-from .. import sockets
-from ..search_words import search_words
+from ..forms import sockets
+from ..forms.search_words import search_words
 
 # Stored in workflows: append only.
 MISSING_STOP, MISSING_EMPTY = "stop with an error", "empty text"

@@ -16,12 +16,12 @@ from ...utils.drawing.annotate import draw_detections
 from ...utils.drawing.text_overlay import draw_numbered, draw_texts
 from ...utils.images.picture import Picture
 from ...utils.images.tensors import image_from_pictures, pictures_from_tensor
-from .. import sockets
-from ..grounding import found_report, read_replies, shown, unreadable_input
-from ..reading_running import turn_of, turned_input
-from ..running import answer_all, node_id_of, report
-from ..search_words import search_words
-from ..widgets import seed_input
+from ..forms import sockets
+from ..forms.search_words import search_words
+from ..forms.widgets import seed_input
+from ..shared.grounding import found_report, read_replies, shown, unreadable_input
+from ..shared.reading_running import turn_of, turned_input
+from ..shared.running import answer_all, node_id_of, report
 
 # Stored in workflows: append only.
 READ = {

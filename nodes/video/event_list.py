@@ -27,13 +27,13 @@ from ...utils.parsing.films.tracked_objects import parse_sightings
 from ...utils.video.footage import Footage
 from ...utils.video.subtitles import to_srt, to_vtt
 from ...utils.video.timeline import Event, Events, by_frame, seen_spans
-from .. import sockets
-from ..film_source import FilmSource, film_sources
-from ..film_widgets import FilmSettings, film_inputs, frames_told
-from ..grounding import unreadable_input
-from ..running import answer_all, node_id_of, report
-from ..search_words import search_words
-from ..widgets import STOP, seed_input
+from ..forms import sockets
+from ..forms.film_widgets import FilmSettings, film_inputs, frames_told
+from ..forms.search_words import search_words
+from ..forms.widgets import STOP, seed_input
+from ..shared.film_source import FilmSource, film_sources
+from ..shared.grounding import unreadable_input
+from ..shared.running import answer_all, node_id_of, report
 
 # Stored in workflows: append only.
 EVENTS, THING = "events", "where a thing is"

@@ -16,12 +16,12 @@ from ...utils.chat.requests import Reply, Request
 from ...utils.chat.tasks import tasks_in
 from ...utils.errors import GenerationError, InputError, Qwen3VLError
 from ...utils.video.footage import Footage
-from .. import sockets
-from ..film_source import FilmSource, film_sources, first
-from ..film_widgets import FilmSettings, film_inputs, frames_told
-from ..running import node_id_of, report, run
-from ..search_words import search_words
-from ..widgets import answer_outputs, seed_input
+from ..forms import sockets
+from ..forms.film_widgets import FilmSettings, film_inputs, frames_told
+from ..forms.search_words import search_words
+from ..forms.widgets import answer_outputs, seed_input
+from ..shared.film_source import FilmSource, film_sources, first
+from ..shared.running import node_id_of, report, run
 
 GROUP, MOMENT_GROUP = "video", "video_moment"
 

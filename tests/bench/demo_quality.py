@@ -107,9 +107,9 @@ class ThroughNodes(ThroughEngine):
     def _answer(self, seed: int, question: Question) -> tuple[str, bool]:
         import torch
         from node_running import run_node
-        from qwen3vl_nodes.nodes import grounding
         from qwen3vl_nodes.nodes.asking import ask, caption
         from qwen3vl_nodes.nodes.detection import detect
+        from qwen3vl_nodes.nodes.shared import grounding
         from qwen3vl_nodes.utils.chat import composition
 
         if question.clip or question.system or len({p.size for p in question.pictures}) > 1:

@@ -15,11 +15,7 @@ ORDER = {
     "": HOUSES,
     "nodes": (
         "models", "asking", "folders", "detection", "reading", "video", "agents",
-        "examples",
-        "checking", "folder_running", "text_saving", "reading_running", "film_source",
-        "film_widgets", "detection_prompts",
-        "grounding", "found_words", "folder_widgets", "running", "streaming", "widgets_asking",
-        "widgets", "sockets", "search_words",
+        "examples", "shared", "forms",
     ),
     "loaders": (
         "local_model", "model_cache", "user_tasks", "servers", "engine", "weights", "plan",
@@ -39,7 +35,7 @@ ORDER = {
     ),
 }  # fmt: skip
 # Rooms of nodes, each about a task: none of them knows another.
-APART = ORDER["nodes"][: ORDER["nodes"].index("checking")]
+APART = ORDER["nodes"][: ORDER["nodes"].index("shared")]
 MOST_FILES = 12
 KNOWN = {name_of(path): path for path in modules()}
 
@@ -99,8 +95,7 @@ def test_a_room_holds_few_files_and_says_what_it_is_for():
     folders = Counter(path.parent for path in KNOWN.values() if path.name != "__init__.py")
     for folder, count in folders.items():
         name = folder.relative_to(ROOT).as_posix()
-        # Beside the rooms of nodes lies what several of them share.
-        assert count <= MOST_FILES or name == "nodes", f"{name} has {count} files"
+        assert count <= MOST_FILES, f"{name} has {count} files"
         text = (folder / "__init__.py").read_text(encoding="utf-8")
         assert ast.get_docstring(ast.parse(text)), name
         if name != "nodes":

@@ -6,7 +6,7 @@ from collections import defaultdict
 from room_graph import modules, name_of
 
 # A socket is called as what it carries, and always said with its module: `sockets.Box`.
-SOCKETS = "nodes.sockets"
+SOCKETS = "nodes.forms.sockets"
 
 
 def defined(tree):

@@ -9,11 +9,11 @@ from node_running import run_node
 from path_payloads import payloads_for
 from PIL import Image
 from qwen3vl_nodes.loaders.host import comfyui
-from qwen3vl_nodes.nodes.folder_widgets import BESIDE, UNDER_OUTPUT
 from qwen3vl_nodes.nodes.folders.caption_folder import Qwen3VLCaptionFolder
 from qwen3vl_nodes.nodes.folders.caption_review import Qwen3VLCaptionReview
 from qwen3vl_nodes.nodes.folders.folder_images import Qwen3VLFolderImages
 from qwen3vl_nodes.nodes.folders.save_captions import Qwen3VLSaveCaptions
+from qwen3vl_nodes.nodes.forms.folder_widgets import BESIDE, UNDER_OUTPUT
 from qwen3vl_nodes.utils.errors import InputError
 from scripted_model import ScriptedModel
 

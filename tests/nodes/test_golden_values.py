@@ -17,7 +17,7 @@ from node_running import run_node
 from qwen3vl_nodes.loaders.local_model import LocalModel
 from qwen3vl_nodes.loaders.settings import Adapter, LoadSettings
 from qwen3vl_nodes.nodes.folders.save_captions import Qwen3VLSaveCaptions
-from qwen3vl_nodes.nodes.widgets_asking import chosen_caption
+from qwen3vl_nodes.nodes.forms.widgets_asking import chosen_caption
 from qwen3vl_nodes.utils.captions.ledger import LEDGER_NAME
 from qwen3vl_nodes.utils.captions.recipe import Recipe
 from qwen3vl_nodes.utils.captions.wording import Wording

@@ -5,7 +5,7 @@ import re
 
 import pytest
 from qwen3vl_nodes.nodes import NODES
-from qwen3vl_nodes.nodes.search_words import search_words
+from qwen3vl_nodes.nodes.forms.search_words import search_words
 from qwen3vl_pack import ROOT
 
 LANGUAGES = ("en", "zh")

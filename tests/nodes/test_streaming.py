@@ -2,8 +2,8 @@
 
 import pytest
 from qwen3vl_nodes.loaders.host import comfyui
-from qwen3vl_nodes.nodes import running, streaming
-from qwen3vl_nodes.nodes.streaming import TextStream, progress_line
+from qwen3vl_nodes.nodes.shared import running, streaming
+from qwen3vl_nodes.nodes.shared.streaming import TextStream, progress_line
 from qwen3vl_nodes.utils.chat.messages import Message
 from qwen3vl_nodes.utils.chat.requests import Progress, Reply, Request
 

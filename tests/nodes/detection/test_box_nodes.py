@@ -23,7 +23,7 @@ from qwen3vl_nodes.nodes.detection.crop import NO_BOX_SKIP, Qwen3VLCropBoxes
 from qwen3vl_nodes.nodes.detection.draw import Qwen3VLDrawDetections
 from qwen3vl_nodes.nodes.detection.parse import Qwen3VLParseDetections
 from qwen3vl_nodes.nodes.detection.to_text import LABELS, PIXEL_JSON, QWEN_JSON, Qwen3VLBoxesToText
-from qwen3vl_nodes.nodes.grounding import LEAVE_EMPTY, STOP
+from qwen3vl_nodes.nodes.shared.grounding import LEAVE_EMPTY, STOP
 from qwen3vl_nodes.utils.errors import InputError, ParseError
 
 CAT = {"x": 10, "y": 10, "width": 20, "height": 10, "label": "cat", "color": "black"}

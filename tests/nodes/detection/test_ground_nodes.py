@@ -6,18 +6,18 @@ import hosting
 import pytest
 import torch
 from node_running import run_node
-from qwen3vl_nodes.nodes import sockets
 from qwen3vl_nodes.nodes.detection.detect import Qwen3VLDetect
 from qwen3vl_nodes.nodes.detection.detect_3d import Qwen3VLDetect3D
 from qwen3vl_nodes.nodes.detection.point import Qwen3VLPoint
-from qwen3vl_nodes.nodes.detection_prompts import (
+from qwen3vl_nodes.nodes.forms import sockets
+from qwen3vl_nodes.nodes.shared.detection_prompts import (
     CATEGORIES,
     DESCRIPTION,
     check_find,
     find_choices,
     point_tasks,
 )
-from qwen3vl_nodes.nodes.grounding import LEAVE_EMPTY, STOP
+from qwen3vl_nodes.nodes.shared.grounding import LEAVE_EMPTY, STOP
 from qwen3vl_nodes.utils.errors import InputError, ParseError
 from scripted_model import ScriptedModel
 

@@ -12,7 +12,7 @@ from qwen3vl_nodes.nodes.examples.example_files import (
     example,
     names,
 )
-from qwen3vl_nodes.nodes.folder_widgets import caption_folder, source_folder
+from qwen3vl_nodes.nodes.forms.folder_widgets import caption_folder, source_folder
 from qwen3vl_nodes.utils.captions.place import BESIDE, UNDER_OUTPUT
 from qwen3vl_nodes.utils.errors import InputError
 from qwen3vl_pack import ROOT

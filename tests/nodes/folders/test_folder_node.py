@@ -11,9 +11,9 @@ from qwen3vl_nodes.loaders.engine import reference
 from qwen3vl_nodes.loaders.host import comfyui
 from qwen3vl_nodes.loaders.local_model import LocalModel
 from qwen3vl_nodes.loaders.settings import Adapter, LoadSettings
-from qwen3vl_nodes.nodes.folder_running import MOST_CHARACTERS
-from qwen3vl_nodes.nodes.folder_widgets import BESIDE, UNDER_OUTPUT
 from qwen3vl_nodes.nodes.folders.caption_folder import Qwen3VLCaptionFolder
+from qwen3vl_nodes.nodes.forms.folder_widgets import BESIDE, UNDER_OUTPUT
+from qwen3vl_nodes.nodes.shared.folder_running import MOST_CHARACTERS
 from qwen3vl_nodes.utils.captions.policy import OVERWRITE, SKIP
 from qwen3vl_nodes.utils.chat.requests import Reply
 from qwen3vl_nodes.utils.dataset.run import NEWEST

@@ -10,11 +10,11 @@ import torch
 from node_running import run_node
 from PIL import Image
 from qwen3vl_nodes.loaders.host import comfyui
-from qwen3vl_nodes.nodes.folder_widgets import BESIDE, UNDER_OUTPUT
 from qwen3vl_nodes.nodes.folders.caption_folder import Qwen3VLCaptionFolder
 from qwen3vl_nodes.nodes.folders.caption_review import Qwen3VLCaptionReview
 from qwen3vl_nodes.nodes.folders.folder_images import Qwen3VLFolderImages
 from qwen3vl_nodes.nodes.folders.save_captions import Qwen3VLSaveCaptions
+from qwen3vl_nodes.nodes.forms.folder_widgets import BESIDE, UNDER_OUTPUT
 from qwen3vl_nodes.utils.captions.policy import APPEND, OVERWRITE, OVERWRITE_ALL, SKIP
 from qwen3vl_nodes.utils.dataset import piece
 from qwen3vl_nodes.utils.errors import InputError

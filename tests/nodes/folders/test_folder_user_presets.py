@@ -3,7 +3,7 @@
 import pytest
 from folder_node import captioned, pictures, texts
 from qwen3vl_nodes.loaders import user_tasks
-from qwen3vl_nodes.nodes.widgets_asking import chosen_caption
+from qwen3vl_nodes.nodes.forms.widgets_asking import chosen_caption
 from qwen3vl_nodes.utils.captions.wording import Wording
 from qwen3vl_nodes.utils.dataset.picture_kinds import Asking, picture_kinds
 from qwen3vl_nodes.utils.errors import InputError

@@ -12,7 +12,7 @@ from folder_node import Unloadable, captioned, pictures, texts
 from PIL import Image
 from qwen3vl_nodes.loaders.host import comfyui
 from qwen3vl_nodes.loaders.host.owner_settings import owner_settings
-from qwen3vl_nodes.nodes.folder_widgets import UNDER_OUTPUT
+from qwen3vl_nodes.nodes.forms.folder_widgets import UNDER_OUTPUT
 from qwen3vl_nodes.utils.captions.ledger import LEDGER_NAME
 from qwen3vl_nodes.utils.captions.policy import (
     APPEND,

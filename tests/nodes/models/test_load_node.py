@@ -7,7 +7,7 @@ from qwen3vl_nodes.loaders.local_model import LocalModel
 from qwen3vl_nodes.loaders.model_cache import MODEL_CACHE
 from qwen3vl_nodes.loaders.settings import LoadSettings
 from qwen3vl_nodes.nodes.models.loader import Qwen3VLLoader
-from qwen3vl_nodes.nodes.running import answer_all
+from qwen3vl_nodes.nodes.shared.running import answer_all
 from qwen3vl_nodes.utils.errors import GenerationError
 
 

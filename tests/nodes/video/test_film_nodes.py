@@ -10,8 +10,8 @@ import pytest
 import torch
 from films import number_of, write_film
 from node_running import LOADER, run_node
-from qwen3vl_nodes.nodes.film_source import trim_of
-from qwen3vl_nodes.nodes.grounding import LEAVE_EMPTY, STOP
+from qwen3vl_nodes.nodes.shared.film_source import trim_of
+from qwen3vl_nodes.nodes.shared.grounding import LEAVE_EMPTY, STOP
 from qwen3vl_nodes.nodes.video.event_list import EVENTS, THING, Qwen3VLEvents
 from qwen3vl_nodes.nodes.video.video import CUSTOM, Qwen3VLVideo, film_presets
 from qwen3vl_nodes.utils.chat.generation_options import GenerationOptions

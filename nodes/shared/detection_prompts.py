@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import re
 
-from ..utils.chat.tasks import Task, task, tasks_in
-from ..utils.errors import InputError
+from ...utils.chat.tasks import Task, task, tasks_in
+from ...utils.errors import InputError
 
 # Stored in workflows: append only.
 CATEGORIES, DESCRIPTION = "categories, comma between", "a description"

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 from comfy_api.latest import io
 
-from ..utils.errors import InputError
-from ..utils.video.frame_budget import FrameBudget
-from ..utils.video.moments import MOST_FRAMES, USUAL_RATE, By, FrameChoice, around
+from ...utils.errors import InputError
+from ...utils.video.frame_budget import FrameBudget
+from ...utils.video.moments import MOST_FRAMES, USUAL_RATE, By, FrameChoice, around
 
 # Stored in workflows: append only.
 SAMPLINGS: dict[str, By] = {

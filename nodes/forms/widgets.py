@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..loaders.user_tasks import known_tasks
-from ..utils.chat.composition import MAX_SEED, caption_presets
+from ...loaders.user_tasks import known_tasks
+from ...utils.chat.composition import MAX_SEED, caption_presets
 
 # What becomes of an answer that cannot be read or does not hold.
 STOP, GO_ON = "stop with an error", "go on, valid = False"

@@ -7,10 +7,10 @@ from contextlib import closing
 
 from comfy_api.latest import io
 
-from ..loaders.engine.protocol import Model
-from ..loaders.host.port import host
-from ..utils.chat.requests import CUT_OFF, Outcome, Progress, Reply, Request
-from ..utils.errors import GenerationError, Qwen3VLError
+from ...loaders.engine.protocol import Model
+from ...loaders.host.port import host
+from ...utils.chat.requests import CUT_OFF, Outcome, Progress, Reply, Request
+from ...utils.errors import GenerationError, Qwen3VLError
 from .streaming import Show, TextStream, Title
 
 # Notes of one answer that a report shows; the others are counted.

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 from comfy_api.latest import io
 
-from ..utils.detection.turning import Rotation
-from ..utils.parsing.document_answer import AnswerForm
+from ...utils.detection.turning import Rotation
+from ...utils.parsing.document_answer import AnswerForm
 
 # How a picture stands. Stored in workflows: append only.
 TURNED = {

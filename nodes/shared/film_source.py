@@ -12,16 +12,16 @@ from typing import Any
 
 import torch
 
-from ..loaders.host.port import host
-from ..utils.drawing.contact_sheet import TILE_WH
-from ..utils.errors import InputError
-from ..utils.images.picture import Picture
-from ..utils.images.tensors import pictures_from_tensor
-from ..utils.video.film import Film, open_film
-from ..utils.video.footage import Footage, batch_footage, film_footage
-from ..utils.video.frames import FrameReader
-from ..utils.video.moments import FrameChoice
-from .film_widgets import FilmSettings
+from ...loaders.host.port import host
+from ...utils.drawing.contact_sheet import TILE_WH
+from ...utils.errors import InputError
+from ...utils.images.picture import Picture
+from ...utils.images.tensors import pictures_from_tensor
+from ...utils.video.film import Film, open_film
+from ...utils.video.footage import Footage, batch_footage, film_footage
+from ...utils.video.frames import FrameReader
+from ...utils.video.moments import FrameChoice
+from ..forms.film_widgets import FilmSettings
 
 # What is said of a film that has no file name.
 NAMELESS = "The film"

@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING
 
 from comfy_api.latest import io
 
-from ..loaders.engine.protocol import Model
-from ..loaders.host.port import host
-from ..utils.captions.ledger import Ledger
-from ..utils.captions.record import Record
-from ..utils.chat.generation_options import GenerationOptions
-from ..utils.chat.requests import Outcome, Progress, Request
-from ..utils.dataset.captioning import ATTEMPTS, Captioning
-from ..utils.dataset.medium import Media
-from ..utils.dataset.run import CaptionRun
-from ..utils.dataset.scope import Scope
-from ..utils.files.atomic_write import check_space
-from ..utils.text.natural_sort import natural_key
-from ..utils.text.printable import on_one_line
+from ...loaders.engine.protocol import Model
+from ...loaders.host.port import host
+from ...utils.captions.ledger import Ledger
+from ...utils.captions.record import Record
+from ...utils.chat.generation_options import GenerationOptions
+from ...utils.chat.requests import Outcome, Progress, Request
+from ...utils.dataset.captioning import ATTEMPTS, Captioning
+from ...utils.dataset.medium import Media
+from ...utils.dataset.run import CaptionRun
+from ...utils.dataset.scope import Scope
+from ...utils.files.atomic_write import check_space
+from ...utils.text.natural_sort import natural_key
+from ...utils.text.printable import on_one_line
 from .running import run
 from .streaming import duration, progress_line
 

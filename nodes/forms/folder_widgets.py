@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..loaders.host.port import host
-from ..utils.captions.place import BESIDE, SHORT_NAMES, UNDER_OUTPUT, WHOLE_NAMES
-from ..utils.captions.policy import MODES, SKIP
-from ..utils.captions.sidecars import CAPTION_FORMATS, ENDINGS, store_maker
-from ..utils.captions.view import CaptionView
-from ..utils.errors import InputError
-from ..utils.images.color import BACKGROUNDS
-from ..utils.roots.allowed_folders import Folder
-from ..utils.roots.listing import FileChoice, patterns
+from ...loaders.host.port import host
+from ...utils.captions.place import BESIDE, SHORT_NAMES, UNDER_OUTPUT, WHOLE_NAMES
+from ...utils.captions.policy import MODES, SKIP
+from ...utils.captions.sidecars import CAPTION_FORMATS, ENDINGS, store_maker
+from ...utils.captions.view import CaptionView
+from ...utils.errors import InputError
+from ...utils.images.color import BACKGROUNDS
+from ...utils.roots.allowed_folders import Folder
+from ...utils.roots.listing import FileChoice, patterns
 
 OUTPUT_SUBFOLDER = "captions"
 

@@ -9,21 +9,21 @@ from dataclasses import replace
 import torch
 from comfy_api.latest import io, ui
 
-from ..utils.chat.requests import Reply
-from ..utils.detection.boxes import Box, Detections, Point, Shape
-from ..utils.detection.boxes3d import DEFAULT_FIELD_OF_VIEW, AngleOrder, Box3D, Camera
-from ..utils.detection.socket_values import from_box_value
-from ..utils.drawing.annotate import draw_detections
-from ..utils.errors import InputError, ParseError
-from ..utils.images.picture import Picture
-from ..utils.images.tensors import image_from_pictures
-from ..utils.parsing.detections import parse_detections
-from ..utils.parsing.names import CHINESE, ENGLISH, language_of
-from ..utils.parsing.shapes import Units
-from ..utils.text.numbers import to_number
-from . import sockets
+from ...utils.chat.requests import Reply
+from ...utils.detection.boxes import Box, Detections, Point, Shape
+from ...utils.detection.boxes3d import DEFAULT_FIELD_OF_VIEW, AngleOrder, Box3D, Camera
+from ...utils.detection.socket_values import from_box_value
+from ...utils.drawing.annotate import draw_detections
+from ...utils.errors import InputError, ParseError
+from ...utils.images.picture import Picture
+from ...utils.images.tensors import image_from_pictures
+from ...utils.parsing.detections import parse_detections
+from ...utils.parsing.names import CHINESE, ENGLISH, language_of
+from ...utils.parsing.shapes import Units
+from ...utils.text.numbers import to_number
+from ..forms import sockets
+from ..forms.widgets import STOP
 from .running import NOTES_SHOWN, notes_of, report
-from .widgets import STOP
 
 log = logging.getLogger(__name__)
 

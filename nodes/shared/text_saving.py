@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 
 from comfy_api.latest import io
 
-from ..loaders.host.port import host
-from ..utils.errors import InputError
-from ..utils.files.atomic_write import check_space, naming, sync_folders, write_whole
-from ..utils.roots.safe_paths import names_in
+from ...loaders.host.port import host
+from ...utils.errors import InputError
+from ...utils.files.atomic_write import check_space, naming, sync_folders, write_whole
+from ...utils.roots.safe_paths import names_in
 
 MAX_TRIES = 100_000
 

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 from comfy_api.latest import io
 
-from ..loaders.engine.protocol import Model
-from ..utils.chat.answer_rules import AnswerRules, words_in
-from ..utils.chat.requests import Request
-from ..utils.chat.second_asking import Checked, again, better, check_json, checked
+from ...loaders.engine.protocol import Model
+from ...utils.chat.answer_rules import AnswerRules, words_in
+from ...utils.chat.requests import Request
+from ...utils.chat.second_asking import Checked, again, better, check_json, checked
+from ..forms.widgets_asking import keeps
 from .running import answer_all, report
-from .widgets_asking import keeps
 
 
 def answer_checked(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..utils.detection.boxes import Box, Detection, Detections, Point
+from ...utils.detection.boxes import Box, Detection, Detections, Point
 
 MOST_NAMES = 12
 

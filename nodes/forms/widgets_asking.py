@@ -7,14 +7,14 @@ from dataclasses import replace
 import torch
 from comfy_api.latest import io
 
-from ..loaders.user_tasks import known_tasks
-from ..utils.chat.composition import VISION_IDS, caption_presets, caption_prompt
-from ..utils.chat.generation_options import OPTION_RANGES, GenerationOptions
-from ..utils.chat.tasks import Task
-from ..utils.errors import InputError
-from ..utils.images.masking import MASK_USES, SHOW, masked
-from ..utils.images.picture import Picture
-from ..utils.images.tensors import pictures_from_tensor
+from ...loaders.user_tasks import known_tasks
+from ...utils.chat.composition import VISION_IDS, caption_presets, caption_prompt
+from ...utils.chat.generation_options import OPTION_RANGES, GenerationOptions
+from ...utils.chat.tasks import Task
+from ...utils.errors import InputError
+from ...utils.images.masking import MASK_USES, SHOW, masked
+from ...utils.images.picture import Picture
+from ...utils.images.tensors import pictures_from_tensor
 
 MOST_IMAGES = 50
 # Stored in workflows: append only.

@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ..loaders.host.port import host
-from ..utils.chat.requests import Progress, Reply
+from ...loaders.host.port import host
+from ...utils.chat.requests import Progress, Reply
 
 if TYPE_CHECKING:
     from PIL.Image import Image
