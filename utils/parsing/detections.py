@@ -17,7 +17,7 @@ from ..detection.boxes3d import AngleOrder
 from ..errors import ParseError
 from ..text.json_find import JsonFound, UnfinishedDict, find_json
 from ..text.printable import clean_text
-from ..text.thinking import THINK_END, split_thinking
+from ..text.thinking import THINK_END, answer_of
 from .names import ENGLISH, name_in
 from .place_forms import (
     CORNER_AND_SIZE,
@@ -66,7 +66,7 @@ def parse_detections(
     Raises:
         ParseError: the answer names places, but none of them can be read.
     """
-    thinking, answer = split_thinking(text)
+    answer, cut_in_thinking = answer_of(text)
     found = find_json(answer)
     reader = ShapeReader(width, height, units, order)
     items: list[Detection] = []
@@ -82,7 +82,6 @@ def parse_detections(
     elif not reader.seen:
         items = list(_bare_items(found, reader))
         repaired |= bool(items)
-    cut_in_thinking = bool(thinking) and THINK_END not in text
     truncated = cut_in_thinking or any(one.truncated for one in found) or called.truncated
     unreadable = reader.unreadable if reader.seen else _NAMED_SHAPE.search(answer)
     if unreadable and not items and not truncated:

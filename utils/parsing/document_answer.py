@@ -10,7 +10,7 @@ from typing import Literal
 from ..documents.layout import Layout
 from ..errors import ParseError
 from ..text.printable import clean_text
-from ..text.thinking import THINK_END, split_thinking
+from ..text.thinking import answer_of
 from .qwenvl_html import read_page as read_html_page
 from .qwenvl_markdown import read_page as read_markdown_page
 from .shapes import ShapeReader
@@ -37,8 +37,7 @@ def parse_document(text: str, width: int, height: int, form: AnswerForm) -> Layo
     Raises:
         ParseError: the answer is empty, or markup that no page has.
     """
-    thinking, answer = split_thinking(text)
-    cut_in_thinking = bool(thinking) and THINK_END not in text
+    answer, cut_in_thinking = answer_of(text)
     reader = ShapeReader(width, height)
     text = clean_text(answer).replace("\r\n", "\n")
     source, fence_open = _without_fence(text, form, reader)

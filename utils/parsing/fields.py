@@ -14,7 +14,7 @@ from ..errors import InputError, ParseError
 from ..text.json_find import UnfinishedDict, UnfinishedList, find_json
 from ..text.json_schema import as_typed, check_schema, faults_of, parse_json_text
 from ..text.printable import clean_text
-from ..text.thinking import split_thinking
+from ..text.thinking import answer_of
 
 MAX_FIELDS = 500
 # Beside a field's name in a list: what kind of value it has.
@@ -109,7 +109,7 @@ def read_answer(text: str, form: Form) -> Filled:
         ParseError: nested deeper, or longer, than any answer.
         InputError: the schema cannot be applied.
     """
-    _, answer = split_thinking(text)
+    answer, _ = answer_of(text)
     found = find_json(answer)
     if not found:
         return Filled(None, ("the answer holds no JSON",))

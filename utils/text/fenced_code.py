@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..errors import ParseError
-from .thinking import THINK_END, split_thinking
+from .thinking import answer_of
 
 CodeLanguage = Literal["html", "drawio", "svg", "mermaid", "matplotlib"]
 
@@ -65,7 +65,7 @@ def read_code(text: str, language: CodeLanguage) -> Snippet:
     Raises:
         ParseError: no code in the answer, or more than any model writes.
     """
-    thinking, answer = split_thinking(text)
+    answer, truncated = answer_of(text)
     if len(answer) > MAX_CHARACTERS:
         raise ParseError(
             f"The answer has {len(answer)} characters, more than any model writes.", "Ask again."
@@ -73,7 +73,6 @@ def read_code(text: str, language: CodeLanguage) -> Snippet:
     blocks = _fences(answer)
     named = [block for block in blocks if block[0].lower() in FENCES[language]]
     notes: list[str] = []
-    truncated = bool(thinking) and THINK_END not in text
     if named or blocks:
         name, code, closed = (named or blocks)[-1]
         truncated |= not closed

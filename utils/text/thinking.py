@@ -25,3 +25,12 @@ def split_thinking(text: str, starts_thinking: bool = False) -> tuple[str, str]:
     if starts_thinking or opened:
         return text.lstrip().removeprefix(THINK_START).strip(), ""
     return "", text.strip()
+
+
+def answer_of(text: str) -> tuple[str, bool]:
+    """What a text says behind its thinking, and whether it was cut off while it still thought.
+
+    For texts that people bring; in a reply of this pack both are apart already.
+    """
+    thinking, answer = split_thinking(text)
+    return answer, bool(thinking) and THINK_END not in text

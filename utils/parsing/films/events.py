@@ -13,7 +13,7 @@ from typing import Any
 from ...errors import ParseError
 from ...text.json_find import UnfinishedDict, find_json
 from ...text.printable import clean_text
-from ...text.thinking import THINK_END, split_thinking
+from ...text.thinking import answer_of
 from ...video.timeline import Event, Events
 from ...video.timestamps import read_seconds
 from .event_times import BETWEEN, CLEARLY_TIME, END_KEYS, START_KEYS, TimeReader, span_of
@@ -46,7 +46,7 @@ def parse_events(text: str, film_seconds: float | None = None) -> Events:
     Raises:
         ParseError: the answer names times, but none of them can be read.
     """
-    thinking, answer = split_thinking(text)
+    answer, truncated = answer_of(text)
     reader = TimeReader(film_seconds)
     found = find_json(answer)
     items: list[Event] = []
@@ -55,7 +55,6 @@ def parse_events(text: str, film_seconds: float | None = None) -> Events:
         before = len(items)
         items += _events(one.value, reader)
         repaired |= one.repaired and len(items) > before
-    truncated = bool(thinking) and THINK_END not in text
     truncated |= any(one.truncated for one in found)
     # "[00:01 - 00:02] A" is a line of text, whose bracket only looks like JSON.
     if not (items or truncated or any(_holds_objects(one.value) for one in found)):
