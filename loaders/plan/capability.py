@@ -175,7 +175,7 @@ def table(machine: Machine, device: torch.device) -> str:
         own = "4-bit ones stay so in the fast engine; others: " if method in PACKED_LEAVES else ""
         rows.append((f"{method} checkpoints", answer if kept else own + answer))
     forms = ", ".join(sorted(host().quantized_formats()))
-    rows.append(("ComfyUI's packed files", forms or "no: this ComfyUI is too old for them"))
+    rows.append(("ComfyUI's packed files", forms or "none: this ComfyUI is too old for them"))
     several = "yes" if len(machine.gpus) > 1 else f"no: {len(machine.gpus)} CUDA devices"
     rows.append(("device all GPUs", several))
     rows.append(("LoRA merged", "yes"))

@@ -12,20 +12,9 @@ from ...utils.text.amounts import GB, amount
 from ..checkpoint.architecture import Architecture
 from ..checkpoint.inspection import Checkpoint
 from .capability import why_not_dtype
-from .decision import (
-    FP8,
-    KEPT_4BIT,
-    KEPT_FP8,
-    OFFLOAD,
-    ONE_DEVICE,
-    PACKED,
-    PACKED_HERE,
-    PLAIN,
-    QUANTIZED,
-    SPREAD,
-    Plan,
-)
+from .decision import OFFLOAD, ONE_DEVICE, SPREAD, Plan
 from .hardware import Machine
+from .weight_ways import FP8, KEPT_4BIT, KEPT_FP8, PACKED, PACKED_HERE, PLAIN, QUANTIZED
 
 # What one run is expected to hold at once; a longer one asks for more when it comes.
 TYPICAL_TOKENS = 16_384

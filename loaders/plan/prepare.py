@@ -12,9 +12,10 @@ from ..checkpoint.rope import check_context, stretched_by
 from ..host.port import host
 from ..settings import Adapter, LoadSettings
 from .capability import why_not_attached, why_not_fast
-from .decision import FP8, ONE_DEVICE, OWN, QUANTIZED, Plan, plan
+from .decision import ONE_DEVICE, Plan, plan
 from .hardware import this_machine
 from .memory_estimate import Estimate, check_room, estimate
+from .weight_ways import FP8, OWN, QUANTIZED
 from .whole_copy import adapter_files, whole_copy
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from ...utils.text.amounts import GB, amount
 from ..checkpoint.inspection import Checkpoint
 from ..settings import Adapter
-from .decision import FP8 as STAYS_FP8
-from .decision import FROM_4BIT, FROM_FP8, KEPT_4BIT, KEPT_FP8, ONE_DEVICE, Plan
+from .decision import ONE_DEVICE, Plan
 from .memory_estimate import Estimate
+from .weight_ways import FP8 as STAYS_FP8
+from .weight_ways import FROM_4BIT, FROM_FP8, KEPT_4BIT, KEPT_FP8
 
 
 def plan_text(

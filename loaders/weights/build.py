@@ -12,18 +12,16 @@ from ...utils.errors import LoadError
 from ..checkpoint.fp8_blocks import plain_modules
 from ..checkpoint.inspection import Checkpoint
 from ..host.port import host
-from ..plan.decision import (
+from ..plan.decision import ONE_DEVICE, SPREAD, Plan
+from ..plan.weight_ways import (
     FP8,
     FROM_4BIT,
     FROM_COMFYUI,
     KEPT_4BIT,
     KEPT_FP8,
-    ONE_DEVICE,
     OWN,
     PACKED_HERE,
     QUANTIZED,
-    SPREAD,
-    Plan,
 )
 from .meta_module import empty_module, fill, model_class, model_config
 from .packed_fill import fill_four_bit, fill_from_comfyui, fill_packing, keep_fp8

@@ -13,7 +13,8 @@ import torch
 from ...utils.errors import LoadError
 from ..checkpoint.inspection import Checkpoint
 from ..checkpoint.tensor_names import FP8_DTYPE, scale_name
-from ..plan.decision import KEPT_4BIT, Plan
+from ..plan.decision import Plan
+from ..plan.weight_ways import KEPT_4BIT
 from .by_comfyui import fill_packed, packed_names
 from .by_tools import fill_four_bits
 from .meta_module import empty_targets, fill

@@ -13,7 +13,8 @@ from qwen3vl_nodes.loaders.hub import catalog
 from qwen3vl_nodes.loaders.local_model import LocalModel
 from qwen3vl_nodes.loaders.model_cache import MODEL_CACHE
 from qwen3vl_nodes.loaders.plan import prepare as preparing
-from qwen3vl_nodes.loaders.plan.decision import FP8, OFFLOAD, PACKED, QUANTIZED
+from qwen3vl_nodes.loaders.plan.decision import OFFLOAD
+from qwen3vl_nodes.loaders.plan.weight_ways import FP8, PACKED, QUANTIZED
 from qwen3vl_nodes.loaders.settings import NATIVE, YARN, Adapter, LoadSettings
 from qwen3vl_nodes.loaders.weights.build import build, size_bytes
 from qwen3vl_nodes.loaders.weights.meta_module import empty_module, model_config

@@ -9,8 +9,9 @@ from qwen3vl_nodes.loaders.checkpoint.architecture import TEXT, read_architectur
 from qwen3vl_nodes.loaders.checkpoint.inspection import inspect
 from qwen3vl_nodes.loaders.hub.discovery import local_copies
 from qwen3vl_nodes.loaders.hub.official import DEMO_FOLDER
-from qwen3vl_nodes.loaders.plan.decision import FROM_FP8, PLAIN, plan
+from qwen3vl_nodes.loaders.plan.decision import plan
 from qwen3vl_nodes.loaders.plan.hardware import Gpu, Machine
+from qwen3vl_nodes.loaders.plan.weight_ways import FROM_FP8, PLAIN
 from qwen3vl_nodes.loaders.settings import NATIVE, LoadSettings
 from qwen3vl_nodes.loaders.weights import build as building
 from qwen3vl_nodes.loaders.weights.build import build

@@ -11,7 +11,9 @@ from qwen3vl_nodes.loaders.checkpoint.inspection import inspect
 from qwen3vl_nodes.loaders.checkpoint.quantization import Quantization
 from qwen3vl_nodes.loaders.plan import hardware as machine_module
 from qwen3vl_nodes.loaders.plan.capability import table, why_not_kept
-from qwen3vl_nodes.loaders.plan.decision import (
+from qwen3vl_nodes.loaders.plan.decision import plan
+from qwen3vl_nodes.loaders.plan.hardware import PACKAGES, Gpu, Machine, this_machine
+from qwen3vl_nodes.loaders.plan.weight_ways import (
     FP8,
     FROM_FP8,
     KEPT_FP8,
@@ -19,9 +21,7 @@ from qwen3vl_nodes.loaders.plan.decision import (
     PACKED_HERE,
     PLAIN,
     QUANTIZED,
-    plan,
 )
-from qwen3vl_nodes.loaders.plan.hardware import PACKAGES, Gpu, Machine, this_machine
 from qwen3vl_nodes.loaders.settings import Adapter, LoadSettings
 from qwen3vl_nodes.utils.errors import InputError, LoadError
 

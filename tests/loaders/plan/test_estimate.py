@@ -7,9 +7,10 @@ import torch
 from qwen3vl_nodes.loaders.checkpoint.inspection import inspect
 from qwen3vl_nodes.loaders.checkpoint.rope import context_tokens
 from qwen3vl_nodes.loaders.plan import memory_estimate as estimating
-from qwen3vl_nodes.loaders.plan.decision import FROM_FP8, PLAIN, QUANTIZED, Plan
+from qwen3vl_nodes.loaders.plan.decision import Plan
 from qwen3vl_nodes.loaders.plan.hardware import Gpu, Machine
 from qwen3vl_nodes.loaders.plan.memory_estimate import check_room, estimate
+from qwen3vl_nodes.loaders.plan.weight_ways import FROM_FP8, PLAIN, QUANTIZED
 from qwen3vl_nodes.loaders.settings import NATIVE, YARN
 from qwen3vl_nodes.loaders.weights.build import build
 from qwen3vl_nodes.utils.errors import LoadError

@@ -16,8 +16,9 @@ from qwen3vl_nodes.loaders.hub.discovery import adapter_folders
 from qwen3vl_nodes.loaders.local_model import LocalModel
 from qwen3vl_nodes.loaders.plan import prepare as preparing
 from qwen3vl_nodes.loaders.plan.capability import FLOORS
-from qwen3vl_nodes.loaders.plan.decision import PLAIN, Plan
+from qwen3vl_nodes.loaders.plan.decision import Plan
 from qwen3vl_nodes.loaders.plan.hardware import this_machine
+from qwen3vl_nodes.loaders.plan.weight_ways import PLAIN
 from qwen3vl_nodes.loaders.settings import NATIVE, Adapter, LoadSettings
 from qwen3vl_nodes.loaders.weights.build import build
 from qwen3vl_nodes.loaders.weights.lora_layers import apply, merge

@@ -14,8 +14,9 @@ from qwen3vl_nodes.loaders.checkpoint.inspection import CLASS_NAMES, inspect
 from qwen3vl_nodes.loaders.checkpoint.safetensors_header import StoredTensor
 from qwen3vl_nodes.loaders.host import teardown
 from qwen3vl_nodes.loaders.hub import catalog
-from qwen3vl_nodes.loaders.plan.decision import FP8, FROM_FP8, PLAIN, Plan
+from qwen3vl_nodes.loaders.plan.decision import Plan
 from qwen3vl_nodes.loaders.plan.prepare import prepare
+from qwen3vl_nodes.loaders.plan.weight_ways import FP8, FROM_FP8, PLAIN
 from qwen3vl_nodes.loaders.settings import NATIVE, YARN, LoadSettings
 from qwen3vl_nodes.loaders.weights import build as building
 from qwen3vl_nodes.loaders.weights import chunks, reader

@@ -16,9 +16,10 @@ from qwen3vl_nodes.loaders.checkpoint.four_bits import (
     read_four_bits,
 )
 from qwen3vl_nodes.loaders.checkpoint.inspection import inspect
-from qwen3vl_nodes.loaders.plan.decision import FROM_4BIT, KEPT_4BIT, PACKED, PLAIN, Plan, plan
+from qwen3vl_nodes.loaders.plan.decision import Plan, plan
 from qwen3vl_nodes.loaders.plan.hardware import Gpu, Machine
 from qwen3vl_nodes.loaders.plan.memory_estimate import estimate
+from qwen3vl_nodes.loaders.plan.weight_ways import FROM_4BIT, KEPT_4BIT, PACKED, PLAIN
 from qwen3vl_nodes.loaders.settings import NATIVE, LoadSettings
 from qwen3vl_nodes.loaders.weights.build import build
 from qwen3vl_nodes.loaders.weights.packed.packed_linear import PackedLinear

@@ -13,13 +13,8 @@ from qwen3vl_nodes.loaders.host import torch_only
 from qwen3vl_nodes.loaders.hub import catalog
 from qwen3vl_nodes.loaders.local_model import LocalModel
 from qwen3vl_nodes.loaders.model_cache import MODEL_CACHE
-from qwen3vl_nodes.loaders.plan.decision import (
-    FROM_FP8,
-    KEPT_FP8,
-    PACKED_HERE,
-    PLAIN,
-    Plan,
-)
+from qwen3vl_nodes.loaders.plan.decision import Plan
+from qwen3vl_nodes.loaders.plan.weight_ways import FROM_FP8, KEPT_FP8, PACKED_HERE, PLAIN
 from qwen3vl_nodes.loaders.settings import NATIVE, PARK, LoadSettings
 from qwen3vl_nodes.loaders.weights import chunks
 from qwen3vl_nodes.loaders.weights.build import build

@@ -8,8 +8,9 @@ from qwen3vl_nodes.loaders.checkpoint.architecture import read_architecture
 from qwen3vl_nodes.loaders.checkpoint.inspection import inspect
 from qwen3vl_nodes.loaders.host import comfyui
 from qwen3vl_nodes.loaders.host.port import host
-from qwen3vl_nodes.loaders.plan.decision import FROM_COMFYUI, PACKED_HERE, plan
+from qwen3vl_nodes.loaders.plan.decision import plan
 from qwen3vl_nodes.loaders.plan.hardware import Machine
+from qwen3vl_nodes.loaders.plan.weight_ways import FROM_COMFYUI, PACKED_HERE
 from qwen3vl_nodes.loaders.settings import NATIVE, LoadSettings
 from qwen3vl_nodes.loaders.weights import build as building
 from qwen3vl_nodes.loaders.weights.build import build
