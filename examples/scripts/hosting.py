@@ -66,6 +66,7 @@ class Server:
         models: an extra folder of language models.
         owner: what the owner's file, `qwen3vl.toml`, says; the pack is copied then, so that the
             file of this checkout stays as it is.
+        arguments: more of ComfyUI's own.
     """
 
     def __init__(
@@ -76,8 +77,9 @@ class Server:
         output_folder: Path | None = None,
         models: Path | None = None,
         owner: str = "",
+        arguments: tuple[str, ...] = (),
     ):
-        self._comfyui, self._owner = comfyui, owner
+        self._comfyui, self._owner, self._more = comfyui, owner, arguments
         self._folder = folder
         self._input = input_folder or folder / "input"
         self._output = output_folder or folder / "output"
@@ -139,7 +141,7 @@ class Server:
             "--temp-directory", str(self._folder), "--user-directory", str(self._folder / "user"),
             "--database-url", f"sqlite:///{self._folder / 'comfyui.db'}",
             "--extra-model-paths-config", str(config),
-            "--disable-all-custom-nodes", "--whitelist-custom-nodes", name,
+            "--disable-all-custom-nodes", "--whitelist-custom-nodes", name, *self._more,
         ]  # fmt: skip
 
     def _log_end(self) -> str:

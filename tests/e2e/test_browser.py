@@ -8,6 +8,7 @@ from pathlib import Path
 import hosting
 import pytest
 from PIL import Image
+from script_injections import script_injections
 from tiny_checkpoint import write_checkpoint
 
 COMFYUI = hosting.find_comfyui()
@@ -58,6 +59,27 @@ def seen(tmp_path_factory):
         done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout) | {"folder": folder / "output" / "captions" / "input" / "pics"}
+
+
+@pytest.fixture(scope="module")
+def attacked(tmp_path_factory):
+    """What hostile texts did in the boxes, by renderer."""
+    folder = tmp_path_factory.mktemp("hostile")
+    file = folder / "texts.json"
+    # Names that every object has were looked up as if they were models, roles and menu entries.
+    file.write_text(json.dumps(["constructor", "__proto__", *script_injections()]))
+    with hosting.Server(COMFYUI, folder) as server:
+        command = [
+            "node",
+            str(SCRIPT.with_name("hostile.js")),
+            server.url,
+            CHROMIUM,
+            str(file),
+            "0",
+        ]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
 
 
 by_renderer = pytest.mark.parametrize("renderer", ["canvas", "vue"])
@@ -179,3 +201,10 @@ def test_errors_and_ledgers_are_chinese_in_a_chinese_interface(seen, renderer):
         "已写  a.png\n    Replace it.",
         "report": "已写 1，跳过 0，失败 1",
     }
+
+
+@by_renderer
+def test_hostile_texts_are_shown_as_they_are_and_do_nothing(attacked, renderer):
+    assert attacked[renderer] == {
+        "dialogs": 0, "foreign": [], "errors": [], "wrong": 0, "hacked": None
+    }  # fmt: skip

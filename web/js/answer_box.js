@@ -30,6 +30,8 @@ const WORDS = {
     system: "系统",
   },
 };
+// Of a chat's turns; any other text is shown as it is.
+const ROLES = ["user", "assistant", "system"];
 // Of a long run, so many of the newest texts are shown while it goes on.
 const NEWEST = 8;
 const COPIED_MS = 1500;
@@ -89,7 +91,7 @@ export function answerBox(language, ours = false) {
     const captions = [output?.captions ?? []].flat();
     const parts = turns.length
       ? turns.flatMap(({ role, text }) => [
-          make("h6", words()[role] ?? String(role)),
+          make("h6", ROLES.includes(role) ? words()[role] : String(role)),
           make("p", String(text)),
         ])
       : texts.flatMap((text, index) => [

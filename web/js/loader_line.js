@@ -24,8 +24,9 @@ export function modelLines(node, language) {
   const words = WORDS[language] ?? WORDS.en;
   const sizes = node.constructor.nodeData?.input?.required?.model?.[1]?.weights_gb ?? {};
   const value = (name) => node.widgets.find((widget) => widget.name === name)?.value;
-  const [here, gb] = sizes[value("model")] ?? [];
-  if (here === undefined) return [words.unknown];
+  // A workflow may name anything, also what every object has.
+  if (!Object.hasOwn(sizes, value("model"))) return [words.unknown];
+  const [here, gb] = sizes[value("model")];
   if (here) return [words.here(gb), words.run];
   const source = value("download");
   return [!source || source === "never" ? words.missing(gb) : words.fetched(gb, source)];

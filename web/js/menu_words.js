@@ -187,7 +187,8 @@ app.registerExtension({
     const ours = node.constructor.nodeData?.name?.startsWith("Qwen3VL");
     if (!ours || !language().startsWith("zh")) return;
     for (const { type, options, element, label } of node.widgets ?? []) {
-      if (type === "combo") options.getOptionLabel = (value) => CHINESE[value] ?? String(value ?? "");
+      if (type === "combo") options.getOptionLabel = (value) =>
+        Object.hasOwn(CHINESE, value) ? CHINESE[value] : String(value ?? "");
       if (type === "customtext" && label) element.placeholder = label;
     }
   },
