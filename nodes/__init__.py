@@ -35,6 +35,7 @@ from .detection.to_text import Qwen3VLBoxesToText
 from .examples.example_files import Qwen3VLExampleClip, Qwen3VLExamplePicture
 from .folders.caption_folder import Qwen3VLCaptionFolder
 from .folders.caption_review import Qwen3VLCaptionReview
+from .folders.edit_caption import Qwen3VLEditCaption
 from .folders.folder_images import Qwen3VLFolderImages
 from .folders.save_captions import Qwen3VLSaveCaptions
 from .models.loader import Qwen3VLLoader
@@ -69,6 +70,7 @@ NODES: list[type[io.ComfyNode]] = [
     Qwen3VLFolderImages,
     Qwen3VLSaveCaptions,
     Qwen3VLCaptionReview,
+    Qwen3VLEditCaption,
     Qwen3VLDetect,
     Qwen3VLPoint,
     Qwen3VLDetect3D,

@@ -120,7 +120,22 @@ class Qwen3VLCaptionReview(io.ComfyNode):
         cards = cards_of(view, first, count)
         sheet = image_from_pictures([contact_sheet(cards, columns)])
         ui = shown([report(cards, first, total)], view.source.name, sheet, cls)
+        where = {
+            "folder": folder, "place": place, "format": format, "extension": extension,
+            "naming": naming,
+        }  # fmt: skip
+        # What the box needs to let somebody correct them, by Edit Caption.
+        ui |= {"captions": editable(cards), "edit": [where]}
         return io.NodeOutput(sheet, ui=ui)
+
+
+def editable(cards: list[Card]) -> list[dict[str, Any]]:
+    """Captions that can be corrected: what stands there was read, or nothing does."""
+    return [
+        {"number": card.number, "name": card.name, "text": card.caption or ""}
+        for card in cards
+        if not card.problem
+    ]
 
 
 def cards_of(view: CaptionView, first: int, count: int) -> list[Card]:

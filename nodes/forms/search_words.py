@@ -53,6 +53,10 @@ WORDS = {
         "contact sheet, caption preview, dataset review, gallery, review captions, 检查描述, "
         "检查标签"
     ),
+    "Qwen3VLEditCaption": (
+        "correct caption, edit caption, write caption, change caption, fix caption, 修改描述, "
+        "编辑描述, 编辑标签"
+    ),
     "Qwen3VLDetect": (
         "bbox, bounding box, grounding, object detection, locate, detect, find object, 识别, "
         "检测, 目标检测, 定位, 框选, 物体识别"

@@ -208,3 +208,12 @@ def test_hostile_texts_are_shown_as_they_are_and_do_nothing(attacked, renderer):
     assert attacked[renderer] == {
         "dialogs": 0, "foreign": [], "errors": [], "wrong": 0, "hacked": None
     }  # fmt: skip
+
+
+@by_renderer
+def test_a_caption_is_corrected_in_the_box_of_caption_review(seen, renderer):
+    corrected = seen[renderer]["corrected"]
+    assert (corrected["first"], corrected["nodes"]) == ("Saved as yours.", 1)
+    assert corrected["second"].startswith("The caption of p0.png is another one by now.")
+    assert corrected["fields"] == 3  # and they stay, for the words are not lost
+    assert (seen["folder"] / "p0.txt").read_text() == "by hand, vue"  # the later of both

@@ -49,9 +49,10 @@ export function make(tag, text = "", className = "") {
 
 /**
  * A box with a copy button. `language` gives "en" or "zh" whenever it is asked. With `ours` the texts
- * are the pack's own words and no model's, and are shown in that language.
+ * are the pack's own words and no model's, and are shown in that language. `fields` makes elements
+ * that stand below the texts out of an output, or gives null.
  */
-export function answerBox(language, ours = false) {
+export function answerBox(language, ours = false, fields = () => null) {
   const words = () => WORDS[language()] ?? WORDS.en;
   const said = (text) => say(String(text), language());
   const root = make("div", "", "qwen3vl-answer");
@@ -99,6 +100,7 @@ export function answerBox(language, ours = false) {
           text ? make("p", readable(text, captions)) : make("p", words().none, "aside"),
         ]);
     const how = strings(output?.report).map(said);
+    parts.push(...(fields(output, language()) ?? []));
     fill(parts.length ? parts : [make("p", words().empty, "aside")], how);
     page.scrollTop = turns.length ? page.scrollHeight : 0;
   };
@@ -186,8 +188,10 @@ export function answerBox(language, ours = false) {
 
 /** Keys that would select or delete nodes of the canvas stay with the text. */
 function keepKeys(event, page) {
+  const writes = event.target instanceof HTMLTextAreaElement; // there all keys are its own
   const selectsAll = (event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "a";
-  if (selectsAll) {
+  if (writes) event.stopPropagation();
+  else if (selectsAll) {
     event.preventDefault();
     getSelection().selectAllChildren(page);
   }

@@ -5,6 +5,7 @@
 import { app } from "../../../scripts/app.js";
 import { api } from "../../../scripts/api.js";
 import { answerBox, make } from "./answer_box.js";
+import { NODE as EDIT, captionFields } from "./caption_editor.js";
 import { say } from "./sentences.js";
 import { modelLines, watch } from "./loader_line.js";
 
@@ -17,13 +18,18 @@ const KEEP_SETTING = "Qwen3VL.KeepAnswers";
 // What they show are the pack's own words, not a model's.
 const OUR_WORDS = [
   "Loader", "Lora", "Options", "Server", "Unload", "CaptionFolder", "DocumentFolder", "FolderImages",
-  "SaveCaptions", "CaptionReview", "LoadPDF", "Detect", "Point", "Detect3D", "ParseDetections",
+  "SaveCaptions", "CaptionReview", "EditCaption", "LoadPDF", "Detect", "Point", "Detect3D", "ParseDetections",
 ].map((name) => `Qwen3VL${name}`);
 const SILENT = ["Qwen3VLExamplePicture"];
 // Core's own, while a node runs: a line of text, and in the canvas renderer a picture.
 const PROGRESS_WIDGETS = ["$$node-text-preview", "$$canvas-image-preview"];
 // The least height of the style sheet, and what the canvas renderer leaves free around it.
 const MIN_HEIGHT = 110 + 2 * 10;
+
+// A sheet and captions to be read need more room.
+const REVIEW = "Qwen3VLCaptionReview";
+const REVIEW_SIZE = [480, 1000];
+const leastHeight = (name) => (name === REVIEW ? 2 * MIN_HEIGHT : MIN_HEIGHT);
 
 const language = () => app.extensionManager?.setting?.get("Comfy.Locale");
 const keepsAnswers = () => app.extensionManager?.setting?.get(KEEP_SETTING);
@@ -60,6 +66,8 @@ function listen() {
     }),
   );
   api.addEventListener("execution_error", ({ detail }) => {
+    // A correction that failed is said beside it, and is no run of the graph.
+    if (detail.node_id === EDIT) return forAll((box) => box.keep());
     const failed = nodeRunning(detail.node_id);
     if (boxIn(failed)?.end(String(detail.exception_message).trim())) clearProgress(failed);
     forAll((box) => box.end(""));
@@ -100,12 +108,14 @@ app.registerExtension({
     const { name = "", output_node: shows } = node.constructor.nodeData ?? {};
     if (!name.startsWith("Qwen3VL") || SILENT.includes(name)) return;
     if (!shows && !ALSO_SHOWS.includes(name)) return;
-    const box = answerBox(language, OUR_WORDS.includes(name));
-    const options = { serialize: false, hideInPanel: true, getMinHeight: () => MIN_HEIGHT };
+    const box = answerBox(language, OUR_WORDS.includes(name), captionFields);
+    const options = { serialize: false, hideInPanel: true, getMinHeight: () => leastHeight(name) };
     const widget = node.addDOMWidget(WIDGET, WIDGET, box.root, options);
     widget.serialize = false; // options.serialize keeps it out of prompts, this out of workflows
     widget.box = box;
     boxes.set(box, node);
+    // A new one; a saved one gets its own size afterwards.
+    if (name === REVIEW) node.setSize([Math.max(REVIEW_SIZE[0], node.size[0]), REVIEW_SIZE[1]]);
     if (name === "Qwen3VLLoader") watch(node, () => box.tell(modelLines(node, language())));
     else textsLast(node);
     const removed = node.onRemoved;

@@ -10,6 +10,8 @@ const CHINESE = {
   "fast": "快速",
   "reference": "参考（transformers）",
   "native": "原生长度",
+  "any": "任意",
+  "only if it is as seen": "仅当与所见相同",
   "until memory is wanted": "保留到需要内存时",
   "park in RAM": "暂存到内存",
   "unload after run": "运行后卸载",

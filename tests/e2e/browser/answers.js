@@ -197,6 +197,40 @@ function steps() {
   return stepped;
 }
 
+/** A caption changed in Caption Review's box, twice: the second time from a text it no longer has. */
+async function correct(page, words) {
+  await page.evaluate(() => {
+    app.graph.clear();
+    const node = LiteGraph.createNode("Qwen3VLCaptionReview");
+    node.pos = [160, 60];
+    app.graph.add(node);
+    const chosen = { folder: "input/pics", place: "in the output folder" };
+    for (const [name, value] of Object.entries(chosen)) {
+      node.widgets.find((widget) => widget.name === name).value = value;
+    }
+    Object.assign(app.canvas.ds, { offset: [0, 20], scale: 0.9 });
+    app.queuePrompt(0, 1);
+  });
+  const [field, save] = ["textarea.caption", "button.save"].map((one) => page.locator(one).nth(0));
+  const said = page.locator("textarea.caption ~ p").nth(0);
+  await field.click();
+  await page.keyboard.press("Control+a");
+  await page.keyboard.press("Delete");
+  await page.keyboard.type(words);
+  await save.click();
+  await said.filter({ hasText: "yours" }).waitFor();
+  const seen = { first: await said.textContent(), nodes: await page.evaluate(() => app.graph.nodes.length) };
+  await page.evaluate(async () => {
+    const { element } = app.graph.nodes[0].widgets.find(({ name }) => name === "qwen3vl_answer");
+    const [output] = Object.values(app.nodeOutputs); // as if the file had been changed by others
+    output.captions[0].text = "what it was before";
+    element.querySelector("textarea").dispatchEvent(new Event("input"));
+  });
+  await save.click();
+  await said.filter({ hasText: "another one" }).waitFor();
+  return { ...seen, second: await said.textContent(), fields: await page.locator("textarea.caption").count() };
+}
+
 /** What the folder's box shows in a Chinese interface: run inside the page. */
 async function inChinese() {
   const { api } = await import("/scripts/api.js");
@@ -256,6 +290,9 @@ async function visit(page, vueNodes) {
   seen.steps = await page.evaluate(steps);
   seen.streamed = await page.evaluate(streamed);
   await page.screenshot({ path: shot("streamed") });
+  seen.corrected = await correct(page, `by hand, ${vueNodes ? "vue" : "canvas"}`);
+  await page.screenshot({ path: shot("review") });
+  await load(page, "03 Caption folder");
   seen.chinese = await page.evaluate(inChinese);
   await page.screenshot({ path: shot("chinese") });
   await page.evaluate(() => app.extensionManager.setting.set("Comfy.Locale", "en"));
