@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 import torch
 from comfy_api.latest import io
 
@@ -52,12 +54,12 @@ class Qwen3VLParseDetections(io.ComfyNode):
                 unreadable_input(),
             ],
             outputs=[
-                sockets.Box.Output("boxes", display_name="boxes"),
-                sockets.Point.Output("points", display_name="points"),
+                sockets.Box.Output("boxes", display_name="boxes", is_output_list=True),
+                sockets.Point.Output("points", display_name="points", is_output_list=True),
                 io.String.Output("coordinates", display_name="coordinates", is_output_list=True),
                 io.Int.Output("count", display_name="count", is_output_list=True),
                 io.String.Output("report", display_name="report"),
-                sockets.Box3D.Output("boxes_3d", display_name="boxes_3d"),
+                sockets.Box3D.Output("boxes_3d", display_name="boxes_3d", is_output_list=True),
             ],
             is_input_list=True,
             is_output_node=True,
@@ -72,8 +74,9 @@ class Qwen3VLParseDetections(io.ComfyNode):
         angle_order: list,
         unreadable: list[str],
     ) -> io.NodeOutput:
-        """Every input comes as a list; one text for each image."""
-        sizes_wh = [p.size_wh for batch in image for p in pictures_from_tensor(batch)]
+        """Every input comes as a list; one text for each image, one value for each batch."""
+        batches = [pictures_from_tensor(batch) for batch in image]
+        sizes_wh = [picture.size_wh for batch in batches for picture in batch]
         if len(text) != len(sizes_wh):
             raise InputError(
                 f"There are {len(text)} texts for {len(sizes_wh)} images.",
@@ -83,13 +86,19 @@ class Qwen3VLParseDetections(io.ComfyNode):
         how = found_report(found)
         boxes = [to_box_value(detections) for detections in found]
         points = [to_point_value(detections) for detections in found]
+
+        def by_batch(values: list) -> list[list]:
+            """As the pictures come, so that what is linked behind meets its own."""
+            rest = iter(values)
+            return [list(islice(rest, len(batch))) for batch in batches]
+
         return io.NodeOutput(
-            boxes,
-            points,
+            by_batch(boxes),
+            by_batch(points),
             [to_coordinates(detections) for detections in found],
             [len(detections.items) for detections in found],
             how,
-            [to_box_3d_value(detections) for detections in found],
+            by_batch([to_box_3d_value(detections) for detections in found]),
             ui={
                 "text": list(map(found_words, found)),
                 "report": [how],

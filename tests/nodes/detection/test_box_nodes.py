@@ -67,18 +67,19 @@ def test_texts_become_boxes_points_and_coordinates(batch):
         'a {"point_2d": [500, 500], "label": "eye"} b',
     ]
     boxes, points, coordinates, count, report, boxes_3d = parse(texts, [batch])
-    assert boxes == [[{"x": 10, "y": 10, "width": 20, "height": 10, "label": "cat"}], []]
-    assert points == [[], [{"x": 50, "y": 25, "label": "eye"}]]
+    assert boxes == [[[{"x": 10, "y": 10, "width": 20, "height": 10, "label": "cat"}], []]]
+    assert points == [[[], [{"x": 50, "y": 25, "label": "eye"}]]]
     assert coordinates == ["[]", '[{"x": 50, "y": 25}]']
     assert count == [1, 1]
     assert report == "1: 1 found\n2: 1 found"
-    assert boxes_3d == [[], []]
+    assert boxes_3d == [[[], []]]
 
 
 def test_texts_of_images_with_different_sizes(images):
     text = '{"bbox_2d": [0, 0, 500, 500], "label": "cat"}'
     boxes = parse([text, text], [images(1, 50, 100), images(1, 200, 40)])[0]
-    assert [(f[0]["width"], f[0]["height"]) for f in boxes] == [(50, 25), (20, 100)]
+    # A value for each batch, as lists of pictures come.
+    assert [(f[0][0]["width"], f[0][0]["height"]) for f in boxes] == [(50, 25), (20, 100)]
 
 
 @pytest.mark.parametrize(
@@ -91,7 +92,7 @@ def test_texts_of_images_with_different_sizes(images):
 )
 def test_units(images, units, text, width):
     boxes = parse([text], [images(1, 50, 100)], units=[units])[0]
-    assert boxes[0][0]["width"] == width
+    assert boxes[0][0][0]["width"] == width
 
 
 def test_counts_that_differ_are_refused(batch):
@@ -104,7 +105,7 @@ def test_unreadable_text_stops_or_is_left_empty(batch):
     with pytest.raises(ParseError, match="Image 2 of 2"):
         parse(texts, [batch])
     boxes, *_, report, _ = parse(texts, [batch], unreadable=[LEAVE_EMPTY])
-    assert boxes == [[], []]
+    assert boxes == [[[], []]]
     assert "unreadable" in report
 
 
