@@ -11,10 +11,13 @@ DEMO_FOLDER = Path(__file__).resolve().parents[2] / "examples" / "demo_model" / 
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
-    """An official checkpoint; `weights_gb` is about the download's size."""
+    """An official checkpoint; `weights_gb` is about the download's size, `packable` how many of its
+    weights, in thousand millions, a quantization makes small; 0 where it is of no use.
+    """
 
     name: str
     weights_gb: float
+    packable: float = 0.0
 
     @property
     def repository(self) -> str:
@@ -22,19 +25,20 @@ class ModelSpec:
         return f"Qwen/{self.name}"
 
 
-# Size, and what its weights take in bf16 and in FP8, in GB.
+# Size, what its weights take in bf16 and in FP8, in GB, and the matrices of its layers, in thousand
+# million weights. Experts keep their precision.
 SIZES = (
-    ("2B", 4.3, 2.9),
-    ("4B", 8.9, 5.3),
-    ("8B", 17.5, 10.6),
-    ("32B", 66.7, 35.6),
-    ("30B-A3B", 62.1, 32.3),
-    ("235B-A22B", 471.0, 237.0),
+    ("2B", 4.3, 2.9, 1.409),
+    ("4B", 8.9, 5.3, 3.633),
+    ("8B", 17.5, 10.6, 6.946),
+    ("32B", 66.7, 35.6, 31.205),
+    ("30B-A3B", 62.1, 32.3, 0.0),
+    ("235B-A22B", 471.0, 237.0, 0.0),
 )
 MODELS: tuple[ModelSpec, ...] = tuple(
-    ModelSpec(f"Qwen3-VL-{size}-{edition}{ending}", weights_gb)
-    for ending, column in (("", 1), ("-FP8", 2))
-    for size, weights_gb in ((row[0], float(row[column])) for row in SIZES)
+    ModelSpec(f"Qwen3-VL-{size}-{edition}{ending}", gb, packable)
+    for ending, fp8 in (("", False), ("-FP8", True))
+    for size, gb, packable in ((s, f if fp8 else b, 0.0 if fp8 else p) for s, b, f, p in SIZES)
     for edition in ("Instruct", "Thinking")
 )
 

@@ -11,6 +11,7 @@ from ...utils.errors import LoadError
 from ...utils.text.amounts import GB, amount
 from ..checkpoint.architecture import Architecture
 from ..checkpoint.inspection import Checkpoint
+from ..hub.official import MODELS
 from .capability import why_not_dtype
 from .decision import OFFLOAD, ONE_DEVICE, SPREAD, Plan
 from .hardware import Machine
@@ -83,6 +84,20 @@ def _weight_bytes(checkpoint: Checkpoint, plan: Plan, item: int) -> int:
             for name, shape in shapes.items()
         )
     )
+
+
+def quantized_gb() -> dict[str, dict[str, float]]:
+    """What the weights of official checkpoints take by quantization, in GB, where it helps; from
+    their sizes alone, as nothing of them may be here.
+    """
+    return {
+        spec.name: {
+            way: round(spec.weights_gb - spec.packable * (2 - size), 1)
+            for way, size in QUANTIZED_BYTES.items()
+        }
+        for spec in MODELS
+        if spec.packable
+    }
 
 
 def _is_quantizable(name: str, shape: tuple[int, ...]) -> bool:

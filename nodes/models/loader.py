@@ -10,6 +10,7 @@ from ...loaders.hub.official import DEMO_NAME
 from ...loaders.local_model import LocalModel
 from ...loaders.plan.capability import table
 from ...loaders.plan.hardware import this_machine
+from ...loaders.plan.memory_estimate import quantized_gb
 from ...loaders.settings import (
     ATTENTION,
     CONTEXTS,
@@ -47,7 +48,7 @@ class Qwen3VLLoader(io.ComfyNode):
                     "model",
                     options=catalog.choices(),
                     default=DEMO_NAME,
-                    extra_dict={"weights_gb": catalog.weights_gb()},
+                    extra_dict={"weights_gb": catalog.weights_gb(), "memory_gb": quantized_gb()},
                     tooltip="The built-in demo knows colored shapes, words and simple pages. "
                     "Official checkpoints and your own folders are looked for in models/LLM, "
                     "models/text_encoders, models/prompt_generator and the hubs' own caches.",

@@ -113,8 +113,8 @@ def test_the_ledger_is_shown_after_the_run(seen, renderer):
     counts = {"canvas": "written 3, skipped 0", "vue": "written 0, skipped 3"}[renderer]
     assert text.startswith(f"{counts}, failed 1\n\nfailed  broken.png")  # what matters is first
     if renderer == "canvas":  # with the words that were written
-        caption = (seen["folder"] / "p0.txt").read_text()
-        assert f"written p0.png\n    {caption}\nwritten p1.png\n" in text
+        caption = (seen["folder"] / "p1.txt").read_text()
+        assert f"written p1.png\n    {caption}\nwritten p2.png\n" in text
 
 
 @by_renderer
@@ -178,10 +178,15 @@ def test_keys_stay_in_the_box_and_copy_says_that_it_did(seen, renderer):
 
 @by_renderer
 def test_the_loader_says_what_is_on_this_disk(seen, renderer):
-    here, missing, fetched, gone = seen[renderer]["models"]
+    here, missing, fetched, small, gone = seen[renderer]["models"]
     assert here.startswith("✓ On this disk, 0.03 GB")
     assert missing.startswith("Not on this disk: 8.9 GB. Set download to")
-    assert fetched == "Not on this disk: the next run fetches 8.9 GB from ModelScope."
+    memory = "About 8.9 GB of memory for the weights; with quantization 8-bit 5.3, 4-bit 3.7,"
+    assert memory in missing
+    name = "Qwen3-VL-4B-Instruct"
+    assert missing.endswith(f"hf download Qwen/{name} --local-dir models/LLM/Qwen-VL/{name}")
+    assert fetched.startswith("Not on this disk: the next run fetches 8.9 GB from ModelScope.")
+    assert small.endswith("About 3.5 GB of memory for the weights, with quantization int4.")
     assert gone == "Not in ComfyUI's model folders. Choose another model."
 
 

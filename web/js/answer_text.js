@@ -26,9 +26,10 @@ const PROGRESS_WIDGETS = ["$$node-text-preview", "$$canvas-image-preview"];
 // The least height of the style sheet, and what the canvas renderer leaves free around it.
 const MIN_HEIGHT = 110 + 2 * 10;
 
-// A sheet and captions to be read need more room.
+// A sheet with captions to be read, and a command to be copied, need more room: the least width of a
+// new node, and how much higher it is.
 const REVIEW = "Qwen3VLCaptionReview";
-const REVIEW_SIZE = [480, 1000];
+const ROOM = new Map([[REVIEW, [480, 360]], ["Qwen3VLLoader", [360, 60]]]);
 const leastHeight = (name) => (name === REVIEW ? 2 * MIN_HEIGHT : MIN_HEIGHT);
 
 const language = () => app.extensionManager?.setting?.get("Comfy.Locale");
@@ -115,7 +116,8 @@ app.registerExtension({
     widget.box = box;
     boxes.set(box, node);
     // A new one; a saved one gets its own size afterwards.
-    if (name === REVIEW) node.setSize([Math.max(REVIEW_SIZE[0], node.size[0]), REVIEW_SIZE[1]]);
+    const [width, more] = ROOM.get(name) ?? [0, 0];
+    if (more) node.setSize([Math.max(width, node.size[0]), node.size[1] + more]);
     if (name === "Qwen3VLLoader") watch(node, () => box.tell(modelLines(node, language())));
     else textsLast(node);
     const removed = node.onRemoved;

@@ -161,10 +161,10 @@ async function keys(page) {
 }
 
 /** What the loader's box says of a model: run inside the page. */
-function modelLine([model, download]) {
+function modelLine([model, download, quantization = "none"]) {
   const node = app.graph.nodes.find(({ type }) => type === "Qwen3VLLoader");
   const widget = (name) => node.widgets.find((one) => one.name === name);
-  for (const [name, value] of [["model", model], ["download", download]]) {
+  for (const [name, value] of Object.entries({ model, download, quantization })) {
     widget(name).value = value;
     widget(name).callback?.(value);
   }
@@ -284,7 +284,8 @@ async function visit(page, vueNodes) {
   seen.keys = await keys(page);
   seen.models = [];
   for (const chosen of [["Qwen3-VL-Demo", "never"], ["Qwen3-VL-4B-Instruct", "never"],
-                        ["Qwen3-VL-4B-Instruct", "ModelScope"], ["Gone", "never"]]) {
+                        ["Qwen3-VL-4B-Instruct", "ModelScope"],
+                        ["Qwen3-VL-4B-Instruct", "ModelScope", "int4"], ["Gone", "never"]]) {
     seen.models.push(await page.evaluate(modelLine, chosen));
   }
   seen.steps = await page.evaluate(steps);

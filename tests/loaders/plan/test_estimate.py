@@ -9,7 +9,7 @@ from qwen3vl_nodes.loaders.checkpoint.rope import context_tokens
 from qwen3vl_nodes.loaders.plan import memory_estimate as estimating
 from qwen3vl_nodes.loaders.plan.decision import Plan
 from qwen3vl_nodes.loaders.plan.hardware import Gpu, Machine
-from qwen3vl_nodes.loaders.plan.memory_estimate import check_room, estimate
+from qwen3vl_nodes.loaders.plan.memory_estimate import check_room, estimate, quantized_gb
 from qwen3vl_nodes.loaders.plan.weight_ways import FROM_FP8, PLAIN, QUANTIZED
 from qwen3vl_nodes.loaders.settings import NATIVE, YARN
 from qwen3vl_nodes.loaders.weights.build import build
@@ -82,6 +82,21 @@ def test_quantized_is_smaller(kind):
     ]
     assert sizes[0] == pytest.approx(10.7, abs=0.3)
     assert sizes[1] == pytest.approx(7.6, abs=0.3)
+
+
+@pytest.mark.parametrize("name", OFFICIAL)
+def test_what_the_loader_says_before_a_run_is_what_a_run_says(kind, name):
+    checkpoint = checkpoint_like(kind, name)
+    said = quantized_gb()[f"Qwen3-VL-{name}-Instruct"]
+    for way, gb in said.items():
+        plan = plan_on(CUDA, weights=QUANTIZED, quantization=way)
+        assert gb == pytest.approx(estimate(checkpoint, plan).weight_bytes / 1e9, abs=0.15)
+    assert list(said) == ["8-bit", "4-bit", "int8", "int4"]
+
+
+def test_nothing_is_said_where_quantization_is_of_little_use():
+    names = quantized_gb()
+    assert len(names) == 8 and not any("FP8" in name or "A3B" in name for name in names)
 
 
 def test_text_has_the_numbers(kind):
