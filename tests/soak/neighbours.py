@@ -145,7 +145,8 @@ CASES: list[tuple[str, str, dict[str, Any], int, Any]] = [
     ("core cuts all out", "CropByBBoxes", {"bboxes": BOXES, "image": IMAGE}, 0, None),
     ("core cuts one out", "ImageCropV2", {"crop_region": ["pick", 0], "image": IMAGE}, 0, (40, 20)),
     ("core's layout", "CreateBoundingBoxes",
-     {"width": WIDTH, "height": HEIGHT, "bboxes": BOXES, "editor_state": {"__value__": []}}, 1, None),
+     {"width": WIDTH, "height": HEIGHT, "bboxes": BOXES, "editor_state": {"__value__": []}}, 1,
+     None),
 ]  # fmt: skip
 
 

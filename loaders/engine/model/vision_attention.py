@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -17,6 +17,9 @@ from .attention import flash, flash_works
 # cuDNN is 1.5 times as fast as flash attention on Hopper, but plans every new length for
 # milliseconds; a length is worth it once so many pictures had it.
 PLAN_AFTER = 4
+# Rows that attend at once where nothing is fused: all of a large picture would take a processor
+# many seconds, in which no interrupt is seen.
+ROWS_AT_ONCE = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +70,20 @@ class PictureAttention:
         return [_Stretch(start, start + sum(lengths), 0, borders, max(lengths))]
 
     def __call__(
-        self, qkv: torch.Tensor, stretches: Sequence[_Stretch], lengths: Sequence[int]
+        self,
+        qkv: torch.Tensor,
+        stretches: Sequence[_Stretch],
+        lengths: Sequence[int],
+        tick: Callable[[], None],
     ) -> torch.Tensor:
-        """`qkv` [N, 3, heads, D] to [N, heads * D]."""
+        """`qkv` [N, 3, heads, D] to [N, heads * D]; `tick` is called while it takes long."""
         if not self._flash:
-            pictures = qkv.split(list(lengths))
-            mixed = [_same_length(*picture.unbind(1), count=1) for picture in pictures]
+            mixed = []
+            for picture in qkv.split(list(lengths)):
+                queries, keys, values = picture.unbind(1)
+                for rows in queries.split(ROWS_AT_ONCE):
+                    tick()
+                    mixed.append(_same_length(rows, keys, values, count=1))
         else:
             mixed = [self._stretch(qkv, stretch) for stretch in stretches]
         return mixed[0] if len(mixed) == 1 else torch.cat(mixed)
@@ -92,7 +103,9 @@ class PictureAttention:
 def _same_length(
     queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, *, count: int
 ) -> torch.Tensor:
-    """`count` pictures of one length, [count * L, heads, D] to [count * L, heads * D]."""
+    """`count` pictures of one length, [count * L, heads, D] to [count * L, heads * D]. The queries
+    may be some of the rows alone.
+    """
     query, key, value = (
         t.unflatten(0, (count, -1)).transpose(1, 2) for t in (queries, keys, values)
     )

@@ -13,7 +13,7 @@ from torch.nn import functional
 from ..request.encoding import Visual
 from ..state.transfer import upload
 from .torch_ops import TorchOps
-from .vision_attention import PictureAttention
+from .vision_attention import ROWS_AT_ONCE, PictureAttention
 
 # Patches in one pass (a picture of 1024 x 1024 has 4,096): enough to fill a large GPU, and a
 # bound on memory and on the time until an interrupt is seen.
@@ -97,9 +97,9 @@ class VisionTower:
             tick()
             normed = ops.add_layer_norm(delta, hidden, block.norm1)
             qkv = ops.rotate_vision(block.attn.qkv(normed), self._heads, rotary)
-            delta = block.attn.proj(self._attend(qkv, stretches, lengths))
+            delta = block.attn.proj(self._attend(qkv, stretches, lengths, tick))
             normed = ops.add_layer_norm(delta, hidden, block.norm2)
-            delta = ops.vision_mlp(block.mlp, normed)
+            delta = self._mlp(block.mlp, normed, tick)
             if index in tower.deepstack_visual_indexes:
                 hidden += delta
                 delta = None
@@ -108,6 +108,16 @@ class VisionTower:
         if delta is not None:
             hidden += delta
         return torch.stack([tower.merger(hidden), *levels])
+
+    def _mlp(self, mlp: Any, normed: torch.Tensor, tick: Callable[[], None]) -> torch.Tensor:
+        """All rows at once on a GPU; elsewhere in pieces, so that an interrupt is seen."""
+        if self._device.type == "cuda":
+            return self._ops.vision_mlp(mlp, normed)
+        pieces = []
+        for rows in normed.split(ROWS_AT_ONCE):
+            tick()
+            pieces.append(self._ops.vision_mlp(mlp, rows))
+        return torch.cat(pieces)
 
     def _values(self, visual: Visual) -> torch.Tensor:
         """The picture's patches [n, values], normalized as the processor does it."""
