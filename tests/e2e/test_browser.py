@@ -222,3 +222,8 @@ def test_a_caption_is_corrected_in_the_box_of_caption_review(seen, renderer):
     assert corrected["second"].startswith("The caption of p0.png is another one by now.")
     assert corrected["fields"] == 3  # and they stay, for the words are not lost
     assert (seen["folder"] / "p0.txt").read_text() == "by hand, vue"  # the later of both
+
+
+@by_renderer
+def test_a_line_of_what_was_found_lights_its_box_on_the_picture(seen, renderer):
+    assert seen[renderer]["lit"] == ["M5,6h7v8h-7z", "0 0 64 64", 0]

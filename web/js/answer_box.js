@@ -2,6 +2,7 @@
 // A model's text only ever becomes textContent or the data of a text node.
 
 import { inReadingOrder } from "./ledger_view.js";
+import { foundLines, leave } from "./lit_box.js";
 import { say } from "./sentences.js";
 
 const WORDS = {
@@ -75,6 +76,7 @@ export function answerBox(language, ours = false, fields = () => null) {
 
   const fill = (parts, lines) => {
     root.classList.remove("stale");
+    leave(); // a line that is taken away is not left
     page.replaceChildren(...parts);
     report.replaceChildren(...lines.map((line) => make("p", line)));
     copy.textContent = words().copy;
@@ -82,6 +84,12 @@ export function answerBox(language, ours = false, fields = () => null) {
   };
 
   const readable = (text, captions) => (ours ? inReadingOrder(text, captions, said) : text);
+
+  const paragraph = (text, index, captions, output) => {
+    if (!text) return make("p", words().none, "aside");
+    const shown = readable(text, captions);
+    return (ours && foundLines(output, index, shown)) || make("p", shown);
+  };
 
   /** The result of a run: a node's ui output. */
   const show = (output) => {
@@ -97,7 +105,7 @@ export function answerBox(language, ours = false, fields = () => null) {
         ])
       : texts.flatMap((text, index) => [
           ...(texts.length > 1 ? [make("h6", `${index + 1} / ${texts.length}`)] : []),
-          text ? make("p", readable(text, captions)) : make("p", words().none, "aside"),
+          paragraph(text, index, captions, output),
         ]);
     const how = strings(output?.report).map(said);
     parts.push(...(fields(output, language()) ?? []));

@@ -197,6 +197,23 @@ function steps() {
   return stepped;
 }
 
+/** The picture beside a line of Detect's box: what is lit, and what is left once the box shows anew. */
+async function lit(page) {
+  await load(page, "11 Detect and draw");
+  const execute = (output) => app.graph.nodes.find(({ type }) => type === "Qwen3VLDetect").onExecuted(output);
+  await page.evaluate(execute, {
+    text: ["2 found: a, b\n- a at 1, 2, 3 x 4 pixels\n- b at 5, 6, 7 x 8 pixels"],
+    boxes: [[{ x: 1, y: 2, width: 3, height: 4 }, { x: 5, y: 6, width: 7, height: 8 }]],
+    images: [{ filename: "example.png", subfolder: "", type: "input" }],
+  });
+  await page.locator(".found").nth(1).hover();
+  const edge = page.locator(".qwen3vl-lit path").nth(1);
+  await edge.waitFor({ state: "attached" });
+  const seen = [await edge.getAttribute("d"), await page.locator(".qwen3vl-lit svg").getAttribute("viewBox")];
+  await page.evaluate(execute, { text: ["Nothing was found."] });
+  return [...seen, await page.locator(".qwen3vl-lit").count()];
+}
+
 /** A caption changed in Caption Review's box, twice: the second time from a text it no longer has. */
 async function correct(page, words) {
   await page.evaluate(() => {
@@ -293,6 +310,7 @@ async function visit(page, vueNodes) {
   await page.screenshot({ path: shot("streamed") });
   seen.corrected = await correct(page, `by hand, ${vueNodes ? "vue" : "canvas"}`);
   await page.screenshot({ path: shot("review") });
+  seen.lit = await lit(page);
   await load(page, "03 Caption folder");
   seen.chinese = await page.evaluate(inChinese);
   await page.screenshot({ path: shot("chinese") });
