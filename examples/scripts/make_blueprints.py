@@ -75,6 +75,43 @@ BLUEPRINTS = (
         ("ocr", "transcribe", "识别", "文字识别"),
         (1, 3), ((3, 0), (3, 1)), ((1, "model"), (3, "read"), (3, "language")),
     ),
+    Blueprint(
+        "Point (Qwen3-VL)", "point_to_sam3",
+        "Points at things by words, for SAM2 and SAM3.",
+        ("pointing", "click point", "指点", "点选"),
+        (1, 3), ((3, 1), (3, 2), (3, 3)), ((1, "model"), (3, "find")),
+    ),
+    Blueprint(
+        "Extract Fields, JSON (Qwen3-VL)", "extract_fields",
+        "The fields of a form, invoice or card as JSON.",
+        ("invoice", "receipt", "form", "信息抽取", "票据"),
+        (1, 3), ((3, 0), (3, 1)), ((1, "model"), (3, "fields")),
+    ),
+    Blueprint(
+        "PDF to Markdown (Qwen3-VL)", "document_pdf",
+        "The pages of a PDF as Markdown, with layout, tables and pictures.",
+        ("document", "parse pdf", "文档解析"),
+        (1, 2, 3), ((3, 0), (3, 1), (3, 2)),
+        ((1, "model"), (2, "pdf_file"), (2, "page_range"), (3, "write")),
+    ),
+    Blueprint(
+        "Image to Code (Qwen3-VL)", "picture_to_code",
+        "A screenshot, sketch or chart as HTML, SVG, Mermaid or matplotlib.",
+        ("screenshot to html", "sketch to code", "截图转代码"),
+        (1, 3), ((3, 0),), ((1, "model"), (3, "language"), (3, "instructions")),
+    ),
+    Blueprint(
+        "Describe Video (Qwen3-VL)", "video_describe",
+        "What happens in a film.",
+        ("video caption", "video to text", "视频描述"),
+        (1, 3, 4), ((4, 0),), ((1, "model"), (4, "preset"), (4, "instructions")),
+    ),
+    Blueprint(
+        "Enhance Prompt (Qwen3-VL)", "prompt_enhancer",
+        "A short prompt as image and video models want it.",
+        ("prompt enhancer", "rewrite prompt", "提示词扩写", "润色提示词"),
+        (1, 2), ((2, 0),), ((1, "model"), (2, "prompt"), (2, "target"), (2, "language")),
+    ),
 )  # fmt: skip
 
 
@@ -106,7 +143,7 @@ def made(blueprint: Blueprint) -> dict[str, Any]:
 
 
 def _subgraph(blueprint: Blueprint, inside: dict[int, Any], all_links: list[Any]) -> dict[str, Any]:
-    """The nodes inside, joined as in the template; what comes from outside is the image."""
+    """The nodes inside, joined as in the template; what comes from outside is its input."""
     links = []
 
     def join(source: int, source_slot: int, target: int, target_slot: int, type_: str) -> int:
@@ -119,17 +156,20 @@ def _subgraph(blueprint: Blueprint, inside: dict[int, Any], all_links: list[Any]
             one["link"] = None
         for one in node["outputs"]:
             one["links"] = []
-    into = []
+    into: dict[str, list[int]] = {}
     for _, source, source_slot, target, slot, type_ in all_links:
         if target not in inside:
             continue
         inner = source in inside
-        number = join(source if inner else INPUTS, source_slot if inner else 0, target, slot, type_)
+        if not inner:
+            into.setdefault(type_, [])
+        begin = (source, source_slot) if inner else (INPUTS, list(into).index(type_))
+        number = join(*begin, target, slot, type_)
         inside[target]["inputs"][slot]["link"] = number
         if inner:
             inside[source]["outputs"][source_slot]["links"].append(number)
         else:
-            into.append(number)
+            into[type_].append(number)
     outputs = []
     for slot, (number, output) in enumerate(blueprint.outputs):
         one = inside[number]["outputs"][output]
@@ -137,8 +177,11 @@ def _subgraph(blueprint: Blueprint, inside: dict[int, Any], all_links: list[Any]
         one["links"].append(link)
         end = {"id": _id(blueprint, f"out {slot}"), "name": one["name"], "type": one["type"]}
         outputs.append(end | {"linkIds": [link], "pos": [1400, 100 + 20 * slot]})
-    image = {"id": _id(blueprint, "in"), "name": "image", "type": "IMAGE", "linkIds": into,
-             "pos": [-100, 100]}  # fmt: skip
+    inputs = [
+        {"id": _id(blueprint, f"in {n}" if n else "in"), "name": type_.lower(), "type": type_,
+         "linkIds": ids, "pos": [-100, 100 + 20 * n]}
+        for n, (type_, ids) in enumerate(into.items())
+    ]  # fmt: skip
     return {
         "id": _id(blueprint, "subgraph"), "version": 1, "revision": 0, "config": {},
         "state": {"lastGroupId": 0, "lastNodeId": max(inside), "lastLinkId": len(links),
@@ -146,7 +189,7 @@ def _subgraph(blueprint: Blueprint, inside: dict[int, Any], all_links: list[Any]
         "name": blueprint.name, "description": blueprint.description, "category": "Qwen3-VL",
         "inputNode": {"id": INPUTS, "bounding": [-200, 80, 120, 60]},
         "outputNode": {"id": OUTPUTS, "bounding": [1400, 80, 120, 40 + 20 * len(outputs)]},
-        "inputs": [image], "outputs": outputs, "widgets": [], "nodes": list(inside.values()),
+        "inputs": inputs, "outputs": outputs, "widgets": [], "nodes": list(inside.values()),
         "groups": [], "links": links, "extra": {},
     }  # fmt: skip
 

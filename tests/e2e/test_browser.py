@@ -157,7 +157,9 @@ def test_an_interrupt_and_an_error_are_said_in_the_box(seen, renderer):
     assert streamed["interrupted"]["report"] == "Stopped, 11 of 12 done."
     assert streamed["interrupted"]["shown"][-1] == "11"  # what is written stays to be read
     # Of a folder it is said how many captions are on the disk, and no picture stays in the node.
-    assert streamed["stopped"] == {"report": "Stopped, 12 written, 1 failed.", "picture": 0}
+    assert streamed["stopped"] == {
+        "report": "Stopped, 12 written, 1 failed.", "picture": 0, "previews": [1, 0]
+    }  # fmt: skip
     assert streamed["failed"]["shown"] == ["It <b>broke</b>."]
 
 

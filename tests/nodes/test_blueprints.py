@@ -26,4 +26,7 @@ def test_a_blueprint_shows_widgets_and_presets_that_are_there(blueprint):
     ends = [one["link"] for node in nodes.values() for one in node["inputs"] if one["link"]]
     links = {link["id"]: link for link in subgraph["links"]}
     assert {n for n, link in links.items() if link["target_id"] in nodes} == {*ends}
-    assert subgraph["inputs"][0]["linkIds"] and all(one["linkIds"] for one in subgraph["outputs"])
+    assert all(one["linkIds"] for one in [*subgraph["inputs"], *subgraph["outputs"]])
+    wanted = {"prompt_enhancer": [], "document_pdf": [], "video_describe": ["VIDEO"]}
+    types = [one["type"] for one in subgraph["inputs"]]
+    assert types == wanted.get(blueprint.template, ["IMAGE"])

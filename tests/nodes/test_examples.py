@@ -235,7 +235,9 @@ def test_a_graph_has_its_picture_in_the_template_browser(name):
     assert picture.stat().st_size < 150_000
 
 
-@pytest.mark.parametrize("name", ["detect_and_draw", "read_text"])
+@pytest.mark.parametrize(
+    "name", ["detect_and_draw", "detect_crop_caption", "gui_action", "read_text"]
+)
 def test_app_mode_shows_widgets_and_nodes_that_are_there(name):
     """Only where a picture is the result: app mode of ComfyUI 0.33 shows no node's text."""
     graph = read(name)

@@ -161,3 +161,15 @@ def test_a_help_page_has_three_examples(node_id, page, heading):
     text = (ROOT / "web" / "docs" / page.format(node_id)).read_text("utf-8")
     examples = text.partition(f"\n{heading}\n")[2].partition("\n## ")[0]
     assert len(re.findall(r"^- ", examples, re.MULTILINE)) >= 3
+
+
+def test_help_pages_have_their_small_pictures():
+    folder = ROOT / "web" / "docs"
+    pictures = {path.stem: path.read_bytes() for path in (folder / "images").glob("*.webp")}
+    assert pictures.keys() <= INFO.keys()
+    # A node that is new may be without for a while: examples/scripts/make_help_pictures.py.
+    assert len(INFO.keys() - pictures.keys()) <= 3
+    for node_id, content in pictures.items():
+        assert content[:4] == b"RIFF" and content[8:12] == b"WEBP" and len(content) <= 30_000
+        for page in (f"{node_id}.md", f"{node_id}/zh.md"):
+            assert f"](images/{node_id}.webp)" in (folder / page).read_text("utf-8")

@@ -79,7 +79,14 @@ const forAll = (act) => boxes.forEach((node, box) => act(box, node));
 
 /** Core leaves the last "3 of 12" and the last picture of a run standing. */
 function clearProgress(node, images) {
-  if (!images) node.imgs = undefined;
+  if (!images) {
+    node.imgs = undefined;
+    // Nodes 2.0 keeps it in a store that has no other door; where it is not found, the picture stays.
+    const outputs = app.extensionManager?._p?._s?.get("nodeOutput");
+    const inRoot = !node.graph || node.graph === (app.rootGraph ?? app.graph);
+    const drop = outputs?.revokePreviewsByLocatorId ?? outputs?.revokePreviewsByExecutionId;
+    drop?.(inRoot ? String(node.id) : `${node.graph.id}:${node.id}`);
+  }
   const gone = PROGRESS_WIDGETS.slice(0, images ? 1 : 2);
   const left = node.widgets.filter(({ name }) => gone.includes(name));
   for (const widget of left) node.removeWidget(widget);
@@ -113,6 +120,7 @@ app.registerExtension({
     const options = { serialize: false, hideInPanel: true, getMinHeight: () => leastHeight(name) };
     const widget = node.addDOMWidget(WIDGET, WIDGET, box.root, options);
     widget.serialize = false; // options.serialize keeps it out of prompts, this out of workflows
+    widget.label = language() === "zh" ? "回答" : "answer"; // panels of older front ends name it
     widget.box = box;
     boxes.set(box, node);
     // A new one; a saved one gets its own size afterwards.

@@ -42,7 +42,10 @@ async function ready(page) {
 async function open(page, vueNodes) {
   await page.goto(url);
   await ready(page);
-  const set = (on) => app.extensionManager.setting.set("Comfy.VueNodes.Enabled", on);
+  const set = async (on) => {
+    await app.extensionManager.setting.set("Comfy.VueNodes.Enabled", on);
+    await app.extensionManager.setting.set("Comfy.Minimap.Visible", false); // it may lie over a node
+  };
   await page.evaluate(set, vueNodes);
   await page.reload();
   await ready(page);
@@ -120,8 +123,12 @@ async function streamed() {
   say("executing", String(node.id));
   tell({ written: 12, failed: 1 });
   node.imgs = [new Image()];
+  const preview = { blob: new Blob(["x"], { type: "image/png" }), displayNodeId: String(node.id) };
+  say("b_preview_with_metadata", { ...preview, nodeId: String(node.id), jobId: "x", promptId: "x" });
+  const previews = () => Object.keys(app.nodePreviewImages).length;
+  const before = previews();
   say("execution_interrupted", { prompt_id: "x" });
-  seen.stopped = { report: look().report, picture: node.imgs?.length ?? 0 };
+  seen.stopped = { report: look().report, picture: node.imgs?.length ?? 0, previews: [before, previews()] };
   say("executing", String(node.id));
   say("execution_error", { node_id: String(node.id), exception_message: "It <b>broke</b>.\n" });
   seen.failed = look();

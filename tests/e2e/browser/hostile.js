@@ -98,6 +98,8 @@ async function reopen(texts) {
     wrong += Boolean(text) && !box.querySelector("main").textContent.includes(text);
   }
   await app.extensionManager.setting.set("Qwen3VL.KeepAnswers", false);
+  node("Caption").onExecuted({ text: ["not to be kept"] });
+  wrong += JSON.stringify(app.graph.serialize()).includes("not to be kept");
   return wrong;
 }
 
