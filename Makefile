@@ -32,7 +32,7 @@ unit: $(VENV)/ready
 
 browser: export NODE_PATH := $(abspath $(BROWSER)/node_modules)
 browser: $(VENV)/ready $(BROWSER)/ready
-	$(BIN)/python -m pytest tests/e2e/test_browser.py
+	$(BIN)/python -m pytest tests/e2e/test_browser.py tests/e2e/test_hostile_texts.py
 
 # Playwright without a browser of its own where the system has Chromium.
 $(BROWSER)/ready:

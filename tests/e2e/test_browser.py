@@ -1,46 +1,22 @@
 """The examples and the answers in the nodes, as a browser shows them, in both renderers."""
 
 import json
-import shutil
 import subprocess
-from pathlib import Path
 
 import hosting
 import pytest
 from PIL import Image
-from script_injections import script_injections
+from real_browser import CHROMIUM, COMFYUI, IN_A_BROWSER, SCRIPTS
 from tiny_checkpoint import write_checkpoint
 
-COMFYUI = hosting.find_comfyui()
-SCRIPT = Path(__file__).parent / "browser" / "answers.js"
+SCRIPT = SCRIPTS / "answers.js"
 EXAMPLES = {
     path.stem: json.loads(path.read_text("utf-8"))
     for path in sorted((hosting.ROOT / "examples").glob("*.json"))
 }
 
 
-def find_chromium():
-    """The system's Chromium, else Playwright's own; None without it, node or playwright-core.
-
-    Node finds playwright-core on NODE_PATH, which `make browser` sets.
-    """
-    if shutil.which("node") is None:
-        return None
-    question = ["node", "-p", "require('playwright-core').chromium.executablePath()"]
-    found = subprocess.run(question, cwd=SCRIPT.parent, capture_output=True, text=True, check=False)
-    if found.returncode:
-        return None
-    own = found.stdout.strip()
-    system = shutil.which("chromium") or shutil.which("chromium-browser")
-    return system or (own if Path(own).is_file() else None)
-
-
-CHROMIUM = find_chromium()
-pytestmark = [
-    pytest.mark.server,
-    pytest.mark.skipif(COMFYUI is None, reason="needs a ComfyUI checkout; set COMFYUI_PATH"),
-    pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium and playwright-core: make browser"),
-]
+pytestmark = IN_A_BROWSER
 
 
 @pytest.fixture(scope="module")
@@ -59,27 +35,6 @@ def seen(tmp_path_factory):
         done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout) | {"folder": folder / "output" / "captions" / "input" / "pics"}
-
-
-@pytest.fixture(scope="module")
-def attacked(tmp_path_factory):
-    """What hostile texts did in the boxes, by renderer."""
-    folder = tmp_path_factory.mktemp("hostile")
-    file = folder / "texts.json"
-    # Names that every object has were looked up as if they were models, roles and menu entries.
-    file.write_text(json.dumps(["constructor", "__proto__", *script_injections()]))
-    with hosting.Server(COMFYUI, folder) as server:
-        command = [
-            "node",
-            str(SCRIPT.with_name("hostile.js")),
-            server.url,
-            CHROMIUM,
-            str(file),
-            "0",
-        ]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
 
 
 by_renderer = pytest.mark.parametrize("renderer", ["canvas", "vue"])
@@ -208,13 +163,6 @@ def test_errors_and_ledgers_are_chinese_in_a_chinese_interface(seen, renderer):
         "已写  a.png\n    Replace it.",
         "report": "已写 1，跳过 0，失败 1",
     }
-
-
-@by_renderer
-def test_hostile_texts_are_shown_as_they_are_and_do_nothing(attacked, renderer):
-    assert attacked[renderer] == {
-        "dialogs": 0, "foreign": [], "errors": [], "wrong": 0, "hacked": None
-    }  # fmt: skip
 
 
 @by_renderer

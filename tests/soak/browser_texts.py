@@ -21,10 +21,8 @@ TESTS = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(TESTS), str(TESTS / "support"), str(TESTS.parent / "examples" / "scripts")]
 
 import hosting  # noqa: E402
-from e2e.test_browser import CHROMIUM  # noqa: E402
+from real_browser import CHROMIUM, SCRIPTS  # noqa: E402
 from script_injections import script_injections  # noqa: E402
-
-SCRIPT = TESTS / "e2e" / "browser" / "hostile.js"
 
 
 def main() -> None:
@@ -43,7 +41,14 @@ def main() -> None:
         file = Path(folder) / "texts.json"
         file.write_text(json.dumps(texts), encoding="utf-8")
         with hosting.Server(comfyui, Path(folder), arguments=more) as server:
-            command = ["node", str(SCRIPT), server.url, CHROMIUM, str(file), str(chosen.seconds)]
+            command = [
+                "node",
+                str(SCRIPTS / "hostile.js"),
+                server.url,
+                CHROMIUM,
+                str(file),
+                str(chosen.seconds),
+            ]
             done = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
     for renderer, seen in json.loads(done.stdout).items():
         print(f"{renderer}: {len(texts)} texts, {seen}")
