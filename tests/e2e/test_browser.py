@@ -155,6 +155,11 @@ def test_folder_images_steps_by_count_and_stays_where_all_are_taken(seen, render
 
 
 @by_renderer
+def test_folder_images_goes_back_to_the_pictures_of_a_prompt_that_failed(seen, renderer):
+    assert seen[renderer]["failed"] == [2, 1]
+
+
+@by_renderer
 def test_errors_and_ledgers_are_chinese_in_a_chinese_interface(seen, renderer):
     assert seen[renderer]["chinese"] == {
         "error": "input/x 是空的。请替换它。",

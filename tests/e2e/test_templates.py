@@ -33,7 +33,7 @@ ANSWERS = {
     "picture_to_code": {"3": ["Jungle Silk Kus</h1>", "<td>872.47</td>", "</body></html>"]},
     "point_to_sam3": {"3": ["2 found: star, square", "- star at ", "- square at "]},
     "read_text": {"3": ["tree\nWheat Border\nRoyal 995\nSpoon BEST stable"]},
-    "video_describe": {"4": [MOVES], "5": ["A red cross is visible"]},
+    "video_describe": {"4": [MOVES], "5": ["red cross is visible"]},
     "video_events": {"4": [MOVES, "A red cross"], "6": ["00:00.00", "white square"]},
 }
 # What the demo cannot do says what it needs, before any weight is read.

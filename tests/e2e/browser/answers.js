@@ -221,6 +221,35 @@ async function lit(page) {
   return [...seen, await page.locator(".qwen3vl-lit").count()];
 }
 
+/** Where Folder Images' start is while a prompt runs that will fail, and after it failed. */
+async function failed(page) {
+  return page.evaluate(async () => {
+    app.graph.clear();
+    const types = ["Qwen3VLFolderImages", "Qwen3VLParseDetections", "PrimitiveStringMultiline"];
+    const [folder, parse, text] = types.map((type) => {
+      const node = LiteGraph.createNode(type);
+      app.graph.add(node);
+      return node;
+    });
+    const widget = (node, name) => node.widgets.find((one) => one.name === name);
+    const start = widget(folder, "start");
+    const set = { folder: "input/pics", start: 1, count: 1 };
+    for (const [name, value] of Object.entries(set)) widget(folder, name).value = value;
+    start.linkedWidgets[0].value = "increment";
+    text.widgets[0].value = "(1,2),(3,4)"; // places that cannot be read
+    folder.connect(0, parse, parse.inputs.findIndex(({ name }) => name === "image"));
+    text.connect(0, parse, parse.inputs.findIndex(({ name }) => name === "text"));
+    await app.queuePrompt(0, 1);
+    const seen = [start.value];
+    const until = Date.now() + 20_000;
+    while (start.value !== 1 && Date.now() < until) {
+      await new Promise((done) => setTimeout(done, 100));
+    }
+    await new Promise((done) => setTimeout(done, 1000)); // and it stays there
+    return [...seen, start.value];
+  });
+}
+
 /** A caption changed in Caption Review's box, twice: the second time from a text it no longer has. */
 async function correct(page, words) {
   await page.evaluate(() => {
@@ -322,6 +351,7 @@ async function visit(page, vueNodes) {
   seen.chinese = await page.evaluate(inChinese);
   await page.screenshot({ path: shot("chinese") });
   await page.evaluate(() => app.extensionManager.setting.set("Comfy.Locale", "en"));
+  seen.failed = await failed(page); // last, as what tells of an error lies over the page
   return seen;
 }
 
