@@ -232,21 +232,22 @@ async function failed(page) {
       return node;
     });
     const widget = (node, name) => node.widgets.find((one) => one.name === name);
-    const start = widget(folder, "start");
     const set = { folder: "input/pics", start: 1, count: 1 };
     for (const [name, value] of Object.entries(set)) widget(folder, name).value = value;
-    start.linkedWidgets[0].value = "increment";
+    widget(folder, "start").linkedWidgets[0].value = "increment";
     text.widgets[0].value = "(1,2),(3,4)"; // places that cannot be read
     folder.connect(0, parse, parse.inputs.findIndex(({ name }) => name === "image"));
     text.connect(0, parse, parse.inputs.findIndex(({ name }) => name === "text"));
     await app.queuePrompt(0, 1);
-    const seen = [start.value];
+    // Nodes are made anew at times, as when another language was chosen just now.
+    const start = () => widget(app.graph.nodes.find(({ type }) => type === types[0]), "start").value;
+    const seen = [start()];
     const until = Date.now() + 20_000;
-    while (start.value !== 1 && Date.now() < until) {
+    while (start() !== 1 && Date.now() < until) {
       await new Promise((done) => setTimeout(done, 100));
     }
     await new Promise((done) => setTimeout(done, 1000)); // and it stays there
-    return [...seen, start.value];
+    return [...seen, start()];
   });
 }
 
@@ -351,6 +352,7 @@ async function visit(page, vueNodes) {
   seen.chinese = await page.evaluate(inChinese);
   await page.screenshot({ path: shot("chinese") });
   await page.evaluate(() => app.extensionManager.setting.set("Comfy.Locale", "en"));
+  await page.waitForTimeout(1000);
   seen.failed = await failed(page); // last, as what tells of an error lies over the page
   return seen;
 }
