@@ -10,6 +10,7 @@ from .asking.chat import Qwen3VLChat
 from .asking.chat_files import Qwen3VLLoadChat, Qwen3VLSaveChat
 from .asking.compare import Qwen3VLCompare
 from .asking.enhance import Qwen3VLEnhancePrompt
+from .asking.wildcards import Qwen3VLWildcards
 from .detection.camera import Qwen3VLCamera
 from .detection.choose import (
     Qwen3VLFilterBoxes,
@@ -66,6 +67,7 @@ NODES: list[type[io.ComfyNode]] = [
     Qwen3VLSaveChat,
     Qwen3VLLoadChat,
     Qwen3VLEnhancePrompt,
+    Qwen3VLWildcards,
     Qwen3VLCaptionFolder,
     Qwen3VLFolderImages,
     Qwen3VLSaveCaptions,

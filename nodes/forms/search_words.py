@@ -118,6 +118,7 @@ WORDS = {
         "ocr, key information, invoice, receipt, form, json, extract, fields, structured, "
         "schema, 信息抽取, 发票, 收据, 表单, 结构化, 识别"
     ),
+    "Qwen3VLWildcards": "wildcards, dynamic prompts, random prompt, choices, 通配符, 动态提示词",
     "Qwen3VLPickField": "json, json path, get field, pick value, 取字段, JSON取值",
     "Qwen3VLCode": (
         "screenshot to code, html, css, draw.io, svg, mermaid, matplotlib, diagram, "

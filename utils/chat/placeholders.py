@@ -1,7 +1,8 @@
-"""Puts pictures and clips where a prompt names them: `{image1}`, `{video2}`."""
+"""What stands in curly brackets in a prompt: the places of pictures, and choices."""
 
 from __future__ import annotations
 
+import random
 import re
 from collections.abc import Sequence
 
@@ -13,6 +14,8 @@ from .messages import Part
 # Numbers count as people do; four digits are more than any request holds.
 _NAMED = re.compile(r"\{(image|video)(\d{1,4})\}")
 _KINDS: dict[str, type] = {"image": Picture, "video": Clip}
+_DEEPEST = 64
+_ESCAPED = "{|}"
 
 
 def placed(words: str, visuals: Sequence[Picture | Clip]) -> tuple[Part, ...]:
@@ -52,3 +55,36 @@ def _text(words: str) -> list[Part]:
     part that would pass for a mark of the pack's own.
     """
     return [defused(words)] if words else []
+
+
+def with_choices(text: str, seed: int) -> str:
+    """The text with one of each group of choices, which may hold others.
+
+    Brackets without a bar stay as they are, JSON too; a backslash before a bracket or bar makes it
+    a plain one, and a group that never ends is no group.
+    """
+    dice = random.Random(seed)  # noqa: S311 - no secret hangs on it
+    open_groups: list[list[str]] = []  # the choices of each, the last one unfinished
+    done = ""
+    place = 0
+    while place < len(text):
+        char = text[place]
+        place += 1
+        if char == "\\" and text[place : place + 1] in _ESCAPED and place < len(text):
+            char, place = text[place], place + 1
+        elif char == "{" and len(open_groups) < _DEEPEST:
+            open_groups.append([""])
+            continue
+        elif char == "|" and open_groups:
+            open_groups[-1].append("")
+            continue
+        elif char == "}" and open_groups:
+            choices = open_groups.pop()
+            char = dice.choice(choices) if len(choices) > 1 else f"{{{choices[0]}}}"
+        if open_groups:
+            open_groups[-1][-1] += char
+        else:
+            done += char
+    for choices in open_groups:
+        done += "{" + "|".join(choices)
+    return done
