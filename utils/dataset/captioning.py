@@ -71,7 +71,11 @@ class Captioning:
                     self.files.would_write(record)
 
     def title(self, number: int) -> str:
-        """Whose caption, or what part of it, request `number` of the run is for."""
+        """Whose caption, or what part of it, request `number` of the run is for; empty for one
+        that has been answered, of which a last word may come late.
+        """
+        if number not in self._asked:
+            return ""
         record, question, _ = self._asked[number]
         label = on_one_line(record.place.label)
         parts = len(record.questions)

@@ -46,6 +46,8 @@ class Meter:
         first; passes on whatever the callback raises.
         """
         now = time.perf_counter()
+        if self._index not in running:  # it has been answered: its text is no longer news
+            self._index, self._text = None, ""
         if running and now - self._text_at >= TEXT_EVERY_SECONDS:
             self._index, draft = next(iter(running.items()))
             self._text, self._text_at = draft.written(), now

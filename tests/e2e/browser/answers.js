@@ -239,15 +239,14 @@ async function failed(page) {
     folder.connect(0, parse, parse.inputs.findIndex(({ name }) => name === "image"));
     text.connect(0, parse, parse.inputs.findIndex(({ name }) => name === "text"));
     await app.queuePrompt(0, 1);
-    // Nodes are made anew at times, as when another language was chosen just now.
-    const start = () => widget(app.graph.nodes.find(({ type }) => type === types[0]), "start").value;
-    const seen = [start()];
+    const start = widget(folder, "start");
+    const seen = [start.value];
     const until = Date.now() + 20_000;
-    while (start() !== 1 && Date.now() < until) {
+    while (start.value !== 1 && Date.now() < until) {
       await new Promise((done) => setTimeout(done, 100));
     }
     await new Promise((done) => setTimeout(done, 1000)); // and it stays there
-    return [...seen, start()];
+    return [...seen, start.value];
   });
 }
 
@@ -348,12 +347,11 @@ async function visit(page, vueNodes) {
   seen.corrected = await correct(page, `by hand, ${vueNodes ? "vue" : "canvas"}`);
   await page.screenshot({ path: shot("review") });
   seen.lit = await lit(page);
+  seen.failed = await failed(page); // nothing is clicked behind it: what tells of errors lies over the page
   await load(page, "03 Caption folder");
   seen.chinese = await page.evaluate(inChinese);
   await page.screenshot({ path: shot("chinese") });
   await page.evaluate(() => app.extensionManager.setting.set("Comfy.Locale", "en"));
-  await page.waitForTimeout(1000);
-  seen.failed = await failed(page); // last, as what tells of an error lies over the page
   return seen;
 }
 

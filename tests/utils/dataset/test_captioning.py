@@ -230,3 +230,21 @@ def test_captions_may_have_another_ending(tmp_path):
         )
     assert str(files.ledger) == "pending a.doc\nwould write 1, skipped 0, failed 0"
     assert library.closed == ["a.doc"] and not (folder / "a.md").exists()
+
+
+def test_an_answered_request_has_no_title_and_stops_no_run(tmp_path):
+    """A last word about it may come late, from an engine that tells a few times a second."""
+    folder, titles = folder_of(tmp_path, a_doc="one two", b_mp4="x"), []
+    library = Library()
+
+    def generate(requests, total):
+        for number, _ in enumerate(requests):
+            yield number, Reply("a caption", "", "end", 1, 1, 1.0, 0.5)
+            titles.append(work.title(number))
+
+    into = allowed(folder)
+    scope = Scope(into, into, FileChoice(), store_maker("txt"), SKIP)
+    with scope.open_run() as files:
+        work = Captioning(files, library.media, lambda: None)
+        work.caption(scope.wanted(files, library.media, lambda: None), generate, ATTEMPTS)
+    assert titles and set(titles) == {""}
