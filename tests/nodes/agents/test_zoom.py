@@ -92,3 +92,34 @@ def test_an_engine_reads_the_whole_talk(model, images):
 
     found = zoom(model, images(1), options=GenerationOptions(max_new_tokens=4))
     assert found["report"].startswith("It did not look closer")
+
+
+def test_each_step_reads_only_what_is_new(model, images):
+    """The talk goes on where it ended: pages of the steps before are shared, not read again."""
+    from qwen3vl_nodes.utils.agents.zoom_talk import ZoomTalk
+    from qwen3vl_nodes.utils.chat.generation_options import GenerationOptions
+    from qwen3vl_nodes.utils.chat.requests import Reply
+    from qwen3vl_nodes.utils.images.tensors import pictures_from_tensor
+
+    options = GenerationOptions(max_new_tokens=1, temperature=0.0)
+    talk = ZoomTalk(pictures_from_tensor(images(1, 200, 400)), "What?", 2, options=options)
+    prompts, read = [], []
+    with model.open() as engine:
+        stepper = engine._attached()
+        reads = stepper.read
+
+        def counted(passages, *rest):
+            read[-1] += sum(one.end - one.start for one in passages)
+            return reads(passages, *rest)
+
+        stepper.read = counted
+        for turn in (call([500, 0, 750, 500]), call([0, 0, 250, 500]), "A star."):
+            read.append(0)
+            ((_, reply),) = engine.generate([talk.request()])
+            prompts.append(reply.prompt_tokens)
+            talk.take(Reply(turn, "", "end", 1, 1, 1.0, 0.5))
+    assert len(talk.looks) == 2
+    assert read[0] == prompts[0]
+    # What came with a look is new: the call, the crop, and the marks around them.
+    for n in (1, 2):
+        assert read[n] <= prompts[n] - prompts[n - 1] + 1
