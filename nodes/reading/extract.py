@@ -123,7 +123,8 @@ class Qwen3VLExtract(io.ComfyNode):
         if again:
             more = [_again(requests[n], replies[n], filled[n]) for n in again]
             for n, reply in zip(again, answer_all(model, more, node_id_of(cls)), strict=True):
-                replies[n], filled[n] = reply, _read(reply, form)
+                if _is_better(second := _read(reply, form), filled[n]):
+                    replies[n], filled[n] = reply, second
         if invalid == STOP:
             _refuse(filled)
         rows = [_Row.of(one, p, with_boxes) for one, p in zip(filled, pictures, strict=True)]
@@ -184,6 +185,13 @@ def _again(request: Request, reply: Reply, filled: Filled) -> Request:
         Message("user", (words,)),
     )
     return replace(request, messages=messages, seed=(request.seed + 1) & MAX_SEED)
+
+
+def _is_better(second: Filled, first: Filled) -> bool:
+    """Whether the second answer counts: not where it is further from what was asked for."""
+    if second.valid or first.value is None:
+        return True
+    return second.value is not None and len(second.faults) <= len(first.faults)
 
 
 def _refuse(filled: Sequence[Filled]) -> None:

@@ -13,6 +13,61 @@ PIECES = [
     '"bbox_3d": [0, 0, 2, 1, 1, 1, 0, 0, 0]', "\\u12", "\\ud83d", "true", "...", "<|im_end|>",
 ]  # fmt: skip
 
+# Markup that is slow to read, of about 200,000 characters.
+SLOW_MARKUP = {
+    "open divs": "<div>" * 100_000,
+    "attributes": "<p " + " ".join(f"a{n}=b" for n in range(60_000)) + ">",
+    "places": '<p data-bbox="' + "1 " * 100_000 + '">x</p>',
+    "paragraphs": "<p>" * 60_000,
+    "emphasis and paragraphs": "<b><i><u>" * 60 + "<p>" * 60_000,
+    "tables": "<table><tr><td>" * 20_000,
+    "open comments": "<!--" * 50_000,
+    "spaces in comments": "<!-- " + " " * 200_000,
+    "tabulars": "\\begin{tabular}{c}" * 12_000,
+    "rows": "\\begin{tabular}{c}" + "x\\\\" * 60_000,
+    "multirows": "\\begin{tabular}{c}" + "\\multirow{9999}{*}{x} & " * 900 + "\\\\" * 400,
+    "braces": "\\begin{tabular}{c}" + "{" * 200_000,
+    "multicolumns": "\\begin{tabular}{c}" + "\\multicolumn{2}{c}{" * 12_000,
+    "dollars": "$" * 200_000,
+    "formulas": "\\begin{tabular}{c}" + "\\(" * 100_000,
+    "pipes": "|" * 200_000 + "\n|-|",
+    "pipe rules": "a|b\n" + "-" * 100_000 + " " * 100_000 + "x|",
+    "headings": "# " + " #" * 100_000 + "x",
+    "spaces": "x" + " " * 200_000 + "x",
+    "list marks": "- " * 100_000,
+    "fences": "```\n" * 50_000,
+    "fences and tables": "```python\n\\begin{tabular}{c}x\\end{tabular}\n```\n" * 4000,
+    "picture links": "![" * 100_000,
+    "links": "[x](" * 50_000,
+    "quotes": '<p x="' * 30_000,
+    "entities": "&#x" * 60_000,
+    "page marks": "<!-- Page 1 -->\n" * 12_000,
+    "backticks": "`" * 200_000,
+}
+
+# Pieces that are slow to read as events when they are repeated.
+SLOW_EVENTS = {
+    "spans": "00:01 - 00:02 ",
+    "spans on lines": "00:01 - 00:02\n",
+    "digits": "1",
+    "colons": "1:",
+    "spaces": " ",
+    "dashes": "- ",
+    "brackets": "<[(",
+    "items": '{"start": 1, "end": 2, "text": "A"},',
+    "open items": '{"start": ',
+    "quotes": '"\\',
+    "lines": "\n",
+    "bullets": "* 1. (",
+}
+
+# Pieces that are slow to read as calls when they are repeated.
+SLOW_CALLS = [
+    "<tool_call>{", "x</tool_call>{", '<tool_call>"</tool_call>', "Thought: a\n",
+    '<tool_call>{"a":"</tool_call>', "Action: a\nAction Input: ", "<function=a><parameter=b>",
+    '{"name":"a","arguments":{', '{"name":"a","arguments":1}', "<tool_call>{}{}{}", "Action: a\n",
+]  # fmt: skip
+
 
 def slow_texts(size: int) -> dict[str, str]:
     """Texts of about `size` characters, each aimed at another way to be slow."""

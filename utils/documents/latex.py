@@ -244,6 +244,8 @@ class _TabularReader:
     def _finish(self, complete: bool) -> Table:
         table = self.builder.finish(self.caption, complete)
         heads = self.head_ends
+        if not heads:  # LaTeX marks no cell as a heading by itself
+            return table
         cells = tuple(replace(cell, heading=cell.row < heads) for cell in table.cells)
         return replace(table, cells=cells)
 

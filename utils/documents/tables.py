@@ -148,7 +148,7 @@ class TableBuilder:
             while self._taken.get(column, 0) > row:
                 column += 1
             column = self._put(row, column, span)
-        reach = max((c for c, free in self._taken.items() if free > row), default=-1) + 1
+        reach = max(self.covered(row), default=-1) + 1
         self.columns = max(self.columns, column, reach)
         self.rows += 1
         if self.rows * max(1, self.columns) > MAX_PLACES:
@@ -161,7 +161,8 @@ class TableBuilder:
     def finish(self, caption: str = "", complete: bool = True) -> Table:
         """The table; spans that reach below the last row end there."""
         cells = tuple(
-            replace(cell, rows=min(cell.rows, self.rows - cell.row)) for cell in self.cells
+            replace(cell, rows=self.rows - cell.row) if cell.row + cell.rows > self.rows else cell
+            for cell in self.cells
         )
         return Table(self.rows, self.columns, cells, caption, complete)
 

@@ -75,7 +75,7 @@ def parse_detections(
         before = reader.seen
         items.extend(_items(one.value, reader, language))
         repaired |= one.repaired and reader.seen > before
-    called = parse_tool_calls(answer) if not reader.seen else ToolAnswer()
+    called = parse_tool_calls(answer, found) if not reader.seen else ToolAnswer()
     if called.calls or called.problems:
         items = list(_called_items(called, reader))
         repaired |= called.repaired

@@ -96,6 +96,8 @@ def places_of(item: Mapping[str, Any]) -> list[NamedPlace]:
 
 def spelled_out(item: Mapping[str, Any]) -> NamedPlace | None:
     """A place whose numbers each have a key, as one with a list of them."""
+    if len(item) < len(POINT_KEYS):
+        return None
     for keys in CORNERS:
         if (numbers := _all(item, keys)) is not None:
             return NamedPlace("bbox_2d", numbers, keys)

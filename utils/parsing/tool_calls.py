@@ -63,11 +63,12 @@ class ToolAnswer:
         return any(call.repaired for call in self.calls)
 
 
-def parse_tool_calls(text: str) -> ToolAnswer:
+def parse_tool_calls(text: str, found: list[JsonFound] | None = None) -> ToolAnswer:
     """Take an answer apart; time grows with its length only.
 
     Args:
         text: the whole answer; a thinking block before it does not matter.
+        found: the JSON of that answer, where the caller has looked for it already.
 
     Raises:
         ParseError: nested deeper, or more calls, than any answer.
@@ -81,7 +82,7 @@ def parse_tool_calls(text: str) -> ToolAnswer:
     elif _REACT.search(answer):
         reader.react(answer)
     else:
-        reader.bare(answer)
+        reader.bare(answer, find_json(answer) if found is None else found)
     words = "".join(reader.words).strip()
     thought, action = _said(words if reader.calls or reader.truncated else "")
     return ToolAnswer(
@@ -173,9 +174,8 @@ class _Reader:
             else:
                 self._add([], block)
 
-    def bare(self, text: str) -> None:
+    def bare(self, text: str, found: list[JsonFound]) -> None:
         """JSON without a tag: only what has the form of a call counts as one."""
-        found = find_json(text)
         calls = [call for one in found if not one.truncated for call in calls_in(one, True)]
         if calls:
             self._add(calls, text)

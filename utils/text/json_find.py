@@ -76,12 +76,13 @@ class _Search:
     def __init__(self) -> None:
         self.found: list[JsonFound] = []
         self.pieces = 0
+        self.strict = _StrictReader()
 
     def look(self, text: str) -> None:
         """Add what is in `text`."""
         if text.startswith(("[", "{")) and text.endswith(("]", "}")):
             _check_depth(text)
-            whole = _strict(text)
+            whole = self.strict.read(text)
             if whole is not None:
                 self.found.append(whole)
                 return
@@ -92,35 +93,39 @@ class _Search:
             read = read_lenient(text, begin.start(), MAX_PIECES - self.pieces)
             position = read.end
             self.pieces += read.pieces
-            self.found.append(_judge(read, text[begin.start() : position]))
+            self.found.append(self._judge(read, text[begin.start() : position]))
+
+    def _judge(self, read: Lenient, source: str) -> JsonFound:
+        """The value as strict JSON if its source is that, and otherwise as it was repaired."""
+        if read.unfinished:
+            so_far = self.strict.read(read.complete)
+            repaired = bool(read.complete) and (so_far is None or so_far.repaired)
+            return JsonFound(read.value, repaired, truncated=True)
+        return self.strict.read(source) or JsonFound(read.value, repaired=True)
 
 
-def _judge(read: Lenient, source: str) -> JsonFound:
-    """The value as strict JSON if its source is that, and otherwise as it was repaired."""
-    if read.unfinished:
-        so_far = _strict(read.complete)
-        repaired = bool(read.complete) and (so_far is None or so_far.repaired)
-        return JsonFound(read.value, repaired, truncated=True)
-    return _strict(source) or JsonFound(read.value, repaired=True)
+class _StrictReader:
+    """Reads JSON, and notes keys that come twice; one for an answer, as it is slow to make."""
 
+    def __init__(self) -> None:
+        self._repeated = False
+        self._decoder = json.JSONDecoder(object_pairs_hook=self._object)
 
-def _strict(text: str) -> JsonFound | None:
-    """The text as JSON, or None; its nesting has been bounded by the caller."""
-    repeated = False
+    def read(self, text: str) -> JsonFound | None:
+        """The text as JSON, or None; its nesting has been bounded by the caller."""
+        self._repeated = False
+        try:
+            value = self._decoder.decode(text)
+        except ValueError:  # not JSON, or an integer of thousands of digits
+            return None
+        return JsonFound(value, repaired=self._repeated)
 
-    def make_object(pairs: list[tuple[str, Any]]) -> Any:
-        nonlocal repeated
+    def _object(self, pairs: list[tuple[str, Any]]) -> Any:
         whole = dict(pairs)
         if len(whole) == len(pairs):
             return whole
-        repeated = True
+        self._repeated = True
         return _split_at_repeats(pairs)
-
-    try:
-        value = json.loads(text, object_pairs_hook=make_object)
-    except ValueError:  # not JSON, or an integer of thousands of digits
-        return None
-    return JsonFound(value, repaired=repeated)
 
 
 def _split_at_repeats(pairs: list[tuple[str, Any]]) -> list[dict[str, Any]]:

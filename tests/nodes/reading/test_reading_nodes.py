@@ -332,6 +332,25 @@ def test_an_answer_that_does_not_fit_is_asked_for_once_more(images):
     assert "asked twice" in report
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "kept"),
+    [
+        ('{"company": "A"}', "I cannot.", {"company": "A"}),
+        ('{"company": "A"}', '{"label": "red"}', {"company": "A"}),
+        ('{"company": "A"}', '{"company": "B"}', {"company": "B"}),
+        ("nothing", '{"company": "B"}', {"company": "B"}),
+        ("nothing", "nothing", None),
+    ],
+)
+def test_a_second_answer_that_is_worse_does_not_count(images, first, second, kept):
+    """A model that cannot mend its answer may well write anything; what it read stays read."""
+    model = ScriptedModel(lambda _, request: second if len(request.messages) > 1 else first)
+    out = extract(model, images(1), invalid="go on, valid = False").args
+    assert json.loads(out[0][0]) == kept
+    assert out[1] == [False]
+    assert "not valid, asked twice" in out[5]
+
+
 def test_only_the_wrong_ones_are_asked_again(images):
     def answer(_, request):
         again = len(request.messages) > 1

@@ -12,6 +12,7 @@ from qwen3vl_nodes.utils.documents.latex import find_tables
 from qwen3vl_nodes.utils.documents.markdown import is_pipe_table, read_pipe_table
 from qwen3vl_nodes.utils.documents.tables import Cell, CellSpan, Table, TableBuilder
 from qwen3vl_nodes.utils.errors import InputError, ParseError
+from qwen3vl_nodes.utils.parsing.document_answer import parse_document
 from support.golden_tables import Row, golden_rows
 
 ROWS = golden_rows(Path(__file__).parent / "data" / "tables.txt")
@@ -23,6 +24,9 @@ def read_any(source: str) -> Table:
         return found.table
     if source.startswith("<table"):
         return read_table(next(all_elements(read_html(source).body, "table")))
+    if source.startswith("# "):  # a page, which has one table
+        (table,) = parse_document(source, 1000, 1000, "markdown").tables
+        return table
     assert is_pipe_table(source.split("\n"), 0)
     return read_pipe_table(source)
 
@@ -41,7 +45,10 @@ def test_the_list_is_long_and_has_every_origin():
     assert len({row.name for row in ROWS}) == len(ROWS)
     for origin in ("latex", "html", "markdown"):
         assert sum(row.name.startswith(origin) for row in ROWS) >= 11
-    assert sum("merged" in row.expected for row in ROWS) >= 14
+    merged = [row for row in ROWS if "merged" in row.expected]
+    assert len(merged) >= 20
+    for origin in ("latex", "html", "markdown page"):
+        assert any(row.name.startswith(origin) for row in merged)
 
 
 @pytest.mark.parametrize("row", ROWS, ids=str)

@@ -7,6 +7,7 @@ import random
 import time
 
 import pytest
+from hostile_texts import SLOW_EVENTS
 from qwen3vl_nodes.utils.errors import ParseError
 from qwen3vl_nodes.utils.parsing.films.events import parse_events
 
@@ -146,25 +147,9 @@ def test_what_leaves_can_be_written():
     assert found.to_json_values() == [{"start": 1.234, "end": 2.0, "text": "A"}]
 
 
-SLOW = {
-    "spans": "00:01 - 00:02 ",
-    "spans on lines": "00:01 - 00:02\n",
-    "digits": "1",
-    "colons": "1:",
-    "spaces": " ",
-    "dashes": "- ",
-    "brackets": "<[(",
-    "items": '{"start": 1, "end": 2, "text": "A"},',
-    "open items": '{"start": ',
-    "quotes": '"\\',
-    "lines": "\n",
-    "bullets": "* 1. (",
-}
-
-
-@pytest.mark.parametrize("name", SLOW)
+@pytest.mark.parametrize("name", SLOW_EVENTS)
 def test_time_grows_with_the_length_only(name: str):
-    text = SLOW[name] * (200_000 // len(SLOW[name]))
+    text = SLOW_EVENTS[name] * (200_000 // len(SLOW_EVENTS[name]))
     for start in ("", "[", "x\n"):
         started = time.process_time()
         with contextlib.suppress(ParseError):

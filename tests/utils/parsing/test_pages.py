@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
+from hostile_texts import SLOW_MARKUP
 from qwen3vl_nodes.utils.documents.html import read_html
 from qwen3vl_nodes.utils.documents.layout import Layout
 from qwen3vl_nodes.utils.errors import ParseError
@@ -125,45 +126,13 @@ def test_fuzzed_texts_give_a_layout_or_a_typed_error():
     assert min(outcomes.values()) > 0
 
 
-SLOW = {
-    "open divs": "<div>" * 100_000,
-    "attributes": "<p " + " ".join(f"a{n}=b" for n in range(60_000)) + ">",
-    "places": '<p data-bbox="' + "1 " * 100_000 + '">x</p>',
-    "paragraphs": "<p>" * 60_000,
-    "emphasis and paragraphs": "<b><i><u>" * 60 + "<p>" * 60_000,
-    "tables": "<table><tr><td>" * 20_000,
-    "open comments": "<!--" * 50_000,
-    "spaces in comments": "<!-- " + " " * 200_000,
-    "tabulars": "\\begin{tabular}{c}" * 12_000,
-    "rows": "\\begin{tabular}{c}" + "x\\\\" * 60_000,
-    "multirows": "\\begin{tabular}{c}" + "\\multirow{9999}{*}{x} & " * 900 + "\\\\" * 400,
-    "braces": "\\begin{tabular}{c}" + "{" * 200_000,
-    "multicolumns": "\\begin{tabular}{c}" + "\\multicolumn{2}{c}{" * 12_000,
-    "dollars": "$" * 200_000,
-    "formulas": "\\begin{tabular}{c}" + "\\(" * 100_000,
-    "pipes": "|" * 200_000 + "\n|-|",
-    "pipe rules": "a|b\n" + "-" * 100_000 + " " * 100_000 + "x|",
-    "headings": "# " + " #" * 100_000 + "x",
-    "spaces": "x" + " " * 200_000 + "x",
-    "list marks": "- " * 100_000,
-    "fences": "```\n" * 50_000,
-    "fences and tables": "```python\n\\begin{tabular}{c}x\\end{tabular}\n```\n" * 4000,
-    "picture links": "![" * 100_000,
-    "links": "[x](" * 50_000,
-    "quotes": '<p x="' * 30_000,
-    "entities": "&#x" * 60_000,
-    "page marks": "<!-- Page 1 -->\n" * 12_000,
-    "backticks": "`" * 200_000,
-}
-
-
-@pytest.mark.parametrize("name", SLOW)
+@pytest.mark.parametrize("name", SLOW_MARKUP)
 def test_time_grows_with_the_length_only(name: str):
     """Far above what it takes: this only tells linear from square, which takes minutes."""
     for form in ("html", "markdown"):
         started = time.process_time()
         try:
-            parse_pages(SLOW[name], [(640, 480), (640, 480)], form)
+            parse_pages(SLOW_MARKUP[name], [(640, 480), (640, 480)], form)
         except ParseError as error:
             assert error.remedy
         assert time.process_time() - started < 15.0

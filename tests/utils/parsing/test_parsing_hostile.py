@@ -51,7 +51,7 @@ def test_deep_nesting_is_refused(text: str, monkeypatch: pytest.MonkeyPatch):
     def no_json(*_: object, **__: object) -> None:
         raise AssertionError("deep text reached json")
 
-    monkeypatch.setattr(json_find.json, "loads", no_json)
+    monkeypatch.setattr(json_find.json.JSONDecoder, "decode", no_json)
     with pytest.raises(ParseError, match="nested"):
         parse_detections(text, 640, 480)
 

@@ -6,6 +6,7 @@ import random
 import time
 
 import pytest
+from hostile_texts import SLOW_CALLS
 from qwen3vl_nodes.utils.errors import InputError, ParseError
 from qwen3vl_nodes.utils.parsing.call_objects import ToolCall
 from qwen3vl_nodes.utils.parsing.tool_calls import MAX_CALLS, parse_tool_calls
@@ -110,14 +111,9 @@ def test_damaged_answers_give_a_value_or_a_typed_error():
 
 # A busy machine must not fail it: this tells linear from square only (bench_parser measures).
 SECONDS = 10.0
-SLOW = [
-    *PIECES, "<tool_call>{", "x</tool_call>{", '<tool_call>"</tool_call>', "Thought: a\n",
-    '<tool_call>{"a":"</tool_call>', "Action: a\nAction Input: ", "<function=a><parameter=b>",
-    '{"name":"a","arguments":{', '{"name":"a","arguments":1}', "<tool_call>{}{}{}", "Action: a\n",
-]  # fmt: skip
 
 
-@pytest.mark.parametrize("piece", SLOW)
+@pytest.mark.parametrize("piece", [*PIECES, *SLOW_CALLS])
 @pytest.mark.parametrize("end", ["", CALL])
 def test_time_grows_with_the_length_only(piece: str, end: str):
     text = piece * (300_000 // len(piece)) + end
