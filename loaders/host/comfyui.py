@@ -1,96 +1,27 @@
-"""The only importer of comfy and folder_paths: devices, memory, interrupt, progress, folders."""
+"""ComfyUI as the host: devices, memory and interrupt here, folders and progress beside it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import nn
 
-from ...utils.roots.allowed_folders import AllowedFolders, Root
+from .comfyui_folders import (  # noqa: F401 - of the port
+    adapter_roots,
+    allowed_folders,
+    download_folder,
+    model_roots,
+    tokenizer_folder,
+    user_folder,
+)
+from .comfyui_progress import NodeBar
 from .comfyui_weights import plain_weight, quantized_formats  # noqa: F401 - of the port
 from .model_patcher import patcher_class
-from .owner_settings import EXAMPLE_ROOTS, owner_settings
 
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
-# The kind of our messages over the websocket; published, see the README.
-MESSAGE = "qwen3vl.text"
-# The longest side of a picture shown in a running node.
-PREVIEW_SIDE = 512
-# Where packs keep Qwen3-VL; the first is ours, and downloads go into its Qwen-VL folder.
-MODEL_FOLDER_KINDS = ("LLM", "text_encoders", "prompt_generator", "llm", "VLM", "diffusers")
-
-
-def model_roots() -> list[Path]:
-    """Every existing folder in which ComfyUI may keep language models, ours first."""
-    return [root for root in _folders(MODEL_FOLDER_KINDS) if _is_there(root)]
-
-
-def adapter_roots() -> list[Path]:
-    """Every existing folder in which adapters may lie."""
-    return [root for root in _folders(("loras", *MODEL_FOLDER_KINDS)) if _is_there(root)]
-
-
-def _is_there(folder: Path) -> bool:
-    """Whether a folder can be looked into; a locked or lost drive is no error in a menu."""
-    try:
-        return folder.is_dir()
-    except OSError:
-        return False
-
-
-def _folders(kinds: tuple[str, ...]) -> list[Path]:
-    import folder_paths
-
-    models = Path(folder_paths.models_dir)
-    found: dict[Path, None] = {}
-    for kind in kinds:
-        if kind in folder_paths.folder_names_and_paths:  # extra_model_paths.yaml adds to these
-            found |= {Path(p): None for p in folder_paths.get_folder_paths(kind)}
-        found[models / kind] = None
-    return list(found)
-
-
-def download_folder() -> Path:
-    """Where a checkpoint that is not there yet belongs."""
-    import folder_paths
-
-    return Path(folder_paths.models_dir) / "LLM" / "Qwen-VL"
-
-
-def tokenizer_folder() -> Path:
-    """Where ComfyUI keeps the vocabulary that its Qwen3-VL text encoders use."""
-    import folder_paths
-
-    root = Path(folder_paths.base_path)
-    return root / "comfy" / "text_encoders" / "qwen25_tokenizer"
-
-
-def user_folder() -> Path:
-    """Where ComfyUI keeps what belongs to its user; workflows and the web do not write here."""
-    import folder_paths
-
-    return Path(folder_paths.get_user_directory())
-
-
-def allowed_folders() -> AllowedFolders:
-    """Where nodes may read and write: ComfyUI's input, output and temp, then the owner's list,
-    then the pack's examples.
-    """
-    import folder_paths
-
-    owner = owner_settings()
-    own = (
-        Root("input", Path(folder_paths.get_input_directory()), writable=True),
-        Root("output", Path(folder_paths.get_output_directory()), writable=True),
-        Root("temp", Path(folder_paths.get_temp_directory()), writable=True),
-    )
-    return AllowedFolders((*own, *owner.folders, *EXAMPLE_ROOTS), owner.problem)
+progress_bar = NodeBar
 
 
 def default_device() -> torch.device:
@@ -225,65 +156,3 @@ def interrupts() -> type[BaseException]:
     from comfy import model_management
 
     return model_management.InterruptProcessingException
-
-
-class NodeBar:
-    """ComfyUI's bar on the running node, and messages of our own about what it does.
-
-    Text goes no other way: as core's progress text it is HTML on old front ends and Markdown on
-    new ones.
-    """
-
-    def __init__(self, total: int, node_id: str | None = None):
-        from comfy.utils import ProgressBar as ComfyBar
-
-        self._bar = ComfyBar(max(1, total))
-        self._prompt_id, running = _running()
-        self._node_id = node_id or running
-
-    def show(self, done: float, line: str = "", picture: Image | None = None) -> None:
-        """Set the bar to `done` of the total, the line below the node's text, and the picture
-        in the node.
-        """
-        preview = ("JPEG", picture, PREVIEW_SIDE) if picture is not None else None
-        self._bar.update_absolute(done, preview=preview)
-        if line:
-            self.tell(line=line)
-
-    def tell(self, **facts: Any) -> None:
-        """Send a message `qwen3vl.text` to whoever queued the prompt, if anybody listens."""
-        server = _server()
-        if server is None or self._node_id is None or server.client_id is None:
-            return
-        place = {"node": self._node_id, "prompt_id": self._prompt_id}
-        server.send_sync(MESSAGE, place | _printable(facts), server.client_id)
-
-
-def _printable(facts: dict[str, Any]) -> dict[str, Any]:
-    """Half surrogates, as in names that are no UTF-8, cannot be sent."""
-    return {
-        key: value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
-        for key, value in facts.items()
-    }
-
-
-progress_bar = NodeBar
-
-
-def _running() -> tuple[str | None, str | None]:
-    """The prompt that runs now and its node, where ComfyUI tells."""
-    try:
-        from comfy_execution.utils import get_executing_context
-    except ImportError:  # older than 0.3.50
-        return None, None
-    context = get_executing_context()
-    return (context.prompt_id, context.node_id) if context else (None, None)
-
-
-def _server() -> Any:
-    """The running PromptServer, or None in a process without one."""
-    import sys
-
-    # Importing `server` here would start one; it is there whenever ComfyUI runs.
-    instance = getattr(getattr(sys.modules.get("server"), "PromptServer", None), "instance", None)
-    return instance if hasattr(instance, "send_sync") else None

@@ -1,7 +1,7 @@
 """Text while it is written: what is sent, how often, and what an interrupt leaves."""
 
 import pytest
-from qwen3vl_nodes.loaders.host import comfyui
+from qwen3vl_nodes.loaders.host import comfyui, comfyui_progress
 from qwen3vl_nodes.nodes.shared import running, streaming
 from qwen3vl_nodes.nodes.shared.streaming import TextStream, progress_line
 from qwen3vl_nodes.utils.chat.messages import Message
@@ -39,7 +39,7 @@ def clock(monkeypatch):
 @pytest.fixture
 def server(monkeypatch):
     made = Server()
-    monkeypatch.setattr(comfyui, "_server", lambda: made)
+    monkeypatch.setattr(comfyui_progress, "_server", lambda: made)
     return made
 
 

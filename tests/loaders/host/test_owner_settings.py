@@ -8,7 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from qwen3vl_nodes.loaders.host import comfyui, owner_settings
+from qwen3vl_nodes.loaders.host import comfyui, comfyui_folders, owner_settings
 from qwen3vl_nodes.loaders.host.owner_settings import MAX_BYTES, OwnerSettings, read_settings
 from qwen3vl_nodes.utils.errors import InputError
 from qwen3vl_nodes.utils.roots.allowed_folders import Root
@@ -220,7 +220,7 @@ def comfy(tmp_path, monkeypatch):
 
 
 def given(monkeypatch, settings):
-    monkeypatch.setattr(comfyui, "owner_settings", lambda: settings)
+    monkeypatch.setattr(comfyui_folders, "owner_settings", lambda: settings)
 
 
 def test_comfyuis_folders_come_first_and_can_be_written(comfy, monkeypatch):

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
-from qwen3vl_nodes.loaders.host import comfyui
+from qwen3vl_nodes.loaders.host import comfyui, comfyui_folders
 from qwen3vl_nodes.loaders.hub import catalog
 from qwen3vl_nodes.loaders.hub.discovery import adapter_folders, hub_caches, local_copies
 from qwen3vl_nodes.loaders.hub.official import DEMO_NAME, MODELS, spec_of
@@ -179,7 +179,7 @@ def test_a_folder_that_may_not_be_looked_into_is_left_out(tmp_path, monkeypatch)
 
 def test_a_drive_that_is_locked_is_left_out_of_the_menu(tmp_path, monkeypatch):
     locked = OSError(22, "This drive is locked by BitLocker Drive Encryption", "E:")
-    monkeypatch.setattr(comfyui, "_folders", lambda _kinds: [tmp_path])
+    monkeypatch.setattr(comfyui_folders, "_folders", lambda _kinds: [tmp_path])
     assert comfyui.model_roots() == comfyui.adapter_roots() == [tmp_path]
 
     is_dir_before = Path.is_dir

@@ -10,7 +10,7 @@ import pytest
 from caption_runs import tree
 from folder_node import Unloadable, captioned, pictures, texts
 from PIL import Image
-from qwen3vl_nodes.loaders.host import comfyui
+from qwen3vl_nodes.loaders.host import comfyui_folders
 from qwen3vl_nodes.loaders.host.owner_settings import owner_settings
 from qwen3vl_nodes.nodes.forms.folder_widgets import UNDER_OUTPUT
 from qwen3vl_nodes.utils.captions.ledger import LEDGER_NAME
@@ -174,7 +174,7 @@ def test_a_read_only_folder_is_captioned_in_the_output_folder(comfy, monkeypatch
     pictures(comfy, "a.png").rename(photos)
     owner = comfy / "qwen3vl.toml"
     owner.write_text(f'[folders.photos]\npath = "{photos.as_posix()}"\n')
-    monkeypatch.setattr(comfyui, "owner_settings", lambda: owner_settings(owner))
+    monkeypatch.setattr(comfyui_folders, "owner_settings", lambda: owner_settings(owner))
     before = tree(photos)
     with pytest.raises(InputError, match="read-only.*Choose the output folder"):
         captioned(Unloadable(), folder="photos")
