@@ -22,15 +22,8 @@ from ...utils.documents.value_tables import as_word, to_csv, to_jsonl
 from ...utils.errors import ParseError
 from ...utils.images.picture import Picture
 from ...utils.images.tensors import pictures_from_tensor
-from ...utils.parsing.fields import (
-    Filled,
-    Form,
-    pick,
-    read_answer,
-    read_form,
-    split_places,
-    with_places,
-)
+from ...utils.parsing.fields import Filled, pick, read_answer, split_places
+from ...utils.parsing.form_schema import Form, read_form, with_places
 from ...utils.parsing.shapes import ShapeReader
 from ..forms import sockets
 from ..forms.search_words import search_words

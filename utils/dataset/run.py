@@ -9,16 +9,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 
+from ..captions.compose import compose, made_before
 from ..captions.journal import Journal, Mark
 from ..captions.ledger import Ledger, State
 from ..captions.place import WHOLE_NAMES, Place, clashing
-from ..captions.policy import ADDING, APPEND, Decision
+from ..captions.policy import Decision
 from ..captions.recipe import Recipe
 from ..captions.record import Record
-from ..captions.store import CaptionStore, content_digest
-from ..captions.wording import joined
+from ..captions.store import CaptionStore
 from ..errors import InputError
-from ..files.atomic_write import now
 from ..files.fingerprint import FileFacts, digest
 from ..roots.allowed_folders import Folder, FolderFile
 
@@ -151,7 +150,9 @@ class CaptionRun:
                 self._note_time(record, record.settled)
                 self._end(record, "skipped", "is up to date")
             else:
-                (known if self._made_before(record, read) else ask).append(record)
+                (known if made_before(self.journal, self.store, record, read) else ask).append(
+                    record
+                )
         return ask, known
 
     def write(self, records: Sequence[Record]) -> None:
@@ -159,7 +160,7 @@ class CaptionRun:
         chosen, lines = [], []
         for record in records:
             try:
-                line = self._compose(record)
+                line = compose(self.store, self.mode, record)
             except (InputError, OSError) as error:
                 self._enter(record, error)
                 continue
@@ -175,62 +176,6 @@ class CaptionRun:
             outcomes = [error] * len(chosen)
         for record, outcome in zip(chosen, outcomes, strict=True):
             self._enter(record, outcome)
-
-    def _made_before(self, record: Record, read: FileFacts) -> bool:
-        """Whether an equal file has a caption of the same making: a renamed or copied one's."""
-        own = self.store.name(record.place)
-        by_class = record.recipe.wording.names_class
-        for name, content in self.journal.made_alike(record.recipe.id, read.digest):
-            if name == own or not self.store.owns(name):
-                continue
-            mark = self.journal.mark(name, content)
-            if mark is None or not record.recipe.made(mark):
-                continue
-            if by_class and _folder(name) != _folder(own):
-                continue
-            # The name is a line's of a file: it may lead anywhere, and by now to anything.
-            with contextlib.suppress(OSError, ValueError, InputError):
-                there = self.store.content(name)
-                if there is not None and digest(there) == content:
-                    record.text = self.store.text(there)
-                    record.note = f"as {name} was, of the same picture"
-                    return True
-        return False
-
-    def _compose(self, record: Record) -> tuple[str, bytes, Mark]:
-        """Give a record its content; none where what is to be added is there already.
-
-        Returns:
-            the journal's line.
-
-        Raises:
-            FileExistsError: something else stands there by now.
-        """
-        read = record.facts()
-        name = self.store.name(record.place)
-        record.replaces = there = self.store.content(name)
-        if there is not None and self.store.is_blank(there):
-            there = None
-        if content_digest(there) != record.seen:
-            raise FileExistsError(name)
-        # A caption of ours, of this very recipe, is replaced when its file has changed.
-        mixed = self.mode in ADDING and there is not None and record.settled is None
-        mark = Mark(record.recipe.id, read.digest, read.stamp, mixed, record.recipe.making)
-        text = record.text
-        if mixed and there is not None:
-            before = self.store.text(there)
-            if text.strip() in before:  # a run on another folder, or one before it was edited
-                return name, digest(there), mark
-            text = self._added_to(before, record)
-        told = {**record.recipe.facts, **(record.told or {}), "time": now()}
-        record.content = self.store.encode(record.place, text, told)
-        return name, digest(record.content), mark
-
-    def _added_to(self, before: str, record: Record) -> str:
-        wording = record.recipe.wording
-        if self.mode == APPEND:
-            return joined(before, record.text, True, wording.prefix)
-        return joined(record.text, before, False, wording.suffix)
 
     def _note_time(self, record: Record, settled: Mark) -> None:
         """So that the next run need not read the file to know that it is the same."""
@@ -263,10 +208,6 @@ class CaptionRun:
             self._failed_in_a_row = 0
             self.newest.append((record.place.label, record.text))
             self._end(record, "written", record.note)
-
-
-def _folder(name: str) -> str:
-    return name.rpartition("/")[0]
 
 
 def _said(error: InputError | OSError) -> str:

@@ -5,13 +5,8 @@ import random
 
 import pytest
 from qwen3vl_nodes.utils.errors import InputError, ParseError
-from qwen3vl_nodes.utils.parsing.fields import (
-    pick,
-    read_answer,
-    read_form,
-    split_places,
-    with_places,
-)
+from qwen3vl_nodes.utils.parsing.fields import pick, read_answer, split_places
+from qwen3vl_nodes.utils.parsing.form_schema import read_form, with_places
 
 SCHEMA = json.dumps({
     "type": "object",
