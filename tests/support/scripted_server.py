@@ -68,32 +68,36 @@ class ScriptedServer:
             task.cancel()
 
     async def _talk(self, reader, writer):
+        early = b""
         try:
             while True:
-                seen = await self._read(reader)
+                seen = await self._read(reader, early)
                 self.seen.append(seen)
                 self.open_now += 1
                 self.most_open = max(self.most_open, self.open_now)
                 answering = asyncio.ensure_future(self.script(seen, writer))
+                # A client that leaves is noticed by the end of its line.
                 watching = asyncio.ensure_future(reader.read(1))
                 try:
                     await asyncio.wait({answering, watching}, return_when="FIRST_COMPLETED")
-                    if not answering.done():
+                    if not answering.done() and not watching.result():
                         self.closed_by_client += 1
                         answering.cancel()
                     await answering
                 finally:
                     self.open_now -= 1
                     watching.cancel()
+                    early = b""
+                    # What was read may be the next request's first byte: a quick client's.
                     with contextlib.suppress(asyncio.CancelledError, Exception):
-                        await watching
+                        early = await watching
         except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError, Closed):
             pass
         finally:
             writer.transport.abort()
 
-    async def _read(self, reader):
-        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+    async def _read(self, reader, early):
+        head = (early + await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
         first, *lines = head.strip().split("\r\n")
         method, path, _ = first.split(" ", 2)
         headers = {k.lower(): v for k, v in (line.split(": ", 1) for line in lines)}
