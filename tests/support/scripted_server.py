@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import ssl
 import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -26,6 +27,8 @@ class Seen:
         return json.loads(self.body)
 
 
+TLS_HELLO = b"\x16"
+
 # Gets the request and writes the answer; what it raises closes the line.
 Script = Callable[[Seen, asyncio.StreamWriter], Awaitable[None]]
 
@@ -40,10 +43,11 @@ class ScriptedServer:
     open_now: int = 0
     most_open: int = 0
     port: int = 0
+    tls: ssl.SSLContext | None = None
 
     @property
     def origin(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}"
 
     def __enter__(self):
         self._ready = threading.Event()
@@ -59,7 +63,9 @@ class ScriptedServer:
     async def _serve(self):
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         self._loop.set_exception_handler(lambda *_: None)
-        server = await asyncio.start_server(self._talk, "127.0.0.1", self.port, backlog=1024)
+        server = await asyncio.start_server(
+            self._talk, "127.0.0.1", self.port, backlog=1024, ssl=self.tls
+        )
         self.port = server.sockets[0].getsockname()[1]
         self._ready.set()
         await self._stop.wait()
@@ -71,6 +77,10 @@ class ScriptedServer:
         early = b""
         try:
             while True:
+                early = early or await reader.readexactly(1)
+                if early == TLS_HELLO and not self.tls:
+                    await send(writer, response(b"", 400))  # as a server does that speaks no TLS
+                    raise Closed
                 seen = await self._read(reader, early)
                 self.seen.append(seen)
                 self.open_now += 1

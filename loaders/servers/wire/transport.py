@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from .answers import BrokenAnswerError, Writing, error_text, parse_object
 from .event_stream import EventStream, TooLongEventError
-from .verdicts import Trouble, broken, refused, unreachable, untrusted
+from .verdicts import Trouble, broken, refused, unencrypted, unreachable, untrusted
 
 if TYPE_CHECKING:
     import httpx
@@ -22,6 +22,8 @@ MIB = 1 << 20
 MAX_WHOLE_BYTES, MAX_STREAM_BYTES, MAX_ERROR_BYTES = 16 * MIB, 256 * MIB, MIB // 16
 CONNECT_SECONDS = 10.0
 LAST_BYTES_SECONDS = 0.2
+# How OpenSSL, by its version, calls an answer that is no TLS at all.
+_NOT_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "UNKNOWN_PROTOCOL", "HTTP_REQUEST")
 
 
 class FailedTryError(Exception):
@@ -128,8 +130,11 @@ class Connection:
     def _trouble(self, error: Exception) -> Trouble:
         import httpx
 
-        if _is_certificate(error):
+        tls = _tls_error(error)
+        if isinstance(tls, ssl.SSLCertVerificationError):
             return untrusted(self._server)
+        if tls is not None and tls.reason in _NOT_TLS:
+            return unencrypted(self._server)
         if isinstance(error, httpx.ConnectTimeout):
             return unreachable(self._server, f"no answer within {CONNECT_SECONDS:g} s")
         if isinstance(error, httpx.ConnectError):
@@ -209,15 +214,13 @@ async def _close(response: httpx.Response) -> None:
         await response.stream.aclose()  # type: ignore[union-attr]
 
 
-def _is_certificate(error: BaseException | None) -> bool:
-    """Whether TLS is what went wrong, however deep it is wrapped."""
+def _tls_error(error: BaseException | None) -> ssl.SSLError | None:
+    """What went wrong in TLS, however deep it is wrapped; a line that was cut is no such thing."""
     for _ in range(8):
-        if error is None:
-            return False
-        if isinstance(error, ssl.SSLError) or "CERTIFICATE" in str(error):
-            return True
+        if error is None or isinstance(error, ssl.SSLError):
+            return error
         error = error.__cause__ or error.__context__
-    return False
+    return None
 
 
 async def within(seconds: float, work: Any) -> Any:

@@ -65,6 +65,15 @@ def untrusted(server: str) -> Trouble:
     return Trouble(error)
 
 
+def unencrypted(server: str) -> Trouble:
+    """It answers https with something else, most likely with plain http."""
+    error = GenerationError(
+        f"The server {server!r} does not speak https.",
+        "Write its origin in qwen3vl.toml with http:// if it is inside your own network.",
+    )
+    return Trouble(error)
+
+
 def broken(server: str, why: str) -> Trouble:
     """An answer came, but it is none."""
     error = GenerationError(

@@ -1,13 +1,15 @@
 """Every node on a server as on a loaded model, against a server that answers what is written."""
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
 from node_running import SHORT, run_node
 from PIL import Image
-from qwen3vl_nodes.loaders.servers import profiles
+from qwen3vl_nodes.loaders.servers import profiles, remote_model
 from qwen3vl_nodes.loaders.servers.profiles import Profile
+from qwen3vl_nodes.loaders.servers.wire.sending import Rules
 from qwen3vl_nodes.nodes.asking.ask import Qwen3VLAsk
 from qwen3vl_nodes.nodes.asking.caption import Qwen3VLCaption
 from qwen3vl_nodes.nodes.detection.detect import Qwen3VLDetect
@@ -18,8 +20,9 @@ from qwen3vl_nodes.nodes.models.lora import Qwen3VLLora
 from qwen3vl_nodes.nodes.models.server import Qwen3VLServer
 from qwen3vl_nodes.nodes.models.unload import Qwen3VLUnload
 from qwen3vl_nodes.utils.errors import InputError, Qwen3VLError
-from scripted_server import ScriptedServer, answer, response, send
+from scripted_server import Closed, ScriptedServer, answer, response, send, whole
 
+KEY = "sk-0123456789-secret"
 LISTED = {"data": [{"id": "Qwen3-VL-8B", "owned_by": "vllm", "max_model_len": 32_768}]}
 
 
@@ -36,7 +39,8 @@ def server(comfy, monkeypatch):
 
     with ScriptedServer(script) as up:
         up.text = "A red square."
-        here = Profile("here", (up.origin,), timeout_s=30, in_flight=4)
+        monkeypatch.setenv("HERE_KEY", KEY)
+        here = Profile("here", (up.origin,), key_variable="HERE_KEY", timeout_s=30, in_flight=4)
         monkeypatch.setattr(profiles, "BUILT_IN", (here,))
         yield up
 
@@ -134,6 +138,61 @@ def test_a_folder_and_its_recipe(server, model, comfy):
     anew = FOLDER | {"mode": "overwrite own"}
     ledger = run_node(Qwen3VLCaptionFolder, model=other, format="json", **anew)[0]
     assert ledger.splitlines()[-1] == "written 30, skipped 0, failed 0"
+
+
+async def _cut(_seen, writer):
+    await send(writer, response(whole(), Content_Length="9999"))
+    raise Closed
+
+
+def _says(*data):
+    async def script(_seen, writer):
+        await send(writer, *data)
+
+    return script
+
+
+# What another try mends, and what none does.
+MENDED = [
+    _cut,
+    _says(response("<html>busy", kind="text/html")),
+    _says(response(whole(None))),
+    _says(response(b"", 429, Retry_After="0")),
+    _says(response(b"", 503, Retry_After="0")),
+    _says(response(b'{"choices": [{"mess')),
+]
+REFUSED = _says(response({"error": {"message": "no luck"}}, 400))
+
+
+def test_the_ledger_adds_up_on_a_server_that_does_all_wrong(
+    server, comfy, model, monkeypatch, caplog
+):
+    monkeypatch.setattr(remote_model, "Rules", partial(Rules, first_pause_s=0.001))
+    folder = comfy / "input" / "pics"
+    folder.mkdir()
+    for n in range(40):
+        Image.fromarray(np.full((64, 64, 3), n, np.uint8)).save(folder / f"p{n:02}.png")
+    well, tries = server.script, {}
+
+    async def badly(seen, writer):
+        place, times = tries.get(seen.body, (len(tries), 0))
+        tries[seen.body] = place, times + 1
+        fates = [*MENDED, REFUSED, answer]
+        fate = fates[place % len(fates)]
+        await (answer if times and fate in MENDED else fate)(seen, writer)
+
+    server.script = badly
+    ledger = run_node(Qwen3VLCaptionFolder, model=model, format="txt", **FOLDER)[0].splitlines()
+    assert ledger[-1] == "written 35, skipped 0, failed 5" and len(tries) == 40
+    failed = {line.split(".png")[0][-3:] for line in ledger if "no luck" in line}
+    captioned = {p.stem for p in folder.glob("*.txt")}
+    assert len(failed) == 5 and captioned == {f"p{n:02}" for n in range(40)} - failed
+    server.script = well
+    again = run_node(Qwen3VLCaptionFolder, model=model, format="txt", **FOLDER)[0]
+    assert again.splitlines()[-1] == "written 5, skipped 35, failed 0"
+    kept = b"".join(p.read_bytes() for p in folder.iterdir() if p.suffix != ".png")
+    assert KEY not in caplog.text and KEY.encode() not in kept
+    assert all(seen.headers["authorization"] == f"Bearer {KEY}" for seen in server.seen)
 
 
 def test_what_a_server_does_not_take_is_in_the_report(server, images, monkeypatch):

@@ -3,10 +3,12 @@
 import asyncio
 import gzip
 import logging
+import ssl
 import time
 
 import numpy as np
 import pytest
+import trustme
 from qwen3vl_nodes.loaders.servers.dialects.known import DIALECTS
 from qwen3vl_nodes.loaders.servers.remote_engine import RemoteEngine
 from qwen3vl_nodes.loaders.servers.wire import dispatch, event_stream, transport
@@ -495,11 +497,37 @@ def test_cookies_are_not_kept():
         assert all("cookie" not in seen.headers for seen in server.seen)
 
 
-def test_a_certificate_that_does_not_hold_is_said_at_once():
-    with ScriptedServer(always(b"HTTP/1.1 200 OK\r\n\r\n")) as server:
+def test_only_a_server_with_a_certificate_that_holds_is_sent_the_key(monkeypatch, tmp_path):
+    ours, strangers = trustme.CA(), trustme.CA()
+    ours.cert_pem.write_to_path(tmp_path / "ca.pem")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    for signed_by, name in ((ours, "127.0.0.1"), (ours, "other.invalid"), (strangers, "127.0.0.1")):
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        signed_by.issue_cert(name).configure_cert(tls)
+        with ScriptedServer(answer, tls=tls) as server:
+            [(_, outcome)] = engine_at(server.origin).generate([request_of()])
+        if signed_by is ours and name == "127.0.0.1":
+            assert outcome.text == TEXT
+            assert server.seen[0].headers["authorization"] == f"Bearer {KEY}"
+        else:
+            assert "certificate" in str(outcome) and not server.seen
+
+
+def test_a_server_that_speaks_no_tls_is_said_at_once():
+    with ScriptedServer(answer) as server:
         engine = engine_at(server.origin.replace("http:", "https:"))
         [(_, outcome)] = engine.generate([request_of()])
-    assert "certificate" in str(outcome) or "cannot be reached" in str(outcome)
+    assert "does not speak https" in str(outcome) and not server.seen
+
+
+def test_an_encrypted_line_that_is_cut_is_asked_again(monkeypatch, tmp_path):
+    ours, tls = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    ours.cert_pem.write_to_path(tmp_path / "ca.pem")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    ours.issue_cert("127.0.0.1").configure_cert(tls)
+    with ScriptedServer(cut(STREAM_HEAD, event(pieces()[0]), times=2), tls=tls) as server:
+        [(_, outcome)] = engine_at(server.origin).generate([request_of()])
+    assert outcome.text == TEXT and len(server.seen) == 3
 
 
 def test_progress_shows_the_text_that_is_being_written():
