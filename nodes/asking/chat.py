@@ -18,13 +18,15 @@ from ...utils.chat.requests import Reply, Request
 from ...utils.conversation.remembered_chats import RememberedChats
 from ...utils.conversation.transcript import Chat
 from ...utils.errors import ContextFullError, InputError
+from ...utils.images.masking import SHOW
 from ...utils.images.picture import Picture
-from ...utils.images.tensors import pictures_from_tensor
 from ..forms import sockets
 from ..forms.search_words import search_words
 from ..forms.widgets import seed_input
 from ..forms.widgets_asking import (
+    all_pictures,
     growing_images,
+    growing_masks,
     interrupt_input,
     keeps,
     max_new_tokens_input,
@@ -83,6 +85,7 @@ class Qwen3VLChat(io.ComfyNode):
                 vision_ids_input(),
                 max_new_tokens_input(),
                 interrupt_input(),
+                *growing_masks(),
             ],
             outputs=[
                 io.String.Output("text", display_name="text"),
@@ -115,6 +118,8 @@ class Qwen3VLChat(io.ComfyNode):
         vision_ids: str = "",
         max_new_tokens: int = 0,
         on_interrupt: str = "",
+        masks: Mapping[str, torch.Tensor] | None = None,
+        mask_use: str = SHOW,
     ) -> io.NodeOutput:
         """Turn the chat back as wanted, ask, and go on remembering it."""
         name = _name(cls) if remember and chat is None else None
@@ -124,7 +129,8 @@ class Qwen3VLChat(io.ComfyNode):
             base = replace(base, system_prompt=system_prompt.strip())
         reply, lines = None, []
         if turn in (CONTINUE, NEW, AGAIN, RESULT):
-            parts, again = _asked(base, question, images or {})
+            pictures = all_pictures(_listed(images), _listed(masks), mask_use)
+            parts, again = _asked(base, question, pictures)
             parts = tool_response(parts) if turn == RESULT else parts
             if again:
                 lines.append(f"{again} of its pictures the chat has already: not shown again")
@@ -180,13 +186,14 @@ def _turned(chat: Chat, turn: str, question: str) -> Chat:
     return chat.with_last_answer(question) if turn == EDIT else chat
 
 
-def _asked(
-    chat: Chat, question: str, images: Mapping[str, torch.Tensor]
-) -> tuple[tuple[Any, ...], int]:
+def _listed(inputs: Mapping[str, torch.Tensor] | None) -> dict[str, list[torch.Tensor]]:
+    return {name: [tensor] for name, tensor in (inputs or {}).items()}
+
+
+def _asked(chat: Chat, question: str, pictures: list[Picture]) -> tuple[tuple[Any, ...], int]:
     """The parts of the question, and how many of its pictures the chat shows already."""
     if not question.strip():
         raise InputError("The question is empty.", "Write a question.")
-    pictures = [p for tensor in images.values() for p in pictures_from_tensor(tensor)]
     new = [picture for picture in pictures if not chat.shows(picture)]
     # One that the question names stands there again, as the user wants it.
     if "{image" in question:

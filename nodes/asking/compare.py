@@ -12,13 +12,15 @@ from ...loaders.engine.protocol import Model
 from ...utils.chat.composition import EACH, TOGETHER, requests_for
 from ...utils.chat.generation_options import GenerationOptions
 from ...utils.errors import InputError
+from ...utils.images.masking import SHOW
 from ...utils.images.picture import Picture
-from ...utils.images.tensors import pictures_from_tensor
 from ..forms import sockets
 from ..forms.search_words import search_words
 from ..forms.widgets import answer_outputs, seed_input
 from ..forms.widgets_asking import (
+    all_pictures,
     growing_images,
+    growing_masks,
     interrupt_input,
     max_new_tokens_input,
     own_limit,
@@ -59,6 +61,7 @@ class Qwen3VLCompare(io.ComfyNode):
                 max_new_tokens_input(),
                 interrupt_input(),
                 sockets.Options.Input("options", optional=True),
+                *growing_masks(),
             ],
             outputs=answer_outputs(),
             hidden=[io.Hidden.unique_id],
@@ -67,10 +70,19 @@ class Qwen3VLCompare(io.ComfyNode):
         )  # fmt: skip
 
     @classmethod
-    def execute(cls, images: Mapping[str, Sequence[torch.Tensor]], **lists: Any) -> io.NodeOutput:
+    def execute(
+        cls,
+        images: Mapping[str, Sequence[torch.Tensor]],
+        masks: Mapping[str, Sequence[torch.Tensor]] | None = None,
+        mask_use: Sequence[str] = (SHOW,),
+        **lists: Any,
+    ) -> io.NodeOutput:
         """One answer about all pictures, or one about each."""
         given = {name: values[0] for name, values in lists.items() if values}
-        return cls._asked(_pictures(images), **given)
+        pictures = all_pictures(images, masks or {}, mask_use[0])
+        if not pictures:
+            raise InputError("No picture is connected.", "Connect at least one image.")
+        return cls._asked(pictures, **given)
 
     @classmethod
     def _asked(
@@ -103,15 +115,3 @@ class Qwen3VLCompare(io.ComfyNode):
             model, requests, node_id_of(cls), must, must_not, on_interrupt=on_interrupt
         )
         return checked_output(answers)
-
-
-def _pictures(images: Mapping[str, Sequence[torch.Tensor]]) -> list[Picture]:
-    """Every picture, input by input, each a list of batches."""
-    found = []
-    for tensors in images.values():
-        for tensor in tensors:
-            if tensor is not None:
-                found += pictures_from_tensor(tensor)
-    if not found:
-        raise InputError("No picture is connected.", "Connect at least one image.")
-    return found

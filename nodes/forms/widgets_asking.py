@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import torch
@@ -130,6 +131,53 @@ def mask_inputs() -> list[io.Input]:
             "be seen.",
         ),
     ]
+
+
+def growing_masks() -> list[io.Input]:
+    """A mask for each of the growing images, by its number, and what they do."""
+    template = io.Autogrow.TemplateNames(
+        io.Mask.Input("mask", optional=True),
+        names=[f"mask{number}" for number in range(1, MOST_IMAGES + 1)],
+        min=0,
+    )
+    tooltip = "mask1 is of image1: one mask, or one for each of its pictures."
+    return [
+        io.Autogrow.Input("masks", template=template, optional=True, tooltip=tooltip),
+        mask_inputs()[1],
+    ]
+
+
+def all_pictures(
+    images: Mapping[str, Sequence[torch.Tensor]],
+    masks: Mapping[str, Sequence[torch.Tensor]],
+    mask_use: str,
+) -> list[Picture]:
+    """The pictures of growing images, input by input, each a list of batches, as the mask of the
+    same number leaves them.
+
+    Raises:
+        InputError: a mask that fits no picture, or without one.
+    """
+    given = {name.removeprefix("mask"): _there(tensors) for name, tensors in masks.items()}
+    left = {number for number, tensors in given.items() if tensors}
+    found: list[Picture] = []
+    for name, tensors in images.items():
+        number = name.removeprefix("image")
+        own = [picture for tensor in _there(tensors) for picture in pictures_from_tensor(tensor)]
+        if own and number in left:
+            left.discard(number)
+            own = masked(own, given[number], mask_use)
+        found += own
+    if left:
+        number = min(left, key=int)
+        raise InputError(
+            f"There is mask{number} and no image{number}.", "Link the image that it is of."
+        )
+    return found
+
+
+def _there(tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+    return [tensor for tensor in tensors if tensor is not None]
 
 
 def pictures_seen(

@@ -24,8 +24,10 @@ _HIDDEN = 127
 _MARGIN = 0.05
 
 
-def masked(pictures: Sequence[Picture], mask: torch.Tensor, use: str) -> list[Picture]:
-    """The pictures with a mask [B, H, W] or [H, W] laid on, one for all or one for each.
+def masked(
+    pictures: Sequence[Picture], mask: torch.Tensor | Sequence[torch.Tensor], use: str
+) -> list[Picture]:
+    """The pictures with masks [B, H, W] or [H, W] laid on, one for all or one for each.
 
     A mask of another size is stretched to its picture.
 
@@ -33,7 +35,8 @@ def masked(pictures: Sequence[Picture], mask: torch.Tensor, use: str) -> list[Pi
         InputError: a mask for another number of pictures, or one that marks nothing where
             only what is marked is to be seen.
     """
-    planes = _planes(mask)
+    masks = mask if isinstance(mask, (list, tuple)) else [mask]
+    planes = [plane for one in masks for plane in _planes(one)]
     if len(planes) not in (1, len(pictures)):
         raise InputError(
             f"There are {len(planes)} masks for {len(pictures)} pictures.",

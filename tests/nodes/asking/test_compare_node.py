@@ -41,6 +41,31 @@ def test_images_batches_and_lists_of_different_sizes_are_one_question():
     assert request.number_pictures
 
 
+def shown(request):
+    return [part.pixels for part in request.messages[-1].parts if isinstance(part, Picture)]
+
+
+def test_a_mask_is_of_the_image_of_its_number():
+    """What is hidden in one picture stays to be seen in the others."""
+    model = ScriptedModel("both")
+    left = torch.zeros(1, 8, 8)
+    left[:, :, :4] = 1.0
+    images = {"image1": [image(value=1.0)], "image2": [image(value=1.0, count=2)],
+              "image3": [image(value=1.0)]}  # fmt: skip
+    given = {"model": [model]} | {name: [value] for name, value in COMPARE.items()}
+    run_node(
+        Qwen3VLCompare, images=images, masks={"mask2": [left], "mask3": [left[0]]},
+        mask_use=["crop to the mask"], **given,
+    )  # fmt: skip
+    assert sizes(model.requests[0]) == [(8, 8), (4, 8), (4, 8), (4, 8)]
+    run_node(Qwen3VLCompare, images=images, masks={"mask1": [left]}, **given)
+    first, *others = shown(model.requests[1])
+    assert (first[:, :4] == 255).all() and (first[:, 4:] == 127).all()
+    assert all((pixels == 255).all() for pixels in others)
+    with pytest.raises(InputError, match="mask4 and no image4"):
+        run_node(Qwen3VLCompare, images=images, masks={"mask4": [left]}, **given)
+
+
 def test_one_answer_about_each():
     model = ScriptedModel(lambda number, _: str(number))
     assert compare(model, {"image1": [image(count=3)]}, batch=EACH).args[0] == ["0", "1", "2"]
