@@ -7,18 +7,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor
 
 from ....utils.chat.requests import Reply, Request
-from ....utils.errors import GenerationError, Qwen3VLError
+from ....utils.errors import Qwen3VLError
 from .answers import BrokenAnswerError, Writing
 from .origins import Origin, Origins
 from .payload import Terms, encode
 from .sending import Rules, Sending
 from .transport import Connection, FailedTryError, within
-from .verdicts import Trouble, broken, too_slow
+from .verdicts import Trouble, broken
+from .waiting import Waiting, late
 
 # Tries of what another try may help, other than waiting: a cut line, a 500, an answer that is none.
 TRIES = 4
@@ -50,7 +50,7 @@ class Dispatch:
         self._done, self._fault = done, fault
         self._encoders = encoders
         self._loop = asyncio.get_running_loop()
-        self._waiting: deque[Sending] = deque()
+        self._waiting = Waiting(rules, origins)
         self._tasks: set[asyncio.Task[None]] = set()
         self._idle: dict[Origin, list[Connection]] = {origin: [] for origin in origins.all}
         self._tls = origins.tls()
@@ -128,66 +128,21 @@ class Dispatch:
         item.payload = payload
         item.size_bytes += len(payload.body)
         self.open_bytes += len(payload.body)
-        self._waiting.append(item)
+        self._waiting.add(item)
         self._pump()
 
     def _pump(self) -> None:
         """Send what can be sent now; come back when more can."""
         now = self._loop.time()
-        self._give_up(now)
-        later: deque[Sending] = deque()
-        while self._waiting:
-            item = self._waiting.popleft()
-            origin = None
-            if item.not_before <= now:
-                origin = self._origins.choose(now, item.last_origin)
-                if origin is None:
-                    later.append(item)
-                    break
-            if origin is None:
-                later.append(item)
-                continue
+        for item, error in self._waiting.in_vain(now):
+            self._finish(item, error)
+        for item, origin in self._waiting.ready(now):
             origin.in_flight += 1
             self._start(self._try(item, origin))
-        later.extend(self._waiting)
-        self._waiting = later
-        self._come_back(now)
-
-    def _give_up(self, now: float) -> None:
-        """Fail what waits in vain: its deadline has passed, or no server is there any more."""
-        away = self._origins.all_down_since()
-        hopeless = away is not None and now - away >= self._rules.patience_s
-        for item in [i for i in self._waiting if hopeless or now >= i.deadline]:
-            self._waiting.remove(item)
-            if hopeless and item.last is not None:
-                self._finish(item, item.last.error)
-            elif hopeless:
-                self._finish(item, self._all_away())
-            else:
-                self._finish(item, self._late(item))
-
-    def _all_away(self) -> GenerationError:
-        return GenerationError(
-            f"The server {self._rules.server!r} has not answered for {self._rules.patience_s:g} s.",
-            "Start it again, and run again: what is done stays done.",
-        )
-
-    def _late(self, item: Sending) -> GenerationError:
-        return too_slow(self._rules.server, self._rules.timeout_s, item.last)
-
-    def _come_back(self, now: float) -> None:
         if self._timer:
             self._timer.cancel()
-            self._timer = None
-        if not self._waiting:
-            return
-        times = [item.deadline for item in self._waiting]
-        times += [t for item in self._waiting if (t := item.not_before) > now]
-        times += [t for origin in self._origins.all if (t := origin.try_at) > now]
-        away = self._origins.all_down_since()
-        if away is not None:
-            times.append(away + self._rules.patience_s)
-        self._timer = self._loop.call_later(max(0.001, min(times) - now), self._pump)
+        wait = self._waiting.next_look_s(now)
+        self._timer = None if wait is None else self._loop.call_later(wait, self._pump)
 
     async def _try(self, item: Sending, origin: Origin) -> None:
         connection = self._connection(origin)
@@ -200,7 +155,7 @@ class Dispatch:
             except BrokenAnswerError as error:
                 trouble = broken(self._rules.server, str(error))
             except TimeoutError:
-                outcome = self._late(item)
+                outcome = late(self._rules, item)
             except Qwen3VLError as error:
                 outcome = error
             finally:
@@ -243,7 +198,7 @@ class Dispatch:
             self._origins.answered(origin)
             if isinstance(outcome, Reply):
                 origin.pace.answered(now, outcome.tokens, origin.in_flight)
-            self._finish(item, outcome if outcome is not None else self._late(item))
+            self._finish(item, outcome if outcome is not None else late(self._rules, item))
             return
         if trouble.busy:
             origin.pace.overloaded(now)
@@ -269,7 +224,7 @@ class Dispatch:
             return
         # Another server may answer at once what this one is too busy for.
         item.not_before = now if trouble.waits else now + wait
-        self._waiting.appendleft(item)
+        self._waiting.put_back(item)
 
     def _finish(self, item: Sending, outcome: Reply | Qwen3VLError) -> None:
         del self._open[item]
