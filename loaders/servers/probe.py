@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import ssl
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
@@ -12,22 +11,15 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-import numpy as np
-
 from ...utils.errors import GenerationError, InputError
 from .dialects.dialect import Answers, Dialect, ModelFacts, ServerFacts
 from .dialects.known import DIALECTS, recognised_dialect
 from .profiles import Profile
-from .wire.answers import Writing
-from .wire.payload import data_uri
 from .wire.transport import Connection, FailedTryError, base_url, root_url, within
 from .wire.verdicts import too_slow
 
-# One look at a server may take so long; a picture, since a model may be loaded for it, longer.
-LOOK_SECONDS, PICTURE_SECONDS = 10.0, 120.0
+LOOK_SECONDS = 10.0
 TURN_SECONDS = 0.1
-# A side that every model takes.
-TRIAL_SIDE = 64
 
 T = TypeVar("T")
 
@@ -53,7 +45,7 @@ def look_at(profile: Profile, origin: str, check_interrupt: Callable[[], None]) 
 
 
 async def _look(profile: Profile, origin: str, key: str) -> Found:
-    connection = Connection(profile.name, origin, key, _tls(origin))
+    connection = Connection(profile.name, origin, key, tls_for(origin))
     try:
         return await within(LOOK_SECONDS, _gather(profile, origin, connection))
     except FailedTryError as error:
@@ -105,36 +97,6 @@ async def _optional(connection: Connection, url: str) -> Any:
         if error.trouble.down:
             raise
         return None  # what a server keeps to itself is no reason not to use it
-
-
-def sees_pictures(
-    profile: Profile, origin: str, model: str, check_interrupt: Callable[[], None]
-) -> bool | None:
-    """Whether a model sees, tried with a small picture and one token; None where that says nothing.
-
-    Raises:
-        GenerationError: the server is gone.
-    """
-    return run_interruptibly(_try_picture(profile, origin, model, profile.key()), check_interrupt)
-
-
-async def _try_picture(profile: Profile, origin: str, model: str, key: str) -> bool | None:
-    picture = {"url": data_uri(np.full((TRIAL_SIDE, TRIAL_SIDE, 3), 128, np.uint8), "png")}
-    content = [{"type": "image_url", "image_url": picture}, {"type": "text", "text": "?"}]
-    body = {"model": model, "max_tokens": 1, "messages": [{"role": "user", "content": content}]}
-    connection = Connection(profile.name, origin, key, _tls(origin))
-    try:
-        ask = connection.ask(json.dumps(body).encode(), Writing(), lambda: None)
-        await within(PICTURE_SECONDS, ask)
-    except FailedTryError as error:
-        if error.trouble.again:
-            return None
-        return False if "vision model" in error.trouble.error.remedy else None
-    except TimeoutError:
-        return None
-    finally:
-        await connection.close()
-    return True
 
 
 def chosen_model(profile: Profile, asked: str, facts: ServerFacts) -> ModelFacts:
@@ -196,5 +158,6 @@ def run_interruptibly(work: Coroutine[Any, Any, T], check_interrupt: Callable[[]
             raise
 
 
-def _tls(origin: str) -> ssl.SSLContext | bool:
+def tls_for(origin: str) -> ssl.SSLContext | bool:
+    """What a connection to an address needs; False where it is not encrypted."""
     return ssl.create_default_context() if origin.startswith("https:") else False

@@ -11,9 +11,10 @@ from ...utils.errors import GenerationError, InputError, Qwen3VLError
 from ..engine.protocol import Engine
 from ..settings import Adapter
 from .dialects.dialect import Dialect, ModelFacts, ServerFacts
-from .probe import Found, chosen_model, look_at, sees_pictures
+from .probe import Found, chosen_model, look_at
 from .profiles import Profile, profile
 from .remote_engine import RemoteEngine
+from .trials import sees_pictures, takes_films
 from .wire.payload import Terms
 from .wire.sending import Rules
 
@@ -22,6 +23,8 @@ ABILITIES = (
     *("json_schema", "seed", "top_k", "presence_penalty", "repetition_penalty"),
     *("thinking", "thinking_budget"),
 )
+FILMS_AS_SUCH = "frames with their times"
+FILMS_AS_PICTURES = "as pictures, the first of every two frames"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,7 @@ class RemoteModel:
     dialect: Dialect
     model: ModelFacts
     facts: ServerFacts = ServerFacts()
+    takes_films: bool = False
 
     @property
     def name(self) -> str:
@@ -85,6 +89,7 @@ class RemoteModel:
             min_pixels=min(profile.min_pixels, profile.max_pixels),
             max_pixels=profile.max_pixels,
             sees=self.model.sees_pictures,
+            takes_films=self.takes_films,
         )
 
     def with_adapter(self, adapter: Adapter) -> RemoteModel:
@@ -116,6 +121,8 @@ class RemoteModel:
             f"official sampling of the {self.edition} edition",
             f"can: streaming, {', '.join(a for a in ABILITIES if a not in dialect.cannot)}",
         ]
+        if self.model.sees_pictures is not False:
+            lines.append(f"films: {FILMS_AS_SUCH if self.takes_films else FILMS_AS_PICTURES}")
         if dialect.cannot:
             lines.append("cannot, and is not asked to: " + ", ".join(sorted(dialect.cannot)))
         lines += [f"note: {remark}" for remark in dialect.remarks]
@@ -134,10 +141,13 @@ def find(
     """
     found, problems = _first_that_answers(server, check_interrupt)
     chosen = chosen_model(server, model, found.facts)
+    handle = RemoteModel(server, found.dialect, chosen, found.facts, found.dialect.tries_films)
+    origin, terms = found.origin, handle.terms()
+    films = terms.takes_films and takes_films(server, origin, terms, check_interrupt)
     if chosen.sees_pictures is None and found.dialect.tries_pictures:
-        sees = sees_pictures(server, found.origin, chosen.name, check_interrupt)
+        sees = films or sees_pictures(server, origin, terms, check_interrupt)
         chosen = replace(chosen, sees_pictures=sees)
-    return RemoteModel(server, found.dialect, chosen, found.facts), problems
+    return replace(handle, model=chosen, takes_films=films), problems
 
 
 def version_at(server: str, model: str) -> str:

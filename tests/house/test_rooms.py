@@ -26,7 +26,7 @@ ORDER = {
         "fast", "reference", "scheduler", "kernels", "model", "request", "state", "protocol",
     ),
     "loaders.servers": (
-        "remote_model", "remote_engine", "probe", "wire", "profiles", "dialects",
+        "remote_model", "remote_engine", "trials", "probe", "wire", "profiles", "dialects",
     ),
     "utils": (
         "dataset", "captions", "files", "roots", "conversation", "drawing", "agents", "parsing",

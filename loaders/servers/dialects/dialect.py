@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from ....utils.chat.sampling import Sampling
 
 Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class FilmTimes:
+    """When the frames of a film are: frame k is number `indices[k]` of `total`, `fps` a second."""
+
+    fps: float
+    indices: tuple[int, ...]
+    total: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +26,7 @@ class Wanted:
 
     `schema` is a JSON schema that the answer has to fit; `thinking` None leaves it to the model,
     and `thinking_budget` is the most tokens of it (0: no bound); `largest_pixels` are those of
-    the largest picture as it is sent.
+    the largest picture as it is sent. `film` times the frames of films that are sent as such.
     """
 
     model: str
@@ -29,6 +38,7 @@ class Wanted:
     thinking_budget: int = 0
     stream: bool = False
     largest_pixels: int = 0
+    film: FilmTimes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +85,9 @@ class Dialect:
     always_streams: bool = False
     # Whether a small picture is sent to learn if a model sees, where the server does not say.
     tries_pictures: bool = False
-    # How a clip is sent: pictures with their seconds between them, or frames that the server
-    # puts together.
-    clips: Literal["pictures", "jpeg_frames"] = "pictures"
+    # Whether two small films are sent to learn if their frames are taken at the times that are
+    # told; where they are not, films go as pictures.
+    tries_films: bool = False
     remarks: tuple[str, ...] = field(default_factory=tuple)
 
     def unmet(self, wanted: Wanted) -> list[str]:

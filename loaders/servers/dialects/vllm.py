@@ -5,6 +5,7 @@ from __future__ import annotations
 from .dialect import (
     Answers,
     Dialect,
+    FilmTimes,
     Json,
     ModelFacts,
     ServerFacts,
@@ -26,9 +27,21 @@ def fields(wanted: Wanted) -> Json:
     more: Json = {"repetition_penalty": sampling.repetition_penalty}
     if sampling.temperature > 0:
         more |= {"top_k": sampling.top_k, "seed": seed_of_bits(wanted.seed, 63)}
+    if wanted.film:
+        more["media_io_kwargs"] = {"video": _film_fields(wanted.film)}
     if wanted.thinking_budget:
         more["thinking_token_budget"] = wanted.thinking_budget
     return basic_fields(wanted) | more | schema_field(wanted) | template_thinking(wanted)
+
+
+def _film_fields(film: FilmTimes) -> Json:
+    """Every frame that is sent, at its time; else it takes 32, one a second."""
+    return {
+        "num_frames": -1,
+        "fps": film.fps,
+        "frames_indices": list(film.indices),
+        "total_num_frames": film.total,
+    }
 
 
 def facts(answers: Answers) -> ServerFacts:
@@ -46,5 +59,9 @@ VLLM = Dialect(
     asks_of=("/version",),
     first_in_flight=64,
     tries_pictures=True,
-    remarks=("a thinking budget needs a server started with a reasoning parser",),
+    tries_films=True,
+    remarks=(
+        "a thinking budget needs a server started with a reasoning parser",
+        "films as such need one started with --trust-request-mm-kwargs",
+    ),
 )

@@ -184,7 +184,7 @@ class Dispatch:
         ask = connection.ask(item.payload.body, item.writing, on_piece)
         await within(item.deadline - self._loop.time(), ask)
         seconds = time.perf_counter() - started
-        return item.writing.reply(seconds, first[0] if first else 0.0, self._notes(item))
+        return item.writing.reply(seconds, first[0] if first else 0.0, item.payload.notes)
 
     def _settle(
         self,
@@ -231,11 +231,6 @@ class Dispatch:
         self._streams -= item.stream
         self.open_bytes -= item.size_bytes
         self._done(item.index, outcome)
-
-    def _notes(self, item: Sending) -> tuple[str, ...]:
-        assert item.payload is not None  # noqa: S101 - it was sent
-        title = self._terms.dialect.title
-        return tuple(f"without {name}, which {title} does not take" for name in item.payload.unmet)
 
     def _connection(self, origin: Origin) -> Connection:
         idle = self._idle[origin]

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
-
-import numpy as np
 
 from ....utils.chat.generation_options import GenerationOptions
 from ....utils.chat.requests import Request
@@ -19,12 +15,13 @@ from ....utils.images.picture import Clip, Picture
 from ....utils.images.resize import TOKEN_SIDE, fit_size_wh, resize_clip, resize_picture
 from ....utils.text.control_tokens import defused_part
 from ..dialects.dialect import Dialect, Json, Wanted
+from .parts import FRAMES_A_TIME, film_part, film_times, frame_parts, picture_part, text_part
 
 # Tokens that a chat template adds around a message, and around a picture; both generously.
 MESSAGE_TOKENS, VISUAL_TOKENS = 16, 24
 # The official limits of all frames of a clip together.
 CLIP_PIXELS = (4096, 16_384 * TOKEN_SIDE * TOKEN_SIDE)
-JPEG_QUALITY = 95
+FILM_AS_PICTURES = "the film went as pictures, the first of every two frames"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +36,15 @@ class Terms:
     min_pixels: int = 256 * 256
     max_pixels: int = 1280 * TOKEN_SIDE * TOKEN_SIDE
     sees: bool | None = None
+    takes_films: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Payload:
-    """A body ready to be sent, and what the server cannot do of what was wanted."""
+    """A body ready to be sent, and what the server gets otherwise than wanted, for the user."""
 
     body: bytes
-    unmet: tuple[str, ...]
+    notes: tuple[str, ...]
 
 
 def encode(request: Request, terms: Terms, stream: bool) -> Payload:
@@ -58,11 +56,15 @@ def encode(request: Request, terms: Terms, stream: bool) -> Payload:
     """
     check_sees(request, terms)
     sized = sized_parts(request, terms)
-    messages = wire_messages(request, sized, terms)
     wanted = wanted_of(request, sized, terms, stream or terms.dialect.always_streams)
+    messages = wire_messages(request, sized, terms, wanted.film is not None)
     fields = {"model": terms.model, "messages": messages, **terms.dialect.fields(wanted)}
     body = json.dumps(fields, ensure_ascii=True, separators=(",", ":"))
-    return Payload(body.encode("ascii"), tuple(terms.dialect.unmet(wanted)))
+    title = terms.dialect.title
+    notes = [f"without {name}, which {title} does not take" for name in terms.dialect.unmet(wanted)]
+    if wanted.film is None and any(isinstance(part, Clip) for part in _parts(request)):
+        notes.append(FILM_AS_PICTURES)
+    return Payload(body.encode("ascii"), tuple(notes))
 
 
 def wanted_of(
@@ -75,6 +77,7 @@ def wanted_of(
     """
     sampling = resolve(request.options, terms.edition, request.has_vision)
     pixels = [p.size_wh[0] * p.size_wh[1] for p in sized.values() if isinstance(p, Picture)]
+    clips = [part for part in _parts(request) if isinstance(part, Clip)]
     return Wanted(
         model=terms.model,
         sampling=_bounded(sampling, prompt_bound(request, sized), terms.context),
@@ -85,6 +88,7 @@ def wanted_of(
         thinking_budget=request.options.thinking_budget or 0,
         stream=stream,
         largest_pixels=max(pixels, default=0),
+        film=film_times(clips) if terms.takes_films else None,
     )
 
 
@@ -107,8 +111,13 @@ def sized_parts(request: Request, terms: Terms) -> dict[int, Picture | Clip]:
     return sized
 
 
-def wire_messages(request: Request, sized: dict[int, Picture | Clip], terms: Terms) -> list[Json]:
-    """The chat as OpenAI writes it; text alone stays text, which every template takes."""
+def wire_messages(
+    request: Request, sized: dict[int, Picture | Clip], terms: Terms, films: bool = False
+) -> list[Json]:
+    """The chat as OpenAI writes it; text alone stays text, which every template takes.
+
+    `films` go as such, else picture by picture.
+    """
     messages = []
     pictures = 0
     for message in request.messages:
@@ -117,9 +126,9 @@ def wire_messages(request: Request, sized: dict[int, Picture | Clip], terms: Ter
             if isinstance(part, Picture):
                 pictures += 1
                 if request.number_pictures:
-                    content.append(_text(f"Picture {pictures}: "))
+                    content.append(text_part(f"Picture {pictures}: "))
             seen = part if isinstance(part, str) else sized[id(part)]
-            content += _wire_part(seen, terms, message.role)
+            content += _wire_part(seen, terms, message.role, films)
         only_text = all(piece["type"] == "text" for piece in content)
         whole = "".join(piece["text"] for piece in content) if only_text else content
         messages.append({"role": message.role, "content": whole})
@@ -136,7 +145,7 @@ def prompt_bound(request: Request, sized: dict[int, Picture | Clip]) -> int:
                 bound += len(part.encode("utf-8", "surrogatepass"))
                 continue
             seen = sized[id(part)]
-            frames = len(seen.frames) if isinstance(seen, Clip) else 1
+            frames = -(-len(seen.frames) // FRAMES_A_TIME) if isinstance(seen, Clip) else 1
             height, width = (seen.frames[0] if isinstance(seen, Clip) else seen.pixels).shape[:2]
             bound += frames * (height * width // TOKEN_SIDE**2 + VISUAL_TOKENS)
     return bound
@@ -170,55 +179,12 @@ def _parts(request: Request) -> Iterator[str | Picture | Clip]:
     return (part for message in request.messages for part in message.parts)
 
 
-def _wire_part(part: str | Picture | Clip, terms: Terms, role: str) -> list[Json]:
+def _wire_part(part: str | Picture | Clip, terms: Terms, role: str, films: bool) -> list[Json]:
     if isinstance(part, str):
-        return [_text(defused_part(part, role))]
+        return [text_part(defused_part(part, role))]
     if isinstance(part, Picture):
-        return [_image(part.pixels, terms.pictures)]
-    if terms.dialect.clips == "jpeg_frames":
-        return [_video(part)]
-    return _frames(part, terms.pictures)
-
-
-def _text(text: str) -> Json:
-    return {"type": "text", "text": text}
-
-
-def _image(pixels: np.ndarray, kind: str) -> Json:
-    return {"type": "image_url", "image_url": {"url": data_uri(pixels, kind)}}
-
-
-def _frames(clip: Clip, kind: str) -> list[Json]:
-    """Every frame as a picture after its second, as the model's own template writes clips."""
-    parts = []
-    for second, frame in zip(clip.times, clip.frames, strict=True):
-        parts.append(_text(f"<{second:.1f} seconds>"))
-        parts.append(_image(frame, kind))
-    return parts
-
-
-def _video(clip: Clip) -> Json:
-    frames = ",".join(_base64(frame, "jpeg") for frame in clip.frames)
-    return {"type": "video_url", "video_url": {"url": f"data:video/jpeg;base64,{frames}"}}
-
-
-def data_uri(pixels: np.ndarray, kind: str) -> str:
-    """An RGB picture [H, W, 3] inside an address; png and bmp keep every value."""
-    return f"data:image/{kind};base64,{_base64(pixels, kind)}"
-
-
-def _base64(pixels: np.ndarray, kind: str) -> str:
-    from PIL import Image
-
-    file = io.BytesIO()
-    image = Image.fromarray(pixels)
-    if kind == "jpeg":
-        image.save(file, "JPEG", quality=JPEG_QUALITY, subsampling=0)
-    elif kind == "bmp":
-        image.save(file, "BMP")
-    else:
-        image.save(file, "PNG", compress_level=1)
-    return base64.b64encode(file.getbuffer()).decode("ascii")
+        return [picture_part(part.pixels, terms.pictures)]
+    return [film_part(part)] if films else frame_parts(part, terms.pictures)
 
 
 def check_sees(request: Request, terms: Terms) -> None:

@@ -219,12 +219,59 @@ def test_bmp_for_a_server_beside_us():
     assert head == "data:image/bmp;base64" and (pixels == 7).all()
 
 
-def test_a_clip_is_frames_with_their_seconds():
-    clip = Clip(np.zeros((3, 64, 64, 3), np.uint8), 30.0, (0, 15, 75), 100)
-    content = sent(clip, "What happens?")["messages"][0]["content"]
+def film(*numbers, seconds=()):
+    frames = np.zeros((len(numbers), 64, 64, 3), np.uint8)
+    frames += np.arange(len(numbers), dtype=np.uint8)[:, None, None, None] * 50
+    return Clip(frames, 30.0, numbers, 100, seconds)
+
+
+def test_a_film_is_the_first_of_every_two_frames_after_the_seconds_of_both():
+    content = sent(film(0, 15, 75), "What happens?")["messages"][0]["content"]
     texts = [p["text"] for p in content if p["type"] == "text"]
-    assert texts == ["<0.0 seconds>", "<0.5 seconds>", "<2.5 seconds>", "What happens?"]
-    assert [p["type"] for p in content] == ["text", "image_url"] * 3 + ["text"]
+    assert texts == ["<0.2 seconds>", "<2.5 seconds>", "What happens?"]
+    pictures = [p["image_url"]["url"] for p in content if p["type"] == "image_url"]
+    assert [seen(url)[1].max() for url in pictures] == [0, 100]
+
+
+TAKES_FILMS = Terms(DIALECTS["vllm"], "m", takes_films=True)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "times"),
+    [
+        ((), {"fps": 30.0, "frames_indices": [0, 15, 75], "total_num_frames": 100}),
+        (
+            (0.0, 0.5, 2.5),
+            {"fps": 1000.0, "frames_indices": [0, 500, 2500], "total_num_frames": 2501},
+        ),
+    ],
+)
+def test_a_film_goes_with_its_times_where_a_server_takes_them(seconds, times):
+    body = sent(film(0, 15, 75, seconds=seconds), "?", terms=TAKES_FILMS)
+    assert body["media_io_kwargs"] == {"video": {"num_frames": -1} | times}
+    content = body["messages"][0]["content"]
+    assert [p["type"] for p in content] == ["video_url", "text"]
+    head, *frames = content[0]["video_url"]["url"].split(",")
+    assert head == "data:video/jpeg;base64"
+    shades = [seen("," + frame)[1].mean() for frame in frames]
+    assert shades == pytest.approx([0, 50, 100], abs=2)
+
+
+def test_films_of_other_times_go_as_pictures_together():
+    """A request can say the times once."""
+    body = sent(film(0, 15), film(0, 30), "?", terms=TAKES_FILMS)
+    assert "media_io_kwargs" not in body
+    kinds = [p["type"] for p in body["messages"][0]["content"]]
+    assert kinds == ["text", "image_url"] * 2 + ["text"]
+    alike = sent(film(0, 15), film(0, 15), "?", terms=TAKES_FILMS)
+    assert [p["type"] for p in alike["messages"][0]["content"]] == ["video_url"] * 2 + ["text"]
+
+
+def test_a_film_that_went_as_pictures_is_said():
+    request = Request((Message("user", (film(0, 15), "?")),))
+    for terms, said in ((Terms(DIALECTS["sglang"], "m"), True), (TAKES_FILMS, False)):
+        notes = encode(request, terms, False).notes
+        assert any("film went as pictures" in note for note in notes) is said
 
 
 def test_text_alone_stays_text_and_control_tokens_are_none():

@@ -10,7 +10,7 @@ from qwen3vl_nodes.loaders.settings import Adapter
 from qwen3vl_nodes.utils.chat.messages import Message
 from qwen3vl_nodes.utils.chat.requests import Reply, Request
 from qwen3vl_nodes.utils.errors import GenerationError, InputError, Qwen3VLError
-from scripted_server import ScriptedServer, answer, response, send
+from scripted_server import ScriptedServer, answer, response, send, whole
 
 VLLM = {
     "/v1/models": {"data": [{"id": "Qwen3-VL-8B", "owned_by": "vllm", "max_model_len": 4096}]},
@@ -68,6 +68,36 @@ def test_a_text_model_of_vllm_is_told_by_its_refusal():
 
     with ScriptedServer(serving(VLLM, refuse)) as server:
         assert find(server)[0].model.sees_pictures is False
+
+
+@pytest.mark.parametrize("heeds", [True, False])
+def test_films_are_sent_as_such_where_their_times_are_heeded(heeds):
+    """An old vLLM takes the frames and makes up their times: the prompt stays as long."""
+
+    async def chat(seen, writer):
+        said = seen.json.get("media_io_kwargs", {"video": {"frames_indices": [0]}})
+        digits = len(str(said["video"]["frames_indices"][0])) if heeds else 1
+        usage = {"prompt_tokens": 20 + digits, "completion_tokens": 1}
+        await send(writer, response(whole() | {"usage": usage}))
+
+    with ScriptedServer(serving(VLLM, chat)) as server:
+        found, _ = find(server)
+    assert found.takes_films is found.terms().takes_films is heeds
+    assert ("films: frames with their times" in found.describe()) is heeds
+
+
+def test_a_server_that_refuses_told_times_gets_films_as_pictures():
+    async def chat(seen, writer):
+        if "media_io_kwargs" in seen.json:
+            said = {"error": {"message": "Per-request media_io_kwargs are disabled by default."}}
+            await send(writer, response(said, 400))
+        else:
+            await answer(seen, writer)
+
+    with ScriptedServer(serving(VLLM, chat)) as server:
+        found, _ = find(server)
+    assert not found.takes_films and found.model.sees_pictures
+    assert "films: as pictures" in found.describe()
 
 
 def test_the_profiles_dialect_counts():
