@@ -26,10 +26,14 @@ class BrokenAnswerError(Exception):
 
 @dataclass(slots=True)
 class Writing:
-    """An answer being written, from the pieces of a stream or from one whole message."""
+    """An answer being written, from the pieces of a stream or from one whole message.
+
+    `starts_thinking`: such a model opens with a thought; `asked_to_think`: it was asked for one.
+    """
 
     stop: tuple[str, ...] = ()
     starts_thinking: bool = False
+    asked_to_think: bool = False
     content: str = ""
     thinking: str = ""
     finish: str | None = None
@@ -145,6 +149,8 @@ class Writing:
             # With its end mark gone it is the server that tells them apart, unless it was cut off.
             opened = self.starts_thinking and self.finish == "length"
             thinking, answer = split_thinking(content, opened)
+        if not answer and self._took_it_for_a_thought():
+            thinking, answer = "", thinking
         if not answer and self.calls:
             answer = "\n".join(map(call_text, self.calls))
         if not (answer or self._spoke):
@@ -159,6 +165,14 @@ class Writing:
             first_token_seconds=first_seconds,
             notes=notes,
         )
+
+    def _took_it_for_a_thought(self) -> bool:
+        """Whether a server that looks for thoughts found one in a model that has none.
+
+        vLLM's parsers call all a thought that has no end mark. What was cut off may be one.
+        """
+        thinks = self.starts_thinking or self.asked_to_think
+        return not thinks and self.finish != "length" and not self.calls
 
     def interrupted(self) -> Reply:
         """The reply as far as it is written."""

@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor
+from dataclasses import replace
 
 from ....utils.chat.requests import Reply, Request
 from ....utils.errors import Qwen3VLError
@@ -22,6 +23,7 @@ from .waiting import Waiting, late
 
 # Tries of what another try may help, other than waiting: a cut line, a 500, an answer that is none.
 TRIES = 4
+THOUGHT = "it thought all the same: its template has no switch"
 # So many answers are streamed at a time, for the node's text; the others come whole, which costs
 # both sides less.
 STREAMS = 8
@@ -172,7 +174,9 @@ class Dispatch:
     async def _answer(self, item: Sending, connection: Connection) -> Reply:
         """Ask once; whatever goes wrong is raised."""
         assert item.payload is not None  # noqa: S101 - it is encoded before it waits
-        item.writing = Writing(item.request.options.stop, self._terms.edition == "thinking")
+        wanted = item.request.options
+        thinks, asked = self._terms.edition == "thinking", bool(wanted.thinking)
+        item.writing = Writing(wanted.stop, starts_thinking=thinks, asked_to_think=asked)
         item.tries += 1
         started = time.perf_counter()
         first: list[float] = []
@@ -184,7 +188,10 @@ class Dispatch:
         ask = connection.ask(item.payload.body, item.writing, on_piece)
         await within(item.deadline - self._loop.time(), ask)
         seconds = time.perf_counter() - started
-        return item.writing.reply(seconds, first[0] if first else 0.0, item.payload.notes)
+        reply = item.writing.reply(seconds, first[0] if first else 0.0, item.payload.notes)
+        if wanted.thinking is False and reply.thinking:
+            return replace(reply, notes=(*reply.notes, THOUGHT))
+        return reply
 
     def _settle(
         self,
