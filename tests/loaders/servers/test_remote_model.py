@@ -7,6 +7,7 @@ import pytest
 from qwen3vl_nodes.loaders.servers import probe, profiles, remote_model
 from qwen3vl_nodes.loaders.servers.profiles import Profile
 from qwen3vl_nodes.loaders.settings import Adapter
+from qwen3vl_nodes.utils.chat.generation_options import GenerationOptions
 from qwen3vl_nodes.utils.chat.messages import Message
 from qwen3vl_nodes.utils.chat.requests import Reply, Request
 from qwen3vl_nodes.utils.errors import GenerationError, InputError, Qwen3VLError
@@ -242,3 +243,18 @@ def test_a_changed_server_is_noticed(monkeypatch):
     assert "no server" in remote_model.version_at("nowhere", "")
     assert remote_model.check_name("here") is True and remote_model.check_name(None) is True
     assert "There is no server" in str(remote_model.check_name("nowhere"))
+
+
+@pytest.mark.parametrize("wanted", [False, True, None])
+def test_a_switch_that_was_not_heeded_is_said(wanted):
+    async def chat(_seen, writer):
+        message = {"content": "Red.", "reasoning": "Let me see."}
+        await send(writer, response(whole(message=message)))
+
+    request = Request((Message("user", ("?",)),), GenerationOptions(thinking=wanted))
+    with ScriptedServer(serving(VLLM, chat)) as server, find(server)[0].open() as engine:
+        [(_, reply)] = engine.generate([request])
+    assert (reply.text, reply.thinking) == ("Red.", "Let me see.")
+    assert ("it thought all the same: its template has no switch" in reply.notes) is (
+        wanted is False
+    )

@@ -4,11 +4,7 @@ import json
 
 import pytest
 from qwen3vl_nodes.loaders.servers.wire.answers import Writing
-from qwen3vl_nodes.utils.chat.generation_options import GenerationOptions
-from qwen3vl_nodes.utils.chat.messages import Message
-from qwen3vl_nodes.utils.chat.requests import Request
-from scripted_server import ScriptedServer, response, send, whole
-from test_remote_model import VLLM, find, serving
+from scripted_server import whole
 
 
 def thought(finish="stop", **how):
@@ -30,18 +26,3 @@ def test_a_model_that_does_not_think_has_answered():
 )
 def test_else_it_may_have_thought_to_the_end(how):
     assert thought(**how) == ("", "A red square.")
-
-
-@pytest.mark.parametrize("wanted", [False, True, None])
-def test_a_switch_that_was_not_heeded_is_said(wanted):
-    async def chat(_seen, writer):
-        message = {"content": "Red.", "reasoning": "Let me see."}
-        await send(writer, response(whole(message=message)))
-
-    request = Request((Message("user", ("?",)),), GenerationOptions(thinking=wanted))
-    with ScriptedServer(serving(VLLM, chat)) as server, find(server)[0].open() as engine:
-        [(_, reply)] = engine.generate([request])
-    assert (reply.text, reply.thinking) == ("Red.", "Let me see.")
-    assert ("it thought all the same: its template has no switch" in reply.notes) is (
-        wanted is False
-    )
