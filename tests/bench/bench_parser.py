@@ -29,9 +29,10 @@ load_pack()
 from qwen3vl_nodes.utils.errors import ParseError
 from qwen3vl_nodes.utils.parsing.detections import parse_detections
 from qwen3vl_nodes.utils.parsing.document_answer import parse_document, parse_pages
-from qwen3vl_nodes.utils.parsing.fields import read_answer, read_form
+from qwen3vl_nodes.utils.parsing.fields import read_answer
 from qwen3vl_nodes.utils.parsing.films.events import parse_events
 from qwen3vl_nodes.utils.parsing.films.tracked_objects import parse_sightings
+from qwen3vl_nodes.utils.parsing.form_schema import read_form
 from qwen3vl_nodes.utils.parsing.tool_calls import parse_tool_calls
 from qwen3vl_nodes.utils.text.fenced_code import SUFFIXES, read_code
 

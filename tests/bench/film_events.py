@@ -97,8 +97,8 @@ class Teller:
         self.model = LocalModel(LoadSettings(model=catalog.DEMO_NAME, device=device))
 
     def request(self, path: Path, trim: Trim):
+        from qwen3vl_nodes.utils.chat.generation_options import GenerationOptions
         from qwen3vl_nodes.utils.chat.messages import Message
-        from qwen3vl_nodes.utils.chat.options import GenerationOptions
         from qwen3vl_nodes.utils.chat.requests import Request
         from qwen3vl_nodes.utils.chat.tasks import task
         from qwen3vl_nodes.utils.video.film import open_film

@@ -186,3 +186,32 @@ def test_requirements_are_those_of_the_project():
     declared = [line.strip(' ",') for line in listed.splitlines() if line.strip()]
     assert wanted == declared
     assert not any(line.startswith("torch") or "==" in line for line in wanted)
+
+
+BY_HAND = sorted(
+    path for room in ("bench", "soak") for path in (ROOT / "tests" / room).glob("*.py")
+)
+
+
+def names_in(path):
+    """What a module can be asked for: what its own level defines, assigns or imports."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            found.add(node.name)
+        elif isinstance(node, (ast.Import, ast.ImportFrom)):
+            found |= {(alias.asname or alias.name).split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            found.add(node.id)
+    return found
+
+
+@pytest.mark.parametrize("path", BY_HAND, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_what_is_run_by_hand_finds_what_it_imports(path):
+    """No test runs these scripts, and a name that moved would be missed only much later."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("qwen3vl_nodes."):
+            name = (node.module or "").partition(".")[2]
+            assert name in KNOWN, f"there is no {name}"
+            there = names_in(KNOWN[name]) | {k.removeprefix(f"{name}.") for k in KNOWN}
+            assert {alias.name for alias in node.names} <= there, name
