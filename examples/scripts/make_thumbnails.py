@@ -43,6 +43,7 @@ CARDS = {
     "read_text": ("4", "3", "above"),
     "extract_fields": ("2", "3", "above"),
     "document_pdf": ("4", "3", "beside"),
+    "document_folder": ("documents", "2", "beside"),
     "picture_to_code": ("2", "3", "beside"),
     "gui_action": ("4", "3", "above"),
     "video_describe": ("film", "4 5", "above"),
@@ -69,6 +70,11 @@ class Run:
             found += turns or shown["text"]
         return "\n".join(found)
 
+    def written(self, node: str) -> str:
+        """The texts that a folder's node wrote, and its ledger."""
+        shown = self._outputs[node]
+        return "\n".join([*(one["text"] for one in shown["captions"]), shown["text"][0]])
+
     def pictures(self, nodes: str) -> list[Image.Image]:
         """What the nodes showed, in their order."""
         return [picture for node in nodes.split() for picture in self._images(node)]
@@ -94,12 +100,15 @@ def card(name: str, server: Server) -> Image.Image:
     if nodes == "film":
         clip = prompt["2"]["inputs"]["clip"]
         pictures = frames_of(clip)[::16]
+    elif nodes == "documents":
+        pictures = [first_page()]
     elif nodes:
         pictures = run.pictures(nodes)
     else:
         files = sorted((EXAMPLES / "images").glob("*_thing*.png"))
         pictures = [Image.open(file).convert("RGB") for file in files]
-    return (beside if how == "beside" else above)(pictures[:6], run.texts(texts))
+    said = run.written(texts) if nodes == "documents" else run.texts(texts)
+    return (beside if how == "beside" else above)(pictures[:6], said)
 
 
 def above(pictures: list[Image.Image], text: str) -> Image.Image:
@@ -155,6 +164,14 @@ def sheet_of_captions(server: Server, saved: dict[str, Any]) -> Image.Image:
     }  # fmt: skip
     review = Run(server, {"1": {"class_type": "Qwen3VLCaptionReview", "inputs": inputs}})
     return ImageOps.contain(review.pictures("1")[0], (768, 768), Image.Resampling.LANCZOS)
+
+
+def first_page() -> Image.Image:
+    """Of the example document."""
+    import pypdfium2
+
+    with pypdfium2.PdfDocument(EXAMPLES / "documents" / "two_pages.pdf") as document:
+        return document[0].render().to_pil().convert("RGB")
 
 
 def frames_of(name: str) -> list[Image.Image]:

@@ -22,6 +22,7 @@ ANSWERS = {
     "detect_crop_caption": {"6": ["A blue star.", "A purple square."]},
     "detect_mask_inpaint": {"3": ["2 found: star, square", "- star at ", "- square at "]},
     "detect_to_sam3_masks": {"3": ["2 found: star, square", "- star at ", "- square at "]},
+    "document_folder": {"2": ["written two_pages.pdf", "written 1, skipped 0, failed 0"]},
     "document_pdf": {"3": ["# Harbor", "| 913.56 | 4 | 933.32 |", "# Moss Kitten Turtle"]},
     "extract_fields": {
         "3": ['{"time": "23:35", "item": "Robot", "price": "125.28"}'],

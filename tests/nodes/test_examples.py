@@ -219,7 +219,8 @@ def test_a_prompt_is_one_that_the_server_takes(name):
                 assert fits(output_types_of(source)[value[1]], type_)
             elif key in ("folder", "pdf_file"):
                 # Its menu is what is there; the node itself takes any allowed one.
-                assert value in ("output", "example images", "example documents/two_pages.pdf")
+                documents = ("example documents", "example documents/two_pages.pdf")
+                assert value in ("output", "example images", *documents)
             elif type_ == "COMBO":
                 assert value in options["options"], key
             elif type_ in ("INT", "FLOAT"):
