@@ -10,10 +10,12 @@ import torch
 from comfy_api.latest import io
 
 from ...loaders.engine.protocol import Model
+from ...loaders.host.port import host
 from ...utils.chat.composition import CUSTOM, MAX_SEED, messages_for
 from ...utils.chat.generation_options import GenerationOptions
 from ...utils.chat.requests import Reply, Request
 from ...utils.chat.tasks import tasks_in
+from ...utils.conversation.transcript import chat_of
 from ...utils.errors import GenerationError, InputError, Qwen3VLError
 from ...utils.video.footage import Footage
 from ..forms import sockets
@@ -59,6 +61,8 @@ class _Showing:
     def __init__(self, sources: Sequence[FilmSource], settings: FilmSettings):
         self._sources, self._settings = sources, settings
         self.lines: list[str] = []
+        # Of a single film; the frames of many are not to be held together.
+        self.only: Request | None = None
 
     def requests(
         self, prompts: Sequence[tuple[str, float | None]], system: str, options: Any, seed: int
@@ -73,11 +77,17 @@ class _Showing:
                 problem = f"Film {number + 1} of {len(self._sources)}: {error.problem}"
                 raise type(error)(problem, error.remedy) from None
             self.lines += _told(number, source.name, footage)
-            yield Request(
+            request = Request(
                 messages_for((footage.clip,), words, system),
                 options or GenerationOptions(),
                 seed=(seed + number) & MAX_SEED,
             )
+            self.only = request if len(self._sources) == 1 else None
+            yield request
+
+    def chats(self, replies: Sequence[Reply]) -> list[Any]:
+        """What was said about the only film, to go on with; of several films, nothing."""
+        return [chat_of(self.only, replies[0]) if self.only else host().nothing()]
 
 
 def _told(number: int, name: str, footage: Footage) -> list[str]:
@@ -147,7 +157,10 @@ class Qwen3VLVideo(io.ComfyNode):
                 seed_input(),
                 sockets.Options.Input("options", optional=True),
             ],
-            outputs=answer_outputs(),
+            outputs=[
+                *answer_outputs(),
+                sockets.Chat.Output("chat", display_name="chat", is_output_list=True),
+            ],
             hidden=[io.Hidden.unique_id],
             is_input_list=True,
             is_output_node=True,
@@ -181,7 +194,8 @@ class Qwen3VLVideo(io.ComfyNode):
         how = "\n".join([*showing.lines, report(replies)])
         texts = [reply.text for reply in replies]
         thinking = [reply.thinking for reply in replies]
-        return io.NodeOutput(texts, thinking, how, ui={"text": texts, "report": [how]})
+        ui = {"text": texts, "report": [how]}
+        return io.NodeOutput(texts, thinking, how, showing.chats(replies), ui=ui)
 
 
 def _for_each(values: list[str], sources: Sequence[FilmSource]) -> list[str]:

@@ -10,11 +10,13 @@ import pytest
 import torch
 from films import number_of, write_film
 from node_running import LOADER, run_node
+from qwen3vl_nodes.nodes.asking.chat import CONTINUE, Qwen3VLChat
 from qwen3vl_nodes.nodes.shared.film_source import trim_of
 from qwen3vl_nodes.nodes.shared.grounding import LEAVE_EMPTY, STOP
 from qwen3vl_nodes.nodes.video.event_list import EVENTS, THING, Qwen3VLEvents
 from qwen3vl_nodes.nodes.video.video import CUSTOM, Qwen3VLVideo, film_presets
 from qwen3vl_nodes.utils.chat.generation_options import GenerationOptions
+from qwen3vl_nodes.utils.conversation.transcript import Chat
 from qwen3vl_nodes.utils.errors import GenerationError, InputError, ParseError
 from qwen3vl_nodes.utils.images.picture import Clip
 from qwen3vl_pack import ROOT
@@ -82,11 +84,26 @@ def clip_of(model, number=0) -> Clip:
 
 def test_a_video_is_described(film):
     model = ScriptedModel("A film.")
-    texts, thinking, report = describe(model, [Video(film)]).args
+    texts, thinking, report, _ = describe(model, [Video(film)]).args
     assert (texts, thinking) == (["A film."], [""])
     assert model.prompt_of(0) == "Describe this video."
     assert len(clip_of(model).times) == 12
     assert report.startswith("1: film.mp4, 12 frames from 0.00 to 5.88 s of 6.00 s, 96 x 64 pixels")
+
+
+def test_a_chat_goes_on_about_the_film(film, tmp_path):
+    """The frames stay in the conversation; those of many films are not held together."""
+    model = ScriptedModel(lambda *_: f"answer {len(model.requests)}")
+    (chat,) = describe(model, [Video(film)], system_prompt="Short.").args[3]
+    said = {"question": "And then?", "system_prompt": "", "seed": 0, "turn": CONTINUE}
+    run_node(Qwen3VLChat, model=model, chat=chat, remember=False, **said)
+    system, first, answer, second = model.requests[1].messages
+    assert system.parts == ("Short.",)
+    assert first.parts[0] is clip_of(model) and answer.parts == ("answer 1",)
+    assert second.parts == ("And then?",)
+    other = write_film(tmp_path / "other.mp4")
+    (none,) = describe(model, [Video(film), Video(str(other))]).args[3]
+    assert not isinstance(none, Chat)
 
 
 def test_every_preset_has_words(film):
@@ -124,7 +141,7 @@ def test_a_list_of_films_is_answered_in_one_run_and_read_one_by_one(tmp_path):
             return super().get_stream_source()
 
     model = ScriptedModel(lambda n, _: f"film {n}")
-    texts, _, report = describe(
+    texts, _, report, _ = describe(
         model, [Noting(path) for path in paths], instructions=["a", "b", "c"]
     ).args
     assert texts == ["film 0", "film 1", "film 2"]
