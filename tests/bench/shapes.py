@@ -60,16 +60,31 @@ def make(size: str, device: torch.device) -> tuple[Any, Any]:
     """
     if size == "demo" and (DEMO / "model.safetensors").is_file():
         return _demo(device)
-    processor = build_processor()
     if size == "demo":
+        processor = build_processor()
         model: Any = build_model(processor.tokenizer)
         return model.to(device), processor
+    processor = _processor()
+    return _random(_config(size, processor.tokenizer), device), processor
+
+
+def make_folder(size: str, folder: Path) -> None:
+    """A published size's config and processor, for servers that make random weights themselves."""
+    processor = _processor()
+    config = _config(size, processor.tokenizer)
+    config.architectures = ["Qwen3VLForConditionalGeneration"]
+    config.save_pretrained(folder)
+    processor.save_pretrained(folder)
+
+
+def _processor() -> Any:
+    processor = build_processor()
     processor.tokenizer = make_tokenizer()
     for part in (processor.image_processor, processor.video_processor):
         part.size = {"shortest_edge": 65_536, "longest_edge": 16_777_216}
     processor.image_token_id = processor.tokenizer.convert_tokens_to_ids("<|image_pad|>")
     processor.video_token_id = processor.tokenizer.convert_tokens_to_ids("<|video_pad|>")
-    return _random(_config(size, processor.tokenizer), device), processor
+    return processor
 
 
 def _demo(device: torch.device) -> tuple[Any, Any]:
