@@ -39,6 +39,7 @@ from .folders.caption_review import Qwen3VLCaptionReview
 from .folders.edit_caption import Qwen3VLEditCaption
 from .folders.folder_images import Qwen3VLFolderImages
 from .folders.save_captions import Qwen3VLSaveCaptions
+from .models.from_clip import Qwen3VLFromClip
 from .models.loader import Qwen3VLLoader
 from .models.lora import Qwen3VLLora
 from .models.options import Qwen3VLOptions
@@ -57,6 +58,7 @@ from .video.video import Qwen3VLVideo
 NODES: list[type[io.ComfyNode]] = [
     Qwen3VLLoader,
     Qwen3VLServer,
+    Qwen3VLFromClip,
     Qwen3VLLora,
     Qwen3VLUnload,
     Qwen3VLOptions,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from ...utils.errors import LoadError
 from .architecture import TEXT, VISION, read_architecture
@@ -25,6 +25,15 @@ MARKS = re.compile(r"(\.comfy_quant|\.input_scale|\.scale_input|(^|\.)scaled_fp8
 SCALE = re.compile(r"\.(weight_scale|scale_weight)$")
 TOKENS = {"image_token_id": 151655, "video_token_id": 151656,
           "vision_start_token_id": 151652, "vision_end_token_id": 151653}  # fmt: skip
+
+
+class Shaped(Protocol):
+    """Whatever has a shape: a tensor in a file, or one in memory."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The sizes of its dimensions."""
+        ...
 
 
 def inspect_file(
@@ -48,7 +57,7 @@ def inspect_file(
         if not MARKS.search(name)
     }
     tensors = by_canonical_name(path, plain_names)
-    config = _config(path, tensors)
+    config = config_of(path.name, tensors)
     architecture = read_architecture(config, str(path))
     fp8 = any(tensor.dtype == FP8_DTYPE for tensor in tensors.values())
     scales = {name for name in tensors if name.endswith("_scale_inv")}
@@ -64,7 +73,7 @@ def _by_comfyui(
 ) -> tuple[dict[str, Any], dict[str, StoredTensor], Quantization]:
     own = {name: tensor for name, tensor in stored.items() if not MARKS.search(name)}
     tensors = by_canonical_name(path, own)
-    config = _config(path, tensors)
+    config = config_of(path.name, tensors)
     check_tensors(path, read_architecture(config, str(path)), tensors, packed=True)
     for name, tensor in tensors.items():
         module = name.removesuffix(".weight")
@@ -76,7 +85,12 @@ def _by_comfyui(
     return config, tensors, Quantization(COMFYUI, layers=layers)
 
 
-def _config(path: Path, tensors: Mapping[str, StoredTensor]) -> dict[str, Any]:
+def config_of(name: str, tensors: Mapping[str, Shaped]) -> dict[str, Any]:
+    """The config.json of a Qwen3-VL, told by the shapes of its tensors.
+
+    Raises:
+        LoadError: it is none, or was cut down; `name` is what it is called.
+    """
     try:
         vocabulary = tensors[f"{TEXT}embed_tokens.weight"].shape[0]
         # Of a packed matrix only the rows can be counted.
@@ -91,7 +105,7 @@ def _config(path: Path, tensors: Mapping[str, StoredTensor]) -> dict[str, Any]:
         out = tensors[f"{VISION}merger.linear_fc2.weight"].shape[0]
     except (KeyError, ValueError, IndexError) as error:
         raise LoadError(
-            f"{path.name} is no whole Qwen3-VL ({error} is missing or misshapen).",
+            f"{name} is no whole Qwen3-VL ({error} is missing or misshapen).",
             "Choose a file with its language model and its vision tower.",
         ) from None
     layers, depth = _count(tensors, f"{TEXT}layers."), _count(tensors, f"{VISION}blocks.")
@@ -100,7 +114,7 @@ def _config(path: Path, tensors: Mapping[str, StoredTensor]) -> dict[str, Any]:
     if LAYERS.get(hidden, layers) != layers or (tied and hidden > 2560):
         lacks = "its lm_head" if LAYERS.get(hidden, layers) == layers else "its last layers"
         raise LoadError(
-            f"{path.name} lacks {lacks}: it was cut down to encode prompts and cannot write.",
+            f"{name} lacks {lacks}: it was cut down to encode prompts and cannot write.",
             "Choose a whole checkpoint.",
         )
     rope = {"rope_type": "default", "mrope_section": [24, 20, 20], "mrope_interleaved": True}
@@ -124,6 +138,6 @@ def _config(path: Path, tensors: Mapping[str, StoredTensor]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _count(tensors: Mapping[str, StoredTensor], prefix: str) -> int:
+def _count(tensors: Mapping[str, Shaped], prefix: str) -> int:
     numbers = {name[len(prefix) :].split(".")[0] for name in tensors if name.startswith(prefix)}
     return len(numbers)

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from .comfyui_clip import LentClip
 from .comfyui_folders import (  # noqa: F401 - of the port
     adapter_roots,
     allowed_folders,
@@ -22,6 +23,7 @@ from .comfyui_weights import plain_weight, quantized_formats  # noqa: F401 - of 
 from .model_patcher import patcher_class
 
 progress_bar = NodeBar
+lend = LentClip
 
 
 def default_device() -> torch.device:

@@ -40,6 +40,37 @@ class ProgressBar(Protocol):
         ...
 
 
+class Lent(Protocol):
+    """A model's weights in the host's memory, which stay the host's; see `comfyui_clip`."""
+
+    name: str
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        ...
+
+    def weights(self) -> Mapping[str, nn.Parameter]:
+        """By the names that the host has for them."""
+        ...
+
+    def is_packed(self, weight: torch.Tensor) -> bool:
+        """Whether a weight is quantized in the host's own way."""
+        ...
+
+    def plain(self, weight: torch.Tensor) -> torch.Tensor:
+        """A weight as a plain tensor, where it lies."""
+        ...
+
+    def claim(self, working_bytes: int) -> None:
+        """Have it on its device, with `working_bytes` free beside it."""
+        ...
+
+    def on_moved(self, moved: Callable[[], None], key: str) -> None:
+        """Call `moved` after the weights have left their device."""
+        ...
+
+
 class Host(Protocol):
     """What the pack asks of its host; see `comfyui` for each."""
 
@@ -106,6 +137,10 @@ class Host(Protocol):
         dtype: torch.dtype,
     ) -> torch.Tensor:
         """Such a layer's weight as a plain matrix; only where its format can be read."""
+        ...
+
+    def lend(self, clip: Any) -> Lent:
+        """The Qwen3-VL that a text encoder of the host's is; a LoadError where it is none."""
         ...
 
     def nothing(self) -> Any:

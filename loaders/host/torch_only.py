@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from ...utils.errors import LoadError
 from ...utils.roots.allowed_folders import AllowedFolders
 from .owner_settings import owner_settings
 from .teardown import empty
@@ -54,6 +55,15 @@ def make_room(wanted_bytes: int, device: torch.device, keep: TorchResidence | No
 def quantized_formats() -> frozenset[str]:
     """None: only ComfyUI's own code reads the layers that its files hold packed."""
     return frozenset()
+
+
+def lend(clip: Any) -> Any:
+    """A script holds no text encoders.
+
+    Raises:
+        LoadError: always.
+    """
+    raise LoadError("There is no ComfyUI whose CLIP could be used.", "Use a LocalModel.")
 
 
 def check_interrupt() -> None:

@@ -62,13 +62,14 @@ class Estimate:
 def estimate(checkpoint: Checkpoint, plan: Plan) -> Estimate:
     """What loading this checkpoint by this plan will take."""
     item = torch.empty((), dtype=plan.dtype).element_size()
-    architecture = checkpoint.architecture
-    return Estimate(
-        _weight_bytes(checkpoint, plan, item),
-        architecture.text.kv_token_values * item,
-        _vision_bytes(architecture, item),
-        plan.context,
-    )
+    weights = _weight_bytes(checkpoint, plan, item)
+    return estimate_of(checkpoint.architecture, weights, item, plan.context)
+
+
+def estimate_of(architecture: Architecture, weight_bytes: int, item: int, context: int) -> Estimate:
+    """What weights of so many bytes take with one run, whose numbers have `item` bytes each."""
+    kv = architecture.text.kv_token_values * item
+    return Estimate(weight_bytes, kv, _vision_bytes(architecture, item), context)
 
 
 def _weight_bytes(checkpoint: Checkpoint, plan: Plan, item: int) -> int:

@@ -10,6 +10,10 @@ WORDS = {
         "vllm, sglang, llama.cpp, gguf, lm studio, ollama, openai, api, dashscope, remote, "
         "服务器, 远程, vlm api, llm"
     ),
+    "Qwen3VLFromClip": (
+        "clip, text encoder, cliploader, qwen3vl clip, reuse, share memory, 文本编码器, 共享, "
+        "vlm, 复用"
+    ),
     "Qwen3VLLora": "adapter, peft, fine-tune, lora, 微调, 适配器",
     "Qwen3VLUnload": "free memory, vram, purge, clear cache, unload, 释放显存, 卸载模型",
     "Qwen3VLOptions": (

@@ -18,9 +18,8 @@ ORDER = {
         "examples", "shared", "forms",
     ),
     "loaders": (
-        "local_model", "model_cache", "user_tasks", "servers", "engine", "weights", "plan",
-        "hub", "checkpoint",
-        "host", "settings",
+        "local_model", "clip_model", "model_cache", "user_tasks", "servers", "engine", "weights",
+        "plan", "hub", "checkpoint", "host", "settings",
     ),
     "loaders.engine": (
         "fast", "reference", "scheduler", "kernels", "model", "request", "state", "protocol",

@@ -12,7 +12,7 @@ import { modelLines, watch } from "./loader_line.js";
 const WIDGET = "qwen3vl_answer";
 const MESSAGE = "qwen3vl.text";
 // Not output nodes, but with something to say; and one whose picture says it all.
-const ALSO_SHOWS = ["Qwen3VLOptions", "Qwen3VLLoader", "Qwen3VLServer"];
+const ALSO_SHOWS = ["Qwen3VLOptions", "Qwen3VLLoader", "Qwen3VLServer", "Qwen3VLFromClip"];
 const KEPT = "qwen3vl_answer"; // the property that keeps an answer, where the user wants it
 const KEEP_SETTING = "Qwen3VL.KeepAnswers";
 // What they show are the pack's own words, not a model's.
