@@ -5,10 +5,11 @@
     python tests/bench/server_engine.py --size 8B --url http://127.0.0.1:8000 --in-flight 64
 
 writes a published shape's config and processor for a server with random weights, and then measures
-one: `pack` is our engine, from the file on disk to the text, `plain` posts the files' bytes as they
-are, made ready before the clock starts. Both ask for the same pictures and as many tokens, sampled
-with nothing cut away, so that random weights do not repeat themselves. One JSON line each:
-captions_s, tokens, and cpu_s, the client's processor seconds a picture.
+one. `pack` is our server engine, from the file on disk to the text; `plain` posts the files' bytes
+as they are, made ready before the clock starts; with --local there is no server, and `local` is our
+own engine on this card. All ask about the same pictures and for as many tokens, sampled with
+nothing cut away, so that random weights do not repeat themselves. One JSON line each: captions_s,
+tokens, and cpu_s, this process's processor seconds a picture.
 """
 
 from __future__ import annotations
@@ -40,16 +41,26 @@ from qwen3vl_nodes.utils.chat.generation_options import GenerationOptions
 from qwen3vl_nodes.utils.chat.messages import Message
 from qwen3vl_nodes.utils.chat.requests import Request
 from qwen3vl_nodes.utils.images.picture import Picture
-from shapes import decoded, make_folder, write_pictures
+from shapes import decoded, make, make_folder, write_pictures
 
 QUESTION = "Describe this picture in detail."
 SAMPLED = {"temperature": 1.0, "top_p": 1.0, "presence_penalty": 0.0, "repetition_penalty": 1.0}
 
 
-def pack(paths: list[Path], args: Any) -> int:
+def make_engine(args: Any) -> Any:
+    """The pack's engine: a server's, or a local one over random weights."""
+    if not args.local:
+        terms = Terms(DIALECTS["vllm"], args.model)
+        return RemoteEngine(terms, Rules("bench", "", 600), (args.url,), args.in_flight)
+    import torch
+    from qwen3vl_nodes.loaders.engine.fast import FastEngine
+
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return FastEngine(*make(args.size, device), most_rows=args.in_flight)
+
+
+def pack(engine: Any, paths: list[Path], args: Any) -> int:
     """Tokens of all answers by our engine."""
-    terms = Terms(DIALECTS["vllm"], args.model)
-    engine = RemoteEngine(terms, Rules("bench", "", 600), (args.url,), args.in_flight)
     options = GenerationOptions(max_new_tokens=args.new, top_k=0, **SAMPLED)
     requests = (
         Request((Message("user", (Picture(pixels), QUESTION)),), options, seed)
@@ -91,6 +102,7 @@ def main() -> None:
     parser.add_argument("--size", choices=("2B", "4B", "8B", "demo"), default="demo")
     parser.add_argument("--write", type=Path)
     parser.add_argument("--url")
+    parser.add_argument("--local", action="store_true")
     parser.add_argument("--model", default="m")
     parser.add_argument("--pictures", type=int, default=128)
     parser.add_argument("--in-flight", type=int, default=64)
@@ -102,12 +114,14 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as folder:
         paths = write_pictures(Path(folder), args.pictures, "A", args.size == "demo")
+        engine = make_engine(args)
+        pack(engine, paths[:8], args)  # what is compiled for the first pictures
         ready = bodies(paths, args)
-        asyncio.run(plain(ready[:8], args))  # what a server compiles for its first pictures
-        for number in range(2 * args.repeat):
-            name = ("pack", "plain")[number % 2]
+        for number in range(args.repeat * (1 if args.local else 2)):
+            name = "local" if args.local else ("pack", "plain")[number % 2]
             cpu, began = time.process_time(), time.perf_counter()
-            tokens = pack(paths, args) if name == "pack" else asyncio.run(plain(ready, args))
+            plainly = name == "plain"
+            tokens = asyncio.run(plain(ready, args)) if plainly else pack(engine, paths, args)
             seconds = time.perf_counter() - began
             found = {"size": args.size, "client": name, "in_flight": args.in_flight,
                      "captions_s": round(len(paths) / seconds, 2), "tokens": tokens,
