@@ -223,7 +223,8 @@ def main() -> int:
         rows = "".join(f"{at:g},{mb:.1f}\n" for at, mb in sorted(last.items()))
         chosen.csv.write_text("pages_done,resident_mb\n" + rows)
     if chosen.plot:
-        plot({f"a PDF of {LONG} pages, page by page": sorted(last.items())}, chosen.plot)
+        lines = {"page by page": sorted(last.items())}
+        plot(lines, chosen.plot, f"a PDF of {LONG} pages is read")
         with Image.open(chosen.plot) as picture:
             picture.convert("P", palette=Image.Palette.ADAPTIVE).save(chosen.plot, optimize=True)
     return 0

@@ -141,7 +141,9 @@ def ask(model, footage: Footage) -> tuple[float, int]:
     return reply.first_token_seconds, reply.prompt_tokens
 
 
-def plot(lines: dict[str, list[tuple[float, float]]], path: Path) -> None:
+def plot(
+    lines: dict[str, list[tuple[float, float]]], path: Path, what: str = "a film is read"
+) -> None:
     """Resident memory over the share of the reading that is done."""
     width, height = PLOT_WH
     picture = Image.new("RGB", PLOT_WH, "white")
@@ -165,7 +167,7 @@ def plot(lines: dict[str, list[tuple[float, float]]], path: Path) -> None:
         points = [place(seconds / last, mb) for seconds, mb in samples]
         draw.line(points, fill=colours[number % 4], width=2)
         draw.text((EDGE + 12, 30 + 16 * number), name, fill=colours[number % 4])
-    draw.text((EDGE, 10), "Resident memory while a film is read", fill="black")
+    draw.text((EDGE, 10), f"Resident memory while {what}", fill="black")
     picture.save(path, optimize=True)
 
 
