@@ -1,6 +1,6 @@
 """Chats about two pictures and about films, through a real ComfyUI, with the demo checkpoint.
 
-    python tests/bench/talks.py [--pairs 20] [--films 10] [--seed 7000000]
+    python tests/bench/conversations.py [--pairs 20] [--films 10] [--seed 7000000]
 
 Two pictures of the demo world from seeds of this script's own and three turns about them, each
 asking which picture shows a thing, the first time a red star where one of them has it; the shipped
