@@ -86,6 +86,7 @@ def main() -> None:
     model = LocalModel(LoadSettings(model=DEMO_NAME, device=chosen.device))
     first: dict[str, list[float]] = {"first turn": [], "known": [], "anew": []}
     speed: dict[str, list[float]] = {"streamed": [], "whole": []}
+    prompt_tokens = 0
     with model.open() as engine:
         asked(engine, [Request(chat(FIRST_SEED), GREEDY)])  # everything is loaded
         for number in range(chosen.tries):
@@ -96,6 +97,7 @@ def main() -> None:
             (known,) = asked(engine, [follow])
             engine.drop_buffers()
             (anew,) = asked(engine, [follow])
+            prompt_tokens = known.prompt_tokens
             assert known.text == anew.text, (known.text, anew.text)
             for name, one in (("first turn", reply), ("known", known), ("anew", anew)):
                 first[name].append(one.first_token_seconds)
@@ -111,7 +113,7 @@ def main() -> None:
                 speed[name].append(tokens / (time.perf_counter() - started))
     figures = {f"first token, {name}": statistics.median(v) for name, v in first.items()}
     figures |= {f"tokens/s, {name}": statistics.median(v) for name, v in speed.items()}
-    tokens = {"prompt tokens": float(known.prompt_tokens)}
+    tokens = {"prompt tokens": float(prompt_tokens)}
     print(json.dumps({name: round(value, 3) for name, value in (figures | tokens).items()}))
 
 
