@@ -4,13 +4,14 @@ vLLM: its Python environment in `$QWEN3VL_VLLM_VENV`, or `~/.cache/vllm-cpu/venv
 path. llama.cpp: `llama-server` in `$QWEN3VL_LLAMA_SERVER` or on the path or in
 `~/.cache/qwen3vl-servers/llama.cpp`, with the checkpoint as `demo.gguf` and `demo-mmproj.gguf` in
 `$QWEN3VL_DEMO_GGUF` or `~/.cache/qwen3vl-servers/gguf`. transformers: the package with its extra
-`serving`, in vLLM's environment or this one.
+`serving`, in the environment `$QWEN3VL_TRANSFORMERS_VENV`, vLLM's or this one.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -20,10 +21,12 @@ import urllib.request
 from pathlib import Path
 
 import hosting
+import psutil
 
 CHECKPOINT = hosting.ROOT / "examples" / "demo_model" / "qwen3-vl-demo"
 CACHE = Path.home() / ".cache"
 START_SECONDS = 900
+OPEN = psutil.CONN_ESTABLISHED
 SERVE = (
     "import sys; sys.argv = ['transformers', 'serve', *sys.argv[1:]]; "
     "from transformers.cli.transformers import main; main()"
@@ -38,18 +41,18 @@ def _first(*places) -> Path | None:
     return next((Path(p) for p in places if p and Path(p).is_file()), None)
 
 
-def vllm(port: int) -> list[str] | None:
+def vllm(port: int, checkpoint: Path = CHECKPOINT) -> list[str] | None:
     binary = _first(_venv() / "bin" / "vllm", shutil.which("vllm"))
     if binary is None:
         return None
     return [
-        str(binary), "serve", str(CHECKPOINT), "--served-model-name", "demo", "--host", "127.0.0.1",
+        str(binary), "serve", str(checkpoint), "--served-model-name", "demo", "--host", "127.0.0.1",
         "--port", str(port), "--dtype", "float32", "--enforce-eager", "--max-model-len", "4096",
         "--max-num-seqs", "8",
     ]  # fmt: skip
 
 
-def llama_cpp(port: int) -> list[str] | None:
+def llama_cpp(port: int, checkpoint: Path = CHECKPOINT) -> list[str] | None:
     here = CACHE / "qwen3vl-servers"
     binary = _first(
         os.environ.get("QWEN3VL_LLAMA_SERVER"),
@@ -62,16 +65,18 @@ def llama_cpp(port: int) -> list[str] | None:
     return [
         str(binary), "-m", str(folder / "demo.gguf"), "--mmproj", str(folder / "demo-mmproj.gguf"),
         "--host", "127.0.0.1", "--port", str(port), "-c", "8192", "--jinja",
+        "--chat-template-file", str(checkpoint / "chat_template.jinja"),
     ]  # fmt: skip
 
 
-def transformers(port: int) -> list[str] | None:
-    for python in (_venv() / "bin" / "python", Path(sys.executable)):
+def transformers(port: int, checkpoint: Path = CHECKPOINT) -> list[str] | None:
+    own = Path(os.environ.get("QWEN3VL_TRANSFORMERS_VENV", _venv()))
+    for python in (own / "bin" / "python", _venv() / "bin" / "python", Path(sys.executable)):
         question = [str(python), "-c", "import fastapi, uvicorn, openai, accelerate, transformers"]
         with contextlib.suppress(OSError):
             if subprocess.run(question, capture_output=True, check=False).returncode == 0:
                 return [
-                    str(python), "-c", SERVE, str(CHECKPOINT), "--host", "127.0.0.1", "--port",
+                    str(python), "-c", SERVE, str(checkpoint), "--host", "127.0.0.1", "--port",
                     str(port), "--device", "cpu", "--dtype", "float32",
                 ]  # fmt: skip
     return None
@@ -80,16 +85,41 @@ def transformers(port: int) -> list[str] | None:
 COMMANDS = {"vllm": vllm, "llama_cpp": llama_cpp, "transformers": transformers}
 
 
-class RealServer:
-    """A server in a process of its own; it can be killed and started again at its port."""
+# What more a server is told to be able to do all it can.
+ABLE = {"vllm": ["--reasoning-parser", "qwen3", "--trust-request-mm-kwargs"]}
+OPENING = "<|im_start|>assistant\\n' }}"
+SWITCH = """{%- if enable_thinking is defined %}
+        {{- '<think>\\n' if enable_thinking else '<think>\\n\\n</think>\\n\\n' }}
+    {%- endif %}"""
 
-    def __init__(self, kind: str, folder: Path):
+
+def with_a_switch(folder: Path) -> Path:
+    """The demo checkpoint with a chat template that thinks, or not, as it is told."""
+    folder.mkdir()
+    for path in CHECKPOINT.iterdir():
+        if path.name != "chat_template.jinja":
+            (folder / path.name).symlink_to(path)
+    head, end = (CHECKPOINT / "chat_template.jinja").read_text("utf-8").rsplit(OPENING, 1)
+    (folder / "chat_template.jinja").write_text(head + OPENING + SWITCH + end, encoding="utf-8")
+    return folder
+
+
+class RealServer:
+    """A server in a process of its own; it can be killed and started again at its port.
+
+    One that is `able` serves the demo with a thinking switch, and was started with all it can do.
+    """
+
+    def __init__(self, kind: str, folder: Path, able: bool = False):
         self.kind = kind
         self.log = folder / f"{kind}.log"
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
-        self.command: list[str] = COMMANDS[kind](self.port) or []
+        self.checkpoint = with_a_switch(folder / "qwen3-vl-demo") if able else CHECKPOINT
+        self.command: list[str] = COMMANDS[kind](self.port, self.checkpoint) or []
+        if able and self.command:
+            self.command += ABLE.get(kind, [])
         self.process: subprocess.Popen | None = None
 
     def start(self, wait: bool = True) -> None:
@@ -128,10 +158,21 @@ class RealServer:
             os.killpg(self.process.pid, 9)
             self.process.wait()
 
+    def answered(self) -> int:
+        """How many chats it says that it answered, in all its lives; llama.cpp does not say."""
+        return len(re.findall(r"POST /v1/chat/completions\D.{0,40} 200", self.log.read_text()))
+
+    def linked(self) -> int:
+        """How many connections to it are open on this machine."""
+        ends = (line.raddr for line in psutil.net_connections("tcp") if line.status == OPEN)
+        return sum(1 for end in ends if end and end.port == self.port)
+
     def entry(self) -> str:
-        """Its table in the owner's file."""
-        lines = [f"[servers.{self.kind}]", f"origin = 'http://127.0.0.1:{self.port}'"]
-        lines += [f'dialect = "{self.kind}"', "min_pixels = 102400", "max_pixels = 655360"]
+        """Its table in the owner's file; and `half`, at two addresses, of which one is dead."""
+        here, nowhere = f"http://127.0.0.1:{self.port}", "http://127.0.0.1:9"
+        lines = [f"dialect = '{self.kind}'", "min_pixels = 102400", "max_pixels = 655360"]
         if self.kind == "transformers":
-            lines.append(f"model = '{CHECKPOINT}'")
-        return "\n".join(lines) + "\n"
+            lines.append(f"model = '{self.checkpoint}'")
+        one = [f"[servers.{self.kind}]", f"origin = '{here}'", *lines]
+        half = ["[servers.half]", f"origins = ['{nowhere}', '{here}']", *lines]
+        return "\n".join([*one, *half]) + "\n"
