@@ -4,6 +4,7 @@ The servers serve the demo with a chat template that has a switch. Those that ar
 are skipped by name; see `real_servers.py`.
 """
 
+import json
 import random
 from dataclasses import replace
 
@@ -40,11 +41,11 @@ def model(request, tmp_path_factory):
     server.stop()
 
 
-def answers(model, *asked, **options):
+def answers(model, *asked, watch=lambda _progress: None, **options):
     chosen = GenerationOptions(**GREEDY | {"max_new_tokens": 300} | options)
     requests = [Request((Message("user", parts),), chosen) for parts in asked]
     with model.open() as engine:
-        replies = dict(engine.generate(requests))
+        replies = dict(engine.generate(requests, watch))
     assert all(isinstance(reply, Reply) for reply in replies.values()), replies
     return [replies[n] for n in range(len(requests))]
 
@@ -71,6 +72,24 @@ def test_an_answer_that_a_server_took_for_a_thought_is_the_answer(model):
         pytest.skip("llama.cpp always tells its template to think, or not to")
     [reply] = answers(model, WORDS, max_new_tokens=60)
     assert reply.text.startswith("A ") and not reply.thinking, reply
+
+
+LONG = json.dumps({"type": "array", "minItems": 900, "items": {"type": "integer", "maximum": 9}})
+
+
+def test_text_grows_while_it_is_written(model):
+    if "json_schema" in model.dialect.cannot:  # so hot that it goes on and on
+        long = {"temperature": 2.0, "top_p": 1.0, "top_k": 0}
+    else:
+        long = {"json_schema": LONG}
+    texts = []
+    [reply] = answers(
+        model, WORDS, thinking=False, max_new_tokens=300,
+        watch=lambda progress: texts.append(progress.text.strip()), **long,
+    )  # fmt: skip
+    # A part of it was there before the whole; how many parts, is a matter of speed.
+    assert any(text and text != reply.text for text in texts), texts
+    assert all(reply.text.startswith(text) for text in texts), texts
 
 
 def test_a_thinking_budget_ends_the_thought(model):
