@@ -51,7 +51,7 @@ class ClipModel:
         self._lent = host().lend(clip)
         self._checkpoint = _checkpoint(self._lent.name, self._weights())
         self._open: _Opened | None = None
-        self._making = ""
+        self._making, self._users = "", 0
 
     @property
     def name(self) -> str:
@@ -83,7 +83,11 @@ class ClipModel:
         if self._open is None:
             self._open = _Opened(self)
         self._open.claim()
-        yield self._open.engine
+        self._users += 1
+        try:
+            yield self._open.engine
+        finally:
+            self._users -= 1
 
     def with_adapter(self, adapter: Adapter) -> ClipModel:
         """Refused: a CLIP has its own way.
@@ -101,6 +105,13 @@ class ClipModel:
         opened, self._open = self._open, None
         if opened is not None:
             opened.close()
+
+    def let_go(self) -> None:
+        """The weights have left their device: whoever wants its memory gets the engine's too."""
+        if not self._users:
+            self.unload()
+        elif self._open is not None:
+            self._open.engine.drop_buffers()
 
     def describe(self) -> str:
         """What it is, and what it costs."""
@@ -166,7 +177,7 @@ class _Opened:
             keep = self._residence = host().residence(module, device, size, model.unload)
         else:
             # Weakly: the CLIP may outlive the node that made this.
-            model._lent.on_moved(functools.partial(_drop, weakref.ref(self)), "qwen3vl")
+            model._lent.on_moved(functools.partial(_moved, weakref.ref(model)), "qwen3vl")
         make_room = functools.partial(host().make_room, self._working, device, keep=keep)
         free_bytes = functools.partial(host().free_bytes, device)
         self.engine = FastEngine(module, processor, make_room, free_bytes=free_bytes)
@@ -184,10 +195,9 @@ class _Opened:
             self._residence.leave()
 
 
-def _drop(opened: weakref.ref[_Opened]) -> None:
-    """Let go of what points at weights that have moved."""
-    if (there := opened()) is not None:
-        there.engine.drop_buffers()
+def _moved(model: weakref.ref[ClipModel]) -> None:
+    if (there := model()) is not None:
+        there.let_go()
 
 
 def _copied(

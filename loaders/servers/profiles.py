@@ -26,6 +26,7 @@ RANGES = {
     "max_pixels": PIXELS,
 }
 PICTURES = ("png", "jpeg", "bmp")
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 EDITIONS = ("instruct", "thinking")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _DASHSCOPE = "https://dashscope.aliyuncs.com/compatible-mode/v1"
@@ -38,7 +39,8 @@ class Profile:
     `origins` are base addresses without `/chat/completions`. An empty `model` or `dialect` is
     asked of the server; `in_flight` 0 finds out how many requests it answers at once; `context`
     0 takes what the server says. `key_variable` names an environment variable. Pictures are made
-    to fit `min_pixels` and `max_pixels` before they are sent: the limits of the checkpoint.
+    to fit `min_pixels` and `max_pixels` before they are sent: the limits of the checkpoint. They
+    are sent as `pictures` says; where it is empty with every value kept, in the quickest form.
     """
 
     name: str
@@ -48,11 +50,16 @@ class Profile:
     dialect: str = ""
     timeout_s: int = DEFAULT_SECONDS
     in_flight: int = 0
-    pictures: str = "png"
+    pictures: str = ""
     edition: str = ""
     context: int = 0
     min_pixels: int = 256 * 256
     max_pixels: int = DEFAULT_MAX_PIXELS
+
+    @property
+    def on_this_machine(self) -> bool:
+        """Whether nothing that is sent leaves the machine."""
+        return all(urlsplit(origin).hostname in LOOPBACK for origin in self.origins)
 
     def key(self) -> str:
         """The key, out of the environment; "" where none is wanted.

@@ -50,7 +50,7 @@ SAMPLED = {"temperature": 1.0, "top_p": 1.0, "presence_penalty": 0.0, "repetitio
 def make_engine(args: Any) -> Any:
     """The pack's engine: a server's, or a local one over random weights."""
     if not args.local:
-        terms = Terms(DIALECTS["vllm"], args.model)
+        terms = Terms(DIALECTS["vllm"], args.model, pictures=args.as_kind)
         return RemoteEngine(terms, Rules("bench", "", 600), (args.url,), args.in_flight)
     import torch
     from qwen3vl_nodes.loaders.engine.fast import FastEngine
@@ -105,6 +105,7 @@ def main() -> None:
     parser.add_argument("--local", action="store_true")
     parser.add_argument("--model", default="m")
     parser.add_argument("--pictures", type=int, default=128)
+    parser.add_argument("--as-kind", choices=("png", "bmp", "jpeg"), default="bmp")
     parser.add_argument("--in-flight", type=int, default=64)
     parser.add_argument("--new", type=int, default=128)
     parser.add_argument("--repeat", type=int, default=3)
@@ -124,6 +125,7 @@ def main() -> None:
             tokens = asyncio.run(plain(ready, args)) if plainly else pack(engine, paths, args)
             seconds = time.perf_counter() - began
             found = {"size": args.size, "client": name, "in_flight": args.in_flight,
+                     "sent": "" if name == "local" else args.as_kind if name == "pack" else "file",
                      "captions_s": round(len(paths) / seconds, 2), "tokens": tokens,
                      "cpu_s": round((time.process_time() - cpu) / len(paths), 4)}  # fmt: skip
             print(json.dumps(found), flush=True)

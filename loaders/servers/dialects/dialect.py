@@ -88,6 +88,8 @@ class Dialect:
     # Whether two small films are sent to learn if their frames are taken at the times that are
     # told; where they are not, films go as pictures.
     tries_films: bool = False
+    # Whether it reads pictures that are not packed at all.
+    takes_bmp: bool = False
     remarks: tuple[str, ...] = field(default_factory=tuple)
 
     def unmet(self, wanted: Wanted) -> list[str]:

@@ -61,4 +61,5 @@ LLAMA_CPP = Dialect(
     asks_of=("/props",),
     first_in_flight=4,
     remarks=("penalties count the words of the prompt too",),
+    takes_bmp=True,
 )

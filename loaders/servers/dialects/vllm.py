@@ -64,4 +64,5 @@ VLLM = Dialect(
         "a thinking budget needs a server started with a reasoning parser",
         "films as such need one started with --trust-request-mm-kwargs",
     ),
+    takes_bmp=True,
 )

@@ -5,6 +5,8 @@ import logging
 
 import pytest
 from qwen3vl_nodes.loaders.servers import probe, profiles, remote_model
+from qwen3vl_nodes.loaders.servers.dialects.dialect import ModelFacts
+from qwen3vl_nodes.loaders.servers.dialects.known import DIALECTS
 from qwen3vl_nodes.loaders.servers.profiles import Profile
 from qwen3vl_nodes.loaders.settings import Adapter
 from qwen3vl_nodes.utils.chat.generation_options import GenerationOptions
@@ -213,6 +215,23 @@ def test_what_makes_its_answers_is_in_its_identity():
         assert len({one, *others}) == 6
         # How long to wait and how many at once changes no answer.
         assert find(server, timeout_s=5, in_flight=3)[0].identity == one
+
+
+@pytest.mark.parametrize(
+    ("origins", "dialect", "said", "sent"),
+    [
+        (("http://127.0.0.1:1",), "vllm", "", "bmp"),
+        (("http://localhost:1", "http://[::1]:1"), "llama_cpp", "", "bmp"),
+        (("http://127.0.0.1:1", "http://gpu1:1"), "vllm", "", "png"),
+        (("http://127.0.0.1:1",), "ollama", "", "png"),
+        (("http://127.0.0.1:1",), "vllm", "jpeg", "jpeg"),
+    ],
+)
+def test_pictures_go_without_loss_in_the_quickest_form(origins, dialect, said, sent):
+    profile = Profile("here", origins, pictures=said)
+    model = remote_model.RemoteModel(profile, DIALECTS[dialect], ModelFacts("m"))
+    assert model.terms().pictures == sent
+    assert f", {said or 'png'} of" in model.identity  # captions of before stay known
 
 
 def test_the_edition_is_in_the_name_or_the_profile():
