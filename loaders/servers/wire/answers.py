@@ -26,14 +26,11 @@ class BrokenAnswerError(Exception):
 
 @dataclass(slots=True)
 class Writing:
-    """An answer being written, from the pieces of a stream or from one whole message.
-
-    `starts_thinking`: such a model opens with a thought; `asked_to_think`: it was asked for one.
-    """
+    """An answer being written, from the pieces of a stream or from one whole message."""
 
     stop: tuple[str, ...] = ()
-    starts_thinking: bool = False
-    asked_to_think: bool = False
+    starts_thinking: bool = False  # such a model opens with a thought
+    asked_to_think: bool = False  # it was asked for one
     content: str = ""
     thinking: str = ""
     finish: str | None = None
@@ -97,6 +94,7 @@ class Writing:
             self.calls += [call for call in calls if isinstance(call, dict)]
         if isinstance(choice.get("finish_reason"), str):
             self.finish = choice["finish_reason"]
+            self._spoke |= key == "delta"  # an empty answer of llama.cpp has only its end
         if isinstance(choice.get("stop_reason"), str):
             self.stop_text = choice["stop_reason"]
 
