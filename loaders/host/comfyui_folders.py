@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 
 from ...utils.roots.allowed_folders import AllowedFolders, Root
@@ -49,11 +50,12 @@ def download_folder() -> Path:
 
 
 def tokenizer_folder() -> Path:
-    """Where ComfyUI keeps the vocabulary that its Qwen3-VL text encoders use."""
-    import folder_paths
-
-    root = Path(folder_paths.base_path)
-    return root / "comfy" / "text_encoders" / "qwen25_tokenizer"
+    """The vocabulary that ComfyUI's Qwen3-VL text encoders use: beside its code, which no
+    `--base-directory` moves.
+    """
+    code = importlib.util.find_spec("comfy.sd1_clip")
+    root = Path(code.origin).parent if code and code.origin else Path()
+    return root / "text_encoders" / "qwen25_tokenizer"
 
 
 def user_folder() -> Path:

@@ -190,6 +190,14 @@ def test_the_node_captions_and_lets_go(make_clip, images):
         model.with_adapter(Adapter("style"))
 
 
+def test_the_vocabulary_lies_beside_comfyuis_code_wherever_its_folders_are(monkeypatch, tmp_path):
+    """As on ComfyUI Desktop, which starts it with `--base-directory`."""
+    import folder_paths
+
+    monkeypatch.setattr(folder_paths, "base_path", str(tmp_path))
+    assert (host().tokenizer_folder() / "vocab.json").is_file()
+
+
 def test_a_script_has_no_clip(monkeypatch):
     from qwen3vl_nodes.loaders.host import torch_only
 
