@@ -48,5 +48,4 @@ TRANSFORMERS_SERVE = Dialect(
     facts=facts,
     cannot=frozenset({"presence_penalty", "json_schema", "thinking_budget"}),
     first_in_flight=1,
-    takes_bmp=True,
 )
