@@ -1,6 +1,6 @@
 """What the client costs: requests a second against a server that only waits.
 
-python tests/bench/client_side.py [--latency 0.5] [--in-flight 256] [--seconds 20] [--side 320]
+python tests/bench/client_side.py [--latency 0.5] [--in-flight 256] [--seconds 20] [--side 320] [--sent bmp]
 
 The server is a process of its own, so that its work is not counted as the client's; both share the
 machine's cores. The most that could be is in flight / latency.
@@ -43,6 +43,7 @@ def main() -> None:
     options.add_argument("--in-flight", type=int, default=256)
     options.add_argument("--seconds", type=float, default=20.0)
     options.add_argument("--side", type=int, default=320)
+    options.add_argument("--sent", choices=("bmp", "png", "jpeg"), default="bmp")
     chosen = options.parse_args()
     port = multiprocessing.Value("i", 0)
     server = multiprocessing.Process(target=serve, args=(chosen.latency, port), daemon=True)
@@ -74,7 +75,7 @@ def main() -> None:
             yield request
 
     engine = RemoteEngine(
-        Terms(DIALECTS["vllm"], "m", min_pixels=1024),
+        Terms(DIALECTS["vllm"], "m", pictures=chosen.sent, min_pixels=1024),
         Rules("bench", "", 600),
         (f"http://127.0.0.1:{port.value}",),
         chosen.in_flight,
@@ -89,7 +90,7 @@ def main() -> None:
     best = chosen.in_flight / chosen.latency
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(
-        f"{chosen.in_flight} in flight, {chosen.latency:g} s each, {chosen.side} x {chosen.side}: "
+        f"{chosen.in_flight} in flight, {chosen.latency:g} s each, {chosen.side} x {chosen.side} as {chosen.sent}: "
         f"{done / seconds:.1f} requests/s of {best:.1f} ({done / seconds / best:.0%}), "
         f"{(time.process_time() - cpu) / done * 1e3:.2f} ms of CPU each, "
         f"memory {early_mb:.0f} MB early, {peak_mb:.0f} MB at most"
