@@ -1,6 +1,7 @@
 """What the client costs: requests a second against a server that only waits.
 
-python tests/bench/client_side.py [--latency 0.5] [--in-flight 256] [--seconds 20] [--side 320] [--sent bmp]
+python tests/bench/client_side.py [--latency 0.5] [--in-flight 256] [--seconds 20] [--side 320]
+    [--sent bmp]
 
 The server is a process of its own, so that its work is not counted as the client's; both share the
 machine's cores. The most that could be is in flight / latency.
@@ -90,7 +91,8 @@ def main() -> None:
     best = chosen.in_flight / chosen.latency
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(
-        f"{chosen.in_flight} in flight, {chosen.latency:g} s each, {chosen.side} x {chosen.side} as {chosen.sent}: "
+        f"{chosen.in_flight} in flight, {chosen.latency:g} s each, "
+        f"{chosen.side} x {chosen.side} as {chosen.sent}: "
         f"{done / seconds:.1f} requests/s of {best:.1f} ({done / seconds / best:.0%}), "
         f"{(time.process_time() - cpu) / done * 1e3:.2f} ms of CPU each, "
         f"memory {early_mb:.0f} MB early, {peak_mb:.0f} MB at most"
