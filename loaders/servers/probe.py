@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from ...utils.errors import GenerationError, InputError
+from ...utils.text.printable import clean_label
 from .dialects.dialect import Answers, Dialect, ModelFacts, ServerFacts
 from .dialects.known import DIALECTS, recognised_dialect
 from .profiles import Profile
@@ -116,7 +117,7 @@ def chosen_model(profile: Profile, asked: str, facts: ServerFacts) -> ModelFacts
     for some in (facts.models, loaded):
         if len(some) == 1:
             return some[0]
-    names = ", ".join(m.name for m in facts.models[:12])
+    names = ", ".join(clean_label(m.name, 80) for m in facts.models[:12])
     if not names:
         raise InputError(
             f"The server {profile.name!r} lists no model.",

@@ -14,7 +14,7 @@ from .dialects.dialect import Dialect, ModelFacts, ServerFacts
 from .probe import Found, chosen_model, look_at
 from .profiles import Profile, profile
 from .remote_engine import RemoteEngine
-from .trials import sees_pictures, takes_films
+from .trials import last_moment, sees_pictures, takes_films
 from .wire.payload import Terms
 from .wire.sending import Rules
 
@@ -150,10 +150,10 @@ def find(
     found, problems = _first_that_answers(server, check_interrupt)
     chosen = chosen_model(server, model, found.facts)
     handle = RemoteModel(server, found.dialect, chosen, found.facts, found.dialect.tries_films)
-    origin, terms = found.origin, handle.terms()
-    films = terms.takes_films and takes_films(server, origin, terms, check_interrupt)
+    origin, terms, until = found.origin, handle.terms(), last_moment(server)
+    films = terms.takes_films and takes_films(server, origin, terms, until, check_interrupt)
     if chosen.sees_pictures is None and found.dialect.tries_pictures:
-        sees = films or sees_pictures(server, origin, terms, check_interrupt)
+        sees = films or sees_pictures(server, origin, terms, until, check_interrupt)
         chosen = replace(chosen, sees_pictures=sees)
     return replace(handle, model=chosen, takes_films=films), problems
 

@@ -40,6 +40,7 @@ class ScriptedServer:
     script: Script
     seen: list[Seen] = field(default_factory=list)
     closed_by_client: int = 0
+    lines: int = 0
     open_now: int = 0
     most_open: int = 0
     port: int = 0
@@ -75,6 +76,7 @@ class ScriptedServer:
 
     async def _talk(self, reader, writer):
         early = b""
+        self.lines += 1
         try:
             while True:
                 early = early or await reader.readexactly(1)
@@ -157,7 +159,9 @@ def event(data: dict | str) -> bytes:
     return chunk(f"data: {text}\n\n")
 
 
-def whole(text: str | None = "A red square.", finish="stop", message=None, **more) -> dict:
+def whole(
+    text: str | list[dict] | None = "A red square.", finish="stop", message=None, **more
+) -> dict:
     """A chat completion as every server writes it."""
     said = {"role": "assistant", "content": text} | (message or {})
     choice = {"index": 0, "message": said, "finish_reason": finish, **more}

@@ -7,8 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ....utils.chat.sampling import Sampling
+from ....utils.text.printable import clean_label
 
 Json = dict[str, Any]
+# Longer than any path or address by which a model is named.
+MAX_NAME = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,9 +153,17 @@ def models_listed(answers: Answers) -> list[Json]:
 
 
 def objects(value: Any, key: str) -> list[Json]:
-    """The objects of a list that have a name under a key; none of anything else."""
+    """The objects of a list that have a name under a key; none of anything else.
+
+    A name goes back to the server letter by letter, and into reports and captions: one that no
+    line can show is none.
+    """
     listed = value if isinstance(value, list) else []
-    return [e for e in listed if isinstance(e, dict) and isinstance(e.get(key), str)]
+    return [e for e in listed if isinstance(e, dict) and _is_name(e.get(key))]
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= MAX_NAME and value.isprintable()
 
 
 def owned_by(answers: Answers, *owners: str) -> bool:
@@ -171,7 +182,7 @@ def said(answers: Answers, path: str, *keys: str) -> Any:
 def text_said(answers: Answers, path: str, *keys: str) -> str:
     """A short text inside the answer of a path; "" where there is none."""
     value = said(answers, path, *keys)
-    return value[:80] if isinstance(value, str) else ""
+    return clean_label(value, 80) if isinstance(value, str) else ""
 
 
 def count(value: Any) -> int:

@@ -9,7 +9,9 @@ from typing import Any
 
 from ....utils.chat.requests import Reply, StoppedBy
 from ....utils.errors import GenerationError
+from ....utils.text.printable import clean_text
 from ....utils.text.thinking import split_thinking
+from .bodies import BrokenAnswerError, look_for_error, parse_object
 
 # Where servers write thinking: vLLM and Ollama, the others.
 REASONING = ("reasoning", "reasoning_content")
@@ -18,10 +20,6 @@ STOPS: dict[str, StoppedBy] = {"stop": "end", "eos": "end", "length": "length", 
 # letters, over and over for so many. About the same as for tokens, of which a word has one or two.
 LOOK_EVERY = 64
 MAX_PERIOD, MIN_SPAN = 512, 2048
-
-
-class BrokenAnswerError(Exception):
-    """An answer that is not what the interface promises; asking again may help. Says why."""
 
 
 @dataclass(slots=True)
@@ -49,9 +47,11 @@ class Writing:
         """Take the body of an answer that came in one piece.
 
         Raises:
-            BrokenAnswerError: it is not such an answer.
+            BrokenAnswerError: it is not such an answer, or the server's own error.
         """
-        self._take_message(parse_object(data), "message")
+        whole = parse_object(data)
+        look_for_error(whole)
+        self._take_message(whole, "message")
         self.complete = True
         self._endless = is_endless_text(self.text)
 
@@ -65,8 +65,7 @@ class Writing:
             self.complete = True
             return
         event = parse_object(data.encode("utf-8", "replace"))
-        if event.get("error"):
-            raise BrokenAnswerError(f"it broke off: {error_text(event) or 'no reason given'}")
+        look_for_error(event)
         self._take_message(event, "delta")
         self.pieces += 1
         if self.pieces % LOOK_EVERY == 0:
@@ -120,7 +119,7 @@ class Writing:
     @property
     def text(self) -> str:
         """What is written so far."""
-        return self.content or self.thinking
+        return clean_text(self.content or self.thinking)
 
     @property
     def written(self) -> int:
@@ -141,8 +140,9 @@ class Writing:
             raise GenerationError(
                 "The server's content filter stopped the answer.", "Ask in another way."
             )
-        content = self.content if cut is None else self.content[:cut]
-        thinking, answer = self.thinking.strip(), content.strip()
+        # Halves of a letter may come in two events, and one alone can be neither sent nor written.
+        content = clean_text(self.content if cut is None else self.content[:cut])
+        thinking, answer = clean_text(self.thinking).strip(), content.strip()
         if not thinking:
             # With its end mark gone it is the server that tells them apart, unless it was cut off.
             opened = self.starts_thinking and self.finish == "length"
@@ -150,7 +150,7 @@ class Writing:
         if not answer and self._took_it_for_a_thought():
             thinking, answer = "", thinking
         if not answer and self.calls:
-            answer = "\n".join(map(call_text, self.calls))
+            answer = clean_text("\n".join(map(call_text, self.calls)))
         if not (answer or self._spoke):
             raise BrokenAnswerError("it has no text")
         return Reply(
@@ -174,7 +174,7 @@ class Writing:
 
     def interrupted(self) -> Reply:
         """The reply as far as it is written."""
-        thinking, answer = self.thinking.strip(), self.content.strip()
+        thinking, answer = clean_text(self.thinking).strip(), clean_text(self.content).strip()
         if not thinking:
             thinking, answer = split_thinking(answer, self.starts_thinking)
         return Reply(answer, thinking, "interrupt", self.written, self.prompt_tokens, 0.0, 0.0)
@@ -194,36 +194,6 @@ def is_endless_text(text: str) -> bool:
         tail[-1] == tail[-1 - period] and tail[period:] == tail[:-period]
         for period in range(1, MAX_PERIOD + 1)
     )
-
-
-def parse_object(data: bytes) -> dict[str, Any]:
-    """A JSON object.
-
-    Raises:
-        BrokenAnswerError: anything else; says what it looks like.
-    """
-    try:
-        value = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        if not data.strip():
-            raise BrokenAnswerError("it is empty") from error
-        kind = "a web page" if data.lstrip()[:1] == b"<" else "no whole JSON"
-        raise BrokenAnswerError(f"it is {kind}") from error
-    if not isinstance(value, dict):
-        raise BrokenAnswerError("it is JSON of another form")
-    return value
-
-
-def error_text(value: Any) -> str:
-    """The words of a server's error, in whichever of the usual places they stand."""
-    for _ in range(3):
-        if isinstance(value, dict):
-            value = next(
-                (value[k] for k in ("error", "message", "detail", "msg") if k in value), ""
-            )
-        elif isinstance(value, list):
-            value = value[0] if value else ""
-    return " ".join(value.split()) if isinstance(value, str) else ""
 
 
 def call_text(call: dict[str, Any]) -> str:

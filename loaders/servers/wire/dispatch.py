@@ -14,13 +14,13 @@ from dataclasses import replace
 
 from ....utils.chat.requests import Reply, Request
 from ....utils.errors import Qwen3VLError
-from .answers import BrokenAnswerError, Writing
+from .answers import Writing
+from .bodies import BrokenAnswerError
 from .origins import Origin, Origins
 from .payload import Terms, encode
-from .sending import Rules, Sending
+from .sending import Rules, Sending, Waiting, late
 from .transport import Connection, FailedTryError, within
 from .verdicts import Trouble, broken
-from .waiting import Waiting, late
 
 # Tries of what another try may help, other than waiting: a cut line, a 500, an answer that is none.
 TRIES = 4
@@ -211,7 +211,7 @@ class Dispatch:
         if trouble.busy:
             origin.pace.overloaded(now)
         if trouble.waits:
-            self._origins.failed(origin, now, trouble.down, trouble.after_s)
+            self._origins.failed(origin, now, trouble)
         else:
             self._origins.answered(origin)
         self._try_again(item, origin, trouble, now)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from .pace import Pace
+from .verdicts import Trouble
 
 # A server that is away is tried again after so long, and after twice that each time.
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.25, 10.0
@@ -14,7 +15,10 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.25, 10.0
 
 @dataclass(slots=True, eq=False)
 class Origin:
-    """One address, and how it does. `down_since` is set while nothing answers there."""
+    """One address, and how it does. `down_since` is set while nothing answers there.
+
+    Until `shut_until` it asked to be left alone, with the words of `shut_by`.
+    """
 
     base: str
     pace: Pace
@@ -22,6 +26,8 @@ class Origin:
     failures: int = 0
     down_since: float | None = None
     try_at: float = 0.0
+    shut_until: float = 0.0
+    shut_by: Trouble | None = None
 
     def room(self, now: float) -> int:
         """How many more requests it may get now; one that is down gets one, to try it."""
@@ -56,23 +62,28 @@ class Origins:
 
     def answered(self, origin: Origin) -> None:
         """It answered, whatever it said: it is there."""
-        origin.failures, origin.down_since, origin.try_at = 0, None, 0.0
+        origin.failures, origin.down_since, origin.try_at, origin.shut_until = 0, None, 0.0, 0.0
 
-    def failed(self, origin: Origin, now: float, down: bool, after_s: float | None = None) -> None:
+    def failed(self, origin: Origin, now: float, trouble: Trouble) -> None:
         """It did not answer, or asked to be left alone for a while."""
+        after_s = trouble.after_s
         pause = min(self._first_pause_s * 2 ** min(origin.failures, 20), LONGEST_PAUSE_S)
         origin.failures += 1
         origin.try_at = max(origin.try_at, now + (pause if after_s is None else after_s))
-        if down and origin.down_since is None:
+        if after_s is not None:
+            origin.shut_until, origin.shut_by = now + after_s, trouble
+        if trouble.down and origin.down_since is None:
             origin.down_since = now
 
     def in_flight_limit(self) -> int:
         """How many requests all of them together may have; one that is down counts as one."""
         return sum(1 if o.down_since is not None else o.pace.limit for o in self.all)
 
-    def next_try(self) -> float:
-        """When the first of them may be asked again."""
-        return min(origin.try_at for origin in self.all)
+    def shut_beyond(self, deadline: float) -> Trouble | None:
+        """What the first said, where all want to be left alone longer; None where one may do."""
+        if any(o.in_flight or o.shut_until < deadline for o in self.all):
+            return None
+        return self.all[0].shut_by
 
     def all_down_since(self) -> float | None:
         """Since when none of them answers; None while one does."""

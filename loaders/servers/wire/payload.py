@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,12 +16,22 @@ from ....utils.images.picture import Clip, Picture
 from ....utils.images.resize import TOKEN_SIDE, fit_size_wh, resize_clip, resize_picture
 from ....utils.text.control_tokens import defused_part
 from ..dialects.dialect import Dialect, Json, Wanted
-from .parts import FRAMES_A_TIME, film_part, film_times, frame_parts, picture_part, text_part
+from .parts import (
+    FRAMES_A_TIME,
+    DataUri,
+    film_part,
+    film_times,
+    frame_parts,
+    picture_part,
+    text_part,
+)
 
 # Tokens that a chat template adds around a message, and around a picture; both generously.
 MESSAGE_TOKENS, VISUAL_TOKENS = 16, 24
 # The official limits of all frames of a clip together.
 CLIP_PIXELS = (4096, 16_384 * TOKEN_SIDE * TOKEN_SIDE)
+# Stands for a picture until it is put in; drawn anew by each process, and never sent.
+_MARK = secrets.token_hex(16)
 FILM_AS_PICTURES = "the film went as pictures, the first of every two frames"
 
 
@@ -59,12 +70,32 @@ def encode(request: Request, terms: Terms, stream: bool) -> Payload:
     wanted = wanted_of(request, sized, terms, stream or terms.dialect.always_streams)
     messages = wire_messages(request, sized, terms, wanted.film is not None)
     fields = {"model": terms.model, "messages": messages, **terms.dialect.fields(wanted)}
-    body = json.dumps(fields, ensure_ascii=True, separators=(",", ":"))
+    body = as_json(fields)
     title = terms.dialect.title
     notes = [f"without {name}, which {title} does not take" for name in terms.dialect.unmet(wanted)]
     if wanted.film is None and any(isinstance(part, Clip) for part in _parts(request)):
         notes.append(FILM_AS_PICTURES)
-    return Payload(body.encode("ascii"), tuple(notes))
+    return Payload(body, tuple(notes))
+
+
+def as_json(value: Json) -> bytes:
+    """JSON in ASCII. Pictures are put in afterwards: looking through one for letters to escape
+    takes longer than sending it.
+    """
+    pictures: list[DataUri] = []
+
+    def without_pictures(part: Any) -> Any:
+        if isinstance(part, DataUri):
+            pictures.append(part)
+            return _MARK
+        if isinstance(part, dict):
+            return {key: without_pictures(inner) for key, inner in part.items()}
+        return [without_pictures(inner) for inner in part] if isinstance(part, list) else part
+
+    text = json.dumps(without_pictures(value), ensure_ascii=True, separators=(",", ":"))
+    between = text.split(_MARK)
+    pairs = zip(between, [*pictures, ""], strict=True)
+    return "".join(word for pair in pairs for word in pair).encode("ascii")
 
 
 def wanted_of(

@@ -10,9 +10,17 @@ from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from .answers import BrokenAnswerError, Writing, error_text, parse_object
-from .event_stream import EventStream, TooLongEventError
-from .verdicts import Trouble, broken, refused, unencrypted, unreachable, untrusted
+from .answers import Writing
+from .bodies import (
+    BrokenAnswerError,
+    EventStream,
+    ToldErrorError,
+    TooLongEventError,
+    error_text,
+    parse_object,
+)
+from .lines import chunks, closed, in_step, opened, read_out
+from .verdicts import Trouble, broken, refused, told_inside, unencrypted, unreachable, untrusted
 
 if TYPE_CHECKING:
     import httpx
@@ -52,11 +60,8 @@ class Connection:
     """
 
     def __init__(self, server: str, origin: str, key: str, tls: ssl.SSLContext | bool):
-        import httpx
-
-        self._server, self._origin, self._key = server, origin, key
-        limits = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=60)
-        self._transport = httpx.AsyncHTTPTransport(verify=tls, trust_env=False, limits=limits)
+        self._server, self._origin, self._key, self._tls = server, origin, key, tls
+        self._transport = opened(tls)
 
     async def ask(self, body: bytes, writing: Writing, on_piece: Callable[[], None]) -> None:
         """Post a chat and take its answer into `writing`; `on_piece` is called as it grows.
@@ -75,7 +80,7 @@ class Connection:
                 writing.take_whole(await self._body(response, MAX_WHOLE_BYTES))
 
     async def get(self, url: str) -> Any:
-        """The JSON object at an address of this server; None where it has none (404, a page).
+        """The JSON object at an address of this server; None for a 404, a page, an error.
 
         Raises:
             FailedTryError: it does not answer, or refuses us.
@@ -86,7 +91,9 @@ class Connection:
             if response.status_code != 200:
                 raise FailedTryError(await self._refusal(response))
             with contextlib.suppress(BrokenAnswerError):
-                return parse_object(await self._body(response, MAX_WHOLE_BYTES))
+                told = parse_object(await self._body(response, MAX_WHOLE_BYTES))
+                # LM Studio answers so at every address that it does not know.
+                return None if told.keys() == {"error"} else told
             return None
 
     async def close(self) -> None:
@@ -106,7 +113,12 @@ class Connection:
                     raise BrokenAnswerError("it is compressed, though it was asked not to be")
                 yield response
             finally:
-                await _close(response)
+                await closed(response)
+                if not in_step(self._transport):
+                    await self.close()
+                    self._transport = opened(self._tls)
+        except ToldErrorError as error:
+            raise FailedTryError(told_inside(self._server, self._hide(str(error)))) from None
         except (BrokenAnswerError, TooLongEventError) as error:
             why = str(error) or "a piece of it has no end"
             raise FailedTryError(broken(self._server, self._hide(why))) from None
@@ -161,7 +173,7 @@ class Connection:
 
     async def _body(self, response: httpx.Response, most: int) -> bytes:
         parts, size = [], 0
-        async for chunk in _chunks(response):
+        async for chunk in chunks(response):
             size += len(chunk)
             if size > most:
                 raise BrokenAnswerError(f"it has more than {most:,} bytes")
@@ -172,8 +184,8 @@ class Connection:
         self, response: httpx.Response, writing: Writing, on_piece: Callable[[], None]
     ) -> None:
         events, size = EventStream(), 0
-        chunks = _chunks(response)
-        async for chunk in chunks:
+        body = chunks(response)
+        async for chunk in body:
             size += len(chunk)
             if size > MAX_STREAM_BYTES:
                 raise BrokenAnswerError(f"it has more than {MAX_STREAM_BYTES:,} bytes")
@@ -184,7 +196,7 @@ class Connection:
                 return
             if writing.complete:  # its last bytes are on their way; with them the line stays usable
                 with contextlib.suppress(TimeoutError):
-                    await within(LAST_BYTES_SECONDS, _read_out(chunks))
+                    await within(LAST_BYTES_SECONDS, read_out(body))
                 return
         for data in events.end():
             writing.take_event(data)
@@ -197,21 +209,6 @@ def _parsed(body: bytes) -> Any:
         return json.loads(body)
     except (ValueError, RecursionError):
         return {}
-
-
-async def _chunks(response: httpx.Response) -> AsyncIterator[bytes]:
-    async for chunk in response.stream:  # type: ignore[union-attr] - an async one, of our transport
-        yield chunk
-
-
-async def _read_out(chunks: AsyncIterator[bytes]) -> None:
-    async for _ in chunks:
-        pass
-
-
-async def _close(response: httpx.Response) -> None:
-    with contextlib.suppress(Exception):
-        await response.stream.aclose()  # type: ignore[union-attr]
 
 
 def _tls_error(error: BaseException | None) -> ssl.SSLError | None:

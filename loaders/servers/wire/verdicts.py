@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timezone
 from email.utils import parsedate_to_datetime
 
 from ....utils.errors import ContextFullError, GenerationError, Qwen3VLError, TooLargeError
@@ -17,14 +18,18 @@ MAX_RETRY_AFTER_S = 24 * 3600.0
 LEAST_CONTEXT = 256
 AUTH, BUSY = (401, 403), (408, 409, 425, 429, 502, 503, 504, 529)
 _TOO_LONG = re.compile(
-    r"context|max_model_len|too long|maximum.{0,20}length|exceed.{0,40}token", re.I
+    r"context|max_model_len|too long|maximum.{0,20}length|exceed.{0,40}token"
+    r"|token count.{0,20}exceed|too many tokens|reduce the length|range of input length",
+    re.I,
 )
 _TOO_BIG_BODY = re.compile(r"(request|body|payload|entity).{0,20}too large", re.I)
 _BLIND = re.compile(
     r"not (a )?multimodal|mmproj|no vision|not support.{0,30}(image|vision|multimodal)"
-    r"|(image|vision).{0,40}not (support|allow)|at most 0 image",
+    r"|(image|vision).{0,40}not (support|allow)|at most 0 image"
+    r"|missing data required for image|image_url is only supported|content.{0,10}must be a string",
     re.I,
 )
+_FILTERED = re.compile(r"inappropriate content|data_inspection|content_filter", re.I)
 _NO_MODEL = re.compile(
     r"model.{0,200}(not found|not exist|unknown|not loaded|no such)", re.I | re.S
 )
@@ -108,6 +113,17 @@ def refused(server: str, status: int, headers: Mapping[str, str], said: str, now
     return Trouble(_final(server, status, said, told))
 
 
+def told_inside(server: str, said: str) -> Trouble:
+    """An error in place of an answer, with a status of success: known words decide, as if refused.
+
+    Source: LM Studio's and llama.cpp's streams, and LM Studio's answers at unknown addresses.
+    """
+    told = f"The server {server!r} answered with an error. It says: {said[:SAID_CHARACTERS]}"
+    if any(known.search(said) for known in (_BLIND, _TOO_LONG, _NO_MODEL, _FILTERED)):
+        return Trouble(_final(server, 400, said, told))
+    return broken(server, f"it is an error. It says: {said[:SAID_CHARACTERS]}")
+
+
 def _final(server: str, status: int, said: str, told: str) -> Qwen3VLError:
     if 300 <= status < 400:
         problem = f"The server {server!r} sends us on to another address (status {status})."
@@ -115,6 +131,8 @@ def _final(server: str, status: int, said: str, told: str) -> Qwen3VLError:
         return GenerationError(problem, remedy)
     if status in AUTH:
         return GenerationError(told, "Check the key in the variable that key_variable names.")
+    if _FILTERED.search(said):
+        return GenerationError(told, "Its filter refuses this picture or text: leave it out.")
     if _BLIND.search(said):
         return GenerationError(told, "Start the server with a vision model (and its mmproj file).")
     if status == 413 or (status == 400 and _TOO_BIG_BODY.search(said)):
@@ -145,7 +163,10 @@ def retry_after_s(headers: Mapping[str, str], now: float) -> float | None:
     if (value := _number(text)) is not None:
         return _within(value)
     try:
-        return _within(parsedate_to_datetime(text).timestamp() - now)
+        date = parsedate_to_datetime(text)
+        # One of its three forms names no zone: it is GMT all the same.
+        aware = date if date.tzinfo else date.replace(tzinfo=timezone.utc)
+        return _within(aware.timestamp() - now)
     except (TypeError, ValueError, IndexError, OverflowError):
         return None
 

@@ -1,6 +1,9 @@
 """Every node on a server as on a loaded model, against a server that answers what is written."""
 
 import json
+import logging
+import re
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -9,6 +12,7 @@ from node_running import SHORT, run_node
 from PIL import Image
 from qwen3vl_nodes.loaders.servers import profiles, remote_model
 from qwen3vl_nodes.loaders.servers.profiles import Profile
+from qwen3vl_nodes.loaders.servers.wire import transport
 from qwen3vl_nodes.loaders.servers.wire.sending import Rules
 from qwen3vl_nodes.nodes.asking.ask import Qwen3VLAsk
 from qwen3vl_nodes.nodes.asking.caption import Qwen3VLCaption
@@ -20,7 +24,8 @@ from qwen3vl_nodes.nodes.models.lora import Qwen3VLLora
 from qwen3vl_nodes.nodes.models.server import Qwen3VLServer
 from qwen3vl_nodes.nodes.models.unload import Qwen3VLUnload
 from qwen3vl_nodes.utils.errors import InputError, Qwen3VLError
-from scripted_server import Closed, ScriptedServer, answer, response, send, whole
+from scripted_server import ScriptedServer, answer, response, send
+from server_faults import FAILS, MENDED, STRANGER
 
 KEY = "sk-0123456789-secret"
 LISTED = {"data": [{"id": "Qwen3-VL-8B", "owned_by": "vllm", "max_model_len": 32_768}]}
@@ -140,58 +145,47 @@ def test_a_folder_and_its_recipe(server, model, comfy):
     assert ledger.splitlines()[-1] == "written 30, skipped 0, failed 0"
 
 
-async def _cut(_seen, writer):
-    await send(writer, response(whole(), Content_Length="9999"))
-    raise Closed
-
-
-def _says(*data):
-    async def script(_seen, writer):
-        await send(writer, *data)
-
-    return script
-
-
-# What another try mends, and what none does.
-MENDED = [
-    _cut,
-    _says(response("<html>busy", kind="text/html")),
-    _says(response(whole(None))),
-    _says(response(b"", 429, Retry_After="0")),
-    _says(response(b"", 503, Retry_After="0")),
-    _says(response(b'{"choices": [{"mess')),
-]
-REFUSED = _says(response({"error": {"message": "no luck"}}, 400))
-
-
 def test_the_ledger_adds_up_on_a_server_that_does_all_wrong(
     server, comfy, model, monkeypatch, caplog
 ):
-    monkeypatch.setattr(remote_model, "Rules", partial(Rules, first_pause_s=0.001))
+    """A picture for each fault of the table: what fails is named, what does not is written."""
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(remote_model, "Rules", partial(Rules, first_pause_s=0.0001))
+    monkeypatch.setattr(transport, "MAX_WHOLE_BYTES", 1 << 20)
+    monkeypatch.setattr(transport, "MAX_STREAM_BYTES", 2 << 20)
+    # A folder run has no stop texts, and asks for a smaller picture after a 413.
+    mended = {name: fault for name, fault in MENDED.items() if "stop text" not in name}
+    fates = [script for script, *_ in (mended | FAILS).values()] + [answer] * 20
     folder = comfy / "input" / "pics"
     folder.mkdir()
-    for n in range(40):
-        Image.fromarray(np.full((64, 64, 3), n, np.uint8)).save(folder / f"p{n:02}.png")
+    for n in range(len(fates)):
+        pixels = np.full((64, 64, 3), (n % 7 * 30, n // 7, 9), np.uint8)
+        Image.fromarray(pixels).save(folder / f"p{n:03}.png")
     well, tries = server.script, {}
 
     async def badly(seen, writer):
         place, times = tries.get(seen.body, (len(tries), 0))
         tries[seen.body] = place, times + 1
-        fates = [*MENDED, REFUSED, answer]
-        fate = fates[place % len(fates)]
-        await (answer if times and fate in MENDED else fate)(seen, writer)
+        fate = fates[place] if place < len(fates) else answer
+        await fate(replace(seen, number=times), writer)
 
     server.script = badly
-    ledger = run_node(Qwen3VLCaptionFolder, model=model, format="txt", **FOLDER)[0].splitlines()
-    assert ledger[-1] == "written 35, skipped 0, failed 5" and len(tries) == 40
-    failed = {line.split(".png")[0][-3:] for line in ledger if "no luck" in line}
+    with STRANGER:
+        ledger = run_node(Qwen3VLCaptionFolder, model=model, format="txt", **FOLDER)[0]
+    assert STRANGER.seen == [] and len(tries) == len(fates) + 1
+    bad = len(FAILS) - 1
+    good = len(fates) - bad
+    assert ledger.splitlines()[-1] == f"written {good}, skipped 0, failed {bad}"
     captioned = {p.stem for p in folder.glob("*.txt")}
-    assert len(failed) == 5 and captioned == {f"p{n:02}" for n in range(40)} - failed
+    failed = set(re.findall(r"failed +(p\d+)\.png", ledger))
+    assert (len(captioned), len(failed)) == (good, bad) and not captioned & failed
+    assert {p.read_text().strip() for p in folder.glob("*.txt")} <= {t for _, t in MENDED.values()}
     server.script = well
     again = run_node(Qwen3VLCaptionFolder, model=model, format="txt", **FOLDER)[0]
-    assert again.splitlines()[-1] == "written 5, skipped 35, failed 0"
-    kept = b"".join(p.read_bytes() for p in folder.iterdir() if p.suffix != ".png")
-    assert KEY not in caplog.text and KEY.encode() not in kept
+    assert again.splitlines()[-1] == f"written {bad}, skipped {good}, failed 0"
+    kept = b"".join(p.read_bytes() for p in folder.rglob("*") if p.suffix != ".png")
+    assert KEY not in caplog.text + ledger + again and KEY.encode() not in kept
+    assert "127.0.0.1" not in ledger + again and b"127.0.0.1" not in kept
     assert all(seen.headers["authorization"] == f"Bearer {KEY}" for seen in server.seen)
 
 

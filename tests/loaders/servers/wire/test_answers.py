@@ -6,12 +6,8 @@ import json
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from qwen3vl_nodes.loaders.servers.wire.answers import (
-    BrokenAnswerError,
-    Writing,
-    error_text,
-    is_endless_text,
-)
+from qwen3vl_nodes.loaders.servers.wire.answers import Writing, is_endless_text
+from qwen3vl_nodes.loaders.servers.wire.bodies import BrokenAnswerError, error_text
 from qwen3vl_nodes.utils.errors import GenerationError
 from scripted_server import pieces, whole
 
@@ -89,6 +85,18 @@ def test_an_empty_answer_is_an_answer_and_no_answer_is_none():
     assert reply_of(whole("")).text == ""
     with pytest.raises(BrokenAnswerError, match="no text"):
         reply_of(whole(None))
+
+
+def test_halves_of_a_letter_are_put_together_or_replaced():
+    assert reply_of(whole("A \ud83d cat")).text == "A \ufffd cat"
+    assert reply_of(whole("A cat", message={"reasoning": "\udc00"})).thinking == "\ufffd"
+    halves = [{"choices": [{"delta": {"content": half}}]} for half in ("A \ud83d", "\ude00")]
+    assert streamed(*halves, "[DONE]").text == "A \U0001f600"
+    writing = Writing()
+    writing.take_event(json.dumps(halves[0]))
+    assert writing.text == writing.interrupted().text == "A \ufffd"
+    call = {"function": {"name": "click", "arguments": '{"text": "\\ud800"}'}}
+    reply_of(whole(None, "tool_calls", {"tool_calls": [call]})).text.encode()
 
 
 def test_endless_repetition_is_told():

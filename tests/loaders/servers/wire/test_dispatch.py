@@ -1,289 +1,39 @@
-"""Every dialect against a server that does all that servers, proxies and networks do wrong."""
+"""A run of requests: what is in flight, where it goes, and what an interrupt leaves. Faults are in
+`test_faults.py`.
+"""
 
 import asyncio
-import gzip
-import logging
 import ssl
 import time
 
 import numpy as np
 import pytest
 import trustme
+from asking_servers import KEY, PATIENT_S, ask, engine_at, request_of
 from qwen3vl_nodes.loaders.servers.dialects.known import DIALECTS
-from qwen3vl_nodes.loaders.servers.remote_engine import RemoteEngine
-from qwen3vl_nodes.loaders.servers.wire import dispatch, event_stream, transport
-from qwen3vl_nodes.loaders.servers.wire.dispatch import TRIES
-from qwen3vl_nodes.loaders.servers.wire.payload import Terms
-from qwen3vl_nodes.loaders.servers.wire.sending import Rules
+from qwen3vl_nodes.loaders.servers.wire import dispatch, transport
 from qwen3vl_nodes.loaders.servers.wire.transport import Connection
-from qwen3vl_nodes.utils.chat.generation_options import GenerationOptions
 from qwen3vl_nodes.utils.chat.messages import Message
 from qwen3vl_nodes.utils.chat.requests import Reply, Request
 from qwen3vl_nodes.utils.errors import Qwen3VLError
 from qwen3vl_nodes.utils.images.picture import Picture
 from scripted_server import (
-    LAST_CHUNK,
     STREAM_HEAD,
-    Closed,
     ScriptedServer,
     answer,
-    chunk,
     event,
     pieces,
     response,
     send,
     whole,
 )
-
-KEY = "sk-0123456789-secret"
-# Long enough for a busy machine; those that test the deadline have a short one.
-PATIENT_S, SHORT_S = 60.0, 0.4
-
-
-def says(*data, then=answer):
-    """Writes these bytes to the first request, and a good answer to every other."""
-
-    async def script(seen, writer):
-        if seen.number:
-            await then(seen, writer)
-        else:
-            await send(writer, *data)
-
-    return script
-
-
-def always(*data, close=False):
-    async def script(_seen, writer):
-        await send(writer, *data)
-        if close:
-            raise Closed
-
-    return script
-
-
-def cut(*data, times=1):
-    """Writes these bytes and cuts the line, so many times; then answers well."""
-
-    async def script(seen, writer):
-        if seen.number >= times:
-            await answer(seen, writer)
-            return
-        await send(writer, *data)
-        raise Closed
-
-    return script
-
-
-def forever(head, piece):
-    async def script(_seen, writer):
-        await send(writer, head)
-        while True:
-            await send(writer, piece)
-
-    return script
-
-
-def hangs(*data):
-    async def script(_seen, writer):
-        await send(writer, *data)
-        await asyncio.Event().wait()
-
-    return script
-
-
-def refuses(status, said=None, times=1, **headers):
-    """A refusal with a body as OpenAI writes it, or without one; then good answers."""
-    body = {"error": {"message": said, "type": "x", "code": status}} if said else b""
-
-    async def script(seen, writer):
-        if seen.number < times:
-            await send(writer, response(body, status, **headers))
-        else:
-            await answer(seen, writer)
-
-    return script
-
-
-async def in_single_bytes(_seen, writer):
-    await send(writer, STREAM_HEAD)
-    data = b"".join(
-        b"data: " + e.split(b"data: ")[1] for e in map(event, [*pieces("Wörter."), "[DONE]"])
-    )
-    data = data.replace(b"\n\n\r\n", b"\n\n")
-    for place in range(len(data)):
-        await send(writer, chunk(data[place : place + 1]))
-    await send(writer, LAST_CHUNK)
-
-
-def stream(*events, end=LAST_CHUNK):
-    return [STREAM_HEAD, *map(event, events), end]
-
-
-def piece_of(text):
-    return {"choices": [{"index": 0, "delta": {"content": text}, "finish_reason": None}]}
-
-
-GOOD = [*pieces(), "[DONE]"]
-CRLF = chunk(": a comment\r\nretry: 10\r\n\r\n") + b"".join(
-    chunk(e.split(b"\r\n")[1].replace(b"\n", b"\r\n")) for e in map(event, GOOD)
-)
-TEXT = "A red square."
-OTHER_MARK = "http://other.invalid"
-
-# What the server does, and the text that comes of it.
-MENDED = {
-    "whole, though a stream was asked for": (says(response(whole())), TEXT),
-    "pieces of one byte": (in_single_bytes, "Wörter."),
-    "comments, CRLF": (says(STREAM_HEAD, CRLF, LAST_CHUNK), TEXT),
-    "no DONE": (says(*stream(*pieces())), TEXT),
-    "no usage": (says(*stream(*pieces(usage=False), "[DONE]")), TEXT),
-    "last event without an empty line": (
-        says(STREAM_HEAD, *map(event, pieces()), chunk("data: [DONE]"), LAST_CHUNK), TEXT),
-    "hangs after DONE": (hangs(*stream(*GOOD, end=b"")), TEXT),
-    "error inside a stream": (says(*stream(pieces()[0], {"error": {"message": "oom"}})), TEXT),
-    "event that is no JSON": (says(*stream("{oh")), TEXT),
-    "closed at once": (cut(times=2), TEXT),
-    "cut in the headers": (cut(b"HTTP/1.1 200 OK\r\nContent-"), TEXT),
-    "cut in the body": (cut(response(whole(), Content_Length="999999")), TEXT),
-    "cut in a stream": (cut(STREAM_HEAD, event(pieces()[0]), event(pieces()[1])), TEXT),
-    "stream that ends too early": (says(*stream(*pieces()[:2])), TEXT),
-    "a page once": (says(response("<html>hello", kind="text/html")), TEXT),
-    "empty body once": (says(response(b"")), TEXT),
-    "null content once": (says(response(whole(None))), TEXT),
-    "truncated JSON once": (says(response(b'{"choices": [{"message": {"cont')), TEXT),
-    "not HTTP once": (cut(b"SSH-2.0-OpenSSH_9.6\r\n"), TEXT),
-    "408": (refuses(408), TEXT),
-    "409": (refuses(409, "conflict"), TEXT),
-    "429 without a word": (refuses(429, times=3), TEXT),
-    "429 after seconds": (refuses(429, Retry_After="0"), TEXT),
-    "429 after a fraction": (refuses(429, Retry_After="0.01"), TEXT),
-    "429 after milliseconds": (refuses(429, retry_after_ms="5"), TEXT),
-    "429 after a date": (refuses(429, Retry_After="Wed, 21 Oct 2015 07:28:00 GMT"), TEXT),
-    "429 after nonsense": (refuses(429, Retry_After="soon, -1, NaN"), TEXT),
-    "500": (refuses(500, "CUDA error"), TEXT),
-    "502": (refuses(502), TEXT),
-    "503 while loading": (refuses(503, "Loading model", times=4), TEXT),
-    "504": (refuses(504), TEXT),
-    "text in parts": (says(response(whole([{"type": "text", "text": TEXT}]))), TEXT),
-    "bytes that are no UTF-8": (
-        says(response(b'{"choices":[{"message":{"content":"caf\xc3\xa9"}}]}')), "café"),
-    "stop text left in": (says(response(whole("A red square. STOP more"))), TEXT),
-    "stop text across pieces": (
-        hangs(STREAM_HEAD, *(event(piece_of(t)) for t in ("A red", " square. ST", "OP"))), TEXT),
-}  # fmt: skip
-
-# What the server does, what is said of it, and how often it is asked.
-FAILS = {
-    "closed every time": (always(close=True), "the line", TRIES),
-    "cut every time": (cut(STREAM_HEAD, event(pieces()[0]), times=99), "line", TRIES),
-    "page every time": (always(response("<!doctype html><p>x", kind="text/html")), "web page", 4),
-    "null every time": (always(response(whole(None))), "no text", TRIES),
-    "empty every time": (always(response(b"")), "empty", TRIES),
-    "list": (always(response(b"[1]")), "another form", TRIES),
-    "deep": (always(response(b"[" * 100_000)), "no whole JSON|another form", TRIES),
-    "no choices": (always(response({"choices": []})), "no choices", TRIES),
-    "choice of nothing": (always(response({"choices": [{}]})), "no message", TRIES),
-    "no content": (always(response(b"", 204)), "status 204", 1),
-    "error every time": (refuses(500, "boom", times=99), "status 500. It says: boom", TRIES),
-    "compressed": (
-        always(response(gzip.compress(bytes(1 << 20)), Content_Encoding="gzip")), "compressed", 4),
-    "a body without end": (
-        forever(STREAM_HEAD.replace(b"text/event-stream", b"application/json"),
-                chunk(b" " * 65536)), "more than 1,048,576 bytes", TRIES),
-    "a stream without end": (
-        forever(STREAM_HEAD, chunk(": x\n" * 16_384)), "more than 2,097,152 bytes", TRIES),
-    "an event without end": (forever(STREAM_HEAD, chunk("data: " + "x" * 65_536)), "no end", 4),
-    "400 without a body": (refuses(400), "status 400", 1),
-    "400": (refuses(400, "top_k must be positive"), "It says: top_k must be positive", 1),
-    "context": (refuses(400, "maximum context length is 4096"), "more context", 1),
-    "context, llama.cpp": (
-        refuses(400, "the request exceeds the available context size"), "more context", 1),
-    "no vision": (refuses(400, "m is not a multimodal model"), "vision model", 1),
-    "401": (refuses(401, f"Incorrect API key provided: {KEY}."), "provided: ….*key_variable", 1),
-    "403": (refuses(403), "key_variable", 1),
-    "404": (refuses(404, "The model `m` does not exist."), "a model that the server has", 1),
-    "413": (refuses(413, "Request Entity Too Large"), "smaller pictures", 1),
-    "422 as FastAPI": (
-        always(response({"detail": [{"msg": "Field required"}]}, 422)), "Field required", 1),
-    "redirect": (refuses(302, Location=OTHER_MARK), "another address", 1),
-    "307": (refuses(307, Location=OTHER_MARK), "another address", 1),
-    "429 for a day": (refuses(429, "quota", Retry_After="86400"), "says: quota", 1),
-    "filter": (always(response(whole("x", "content_filter"))), "content filter", 1),
-}  # fmt: skip
-
-LATE = {
-    "silent": hangs(),
-    "silent after headers": hangs(STREAM_HEAD),
-    "silent in a stream": hangs(STREAM_HEAD, event(pieces()[0])),
-    "silent in a body": hangs(response(whole(), Content_Length="9999")),
-    "503 for ever": refuses(503, "Loading model", times=10**9),
-    "drip": forever(STREAM_HEAD, b""),
-}
+from server_faults import LATE, TEXT
+from server_scripts import cut, hangs, piece_of, refuses
 
 
 @pytest.fixture(autouse=True)
-def small_limits(monkeypatch):
-    monkeypatch.setattr(transport, "MAX_WHOLE_BYTES", 1 << 20)
-    monkeypatch.setattr(transport, "MAX_STREAM_BYTES", 2 << 20)
-    monkeypatch.setattr(event_stream, "MAX_EVENT_BYTES", 1 << 18)
+def quick_ends(monkeypatch):
     monkeypatch.setattr(transport, "LAST_BYTES_SECONDS", 0.01)
-
-
-@pytest.fixture(params=list(DIALECTS))
-def dialect(request):
-    return DIALECTS[request.param]
-
-
-def request_of(text="What is this?", **options):
-    picture = Picture(np.zeros((32, 32, 3), np.uint8))
-    chosen = GenerationOptions(**{"stop": ("STOP",)} | options)
-    return Request((Message("user", (picture, text)),), chosen, seed=7)
-
-
-def engine_at(*origins, dialect=DIALECTS["vllm"], timeout_s=PATIENT_S, in_flight=4, **rules):
-    given = {"first_pause_s": 0.001, "patience_s": PATIENT_S} | rules
-    terms = Terms(dialect, "m", min_pixels=1024)
-    return RemoteEngine(terms, Rules("here", KEY, timeout_s, **given), origins, in_flight)
-
-
-def ask(script, dialect, **rules):
-    """The outcome of one request, and what the server saw."""
-    with ScriptedServer(script) as server:
-        engine = engine_at(server.origin, dialect=dialect, **rules)
-        [(index, outcome)] = engine.generate([request_of()])
-        assert index == 0
-        return outcome, server.seen
-
-
-@pytest.mark.parametrize("fault", MENDED)
-def test_what_another_try_mends(dialect, fault):
-    script, text = MENDED[fault]
-    outcome, _ = ask(script, dialect)
-    assert isinstance(outcome, Reply), outcome
-    assert outcome.text == text
-
-
-@pytest.mark.parametrize("fault", FAILS)
-def test_what_does_not_mend_is_said_and_the_key_is_not(dialect, fault, caplog):
-    caplog.set_level(logging.INFO)
-    script, words, tries = FAILS[fault]
-    outcome, seen = ask(script, dialect)
-    assert isinstance(outcome, Qwen3VLError), outcome
-    with pytest.raises(Qwen3VLError, match=words):
-        raise outcome
-    assert len(seen) == tries
-    assert KEY not in str(outcome) + caplog.text
-    assert "127.0.0.1" not in str(outcome) + caplog.text and OTHER_MARK not in str(outcome)
-
-
-@pytest.mark.parametrize("fault", LATE)
-def test_nothing_takes_longer_than_the_deadline(dialect, fault):
-    started = time.monotonic()
-    outcome, _ = ask(LATE[fault], dialect, timeout_s=SHORT_S)
-    assert isinstance(outcome, Qwen3VLError)
-    with pytest.raises(Qwen3VLError, match="within 0.4 s|Loading model"):
-        raise outcome
-    assert time.monotonic() - started < SHORT_S + 10  # a busy machine's slack
 
 
 def test_answers_come_with_their_numbers_and_requests_are_read_as_they_are_wanted():
@@ -316,6 +66,37 @@ def test_more_are_kept_in_flight_while_that_helps():
         engine = engine_at(server.origin, in_flight=0, dialect=DIALECTS["ollama"])
         assert len(list(engine.generate(request_of() for _ in range(150)))) == 150
     assert server.most_open > 4
+
+
+def test_two_answers_to_one_request_do_not_reach_the_next():
+    """A server or proxy out of step: every later picture would have its neighbour's caption."""
+
+    async def script(seen, writer):
+        text = seen.json["messages"][0]["content"][-1]["text"]
+        stray = [response(whole("stray"))] if text == "say 0" else []
+        await send(writer, b"".join([response(whole(text)), *stray]))
+
+    with ScriptedServer(script) as server:
+        engine = engine_at(server.origin, in_flight=1)
+        got = dict(engine.generate(request_of(f"say {n}") for n in range(6)))
+    assert {n: o.text for n, o in got.items()} == {n: f"say {n}" for n in range(6)}
+
+
+def test_a_line_is_used_again():
+    with ScriptedServer(answer) as server:
+        engine = engine_at(server.origin, in_flight=2)
+        assert len(list(engine.generate(request_of() for _ in range(20)))) == 20
+    assert server.lines <= 2
+
+
+def test_a_server_that_wants_to_be_left_alone_for_longer_than_there_is_time_is_not_waited_for():
+    """A quota that is used up: the rest of a folder is told so now, not one deadline later."""
+    with ScriptedServer(refuses(429, "quota", times=10**9, Retry_After="86400")) as server:
+        engine, started = engine_at(server.origin), time.monotonic()
+        outcomes = [o for _, o in engine.generate(request_of() for _ in range(30))]
+        assert len(outcomes) == 30 and all("It says: quota" in str(o) for o in outcomes)
+        assert time.monotonic() - started < PATIENT_S / 2
+        assert len(server.seen) <= 4
 
 
 def test_large_pictures_are_not_all_read_at_once(monkeypatch):

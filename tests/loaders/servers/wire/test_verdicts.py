@@ -1,11 +1,14 @@
 """Which refusals are asked again and when, and in which words the others are told."""
 
+import time
+
 import pytest
 from qwen3vl_nodes.loaders.servers.wire.verdicts import (
     MAX_RETRY_AFTER_S,
     broken,
     refused,
     retry_after_s,
+    told_inside,
     too_slow,
     unreachable,
     untrusted,
@@ -14,6 +17,16 @@ from qwen3vl_nodes.utils.errors import ContextFullError, TooLargeError
 
 NOW = 1_445_412_400.0  # 20 s before the date below
 DATE = "Wed, 21 Oct 2015 07:27:00 GMT"
+
+
+@pytest.fixture
+def in_tokyo(monkeypatch):
+    """A date that names no zone is GMT all the same."""
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
 
 
 @pytest.mark.parametrize(
@@ -25,6 +38,10 @@ DATE = "Wed, 21 Oct 2015 07:27:00 GMT"
         ({"retry-after": "0"}, 0.0),
         ({"retry-after-ms": "250", "retry-after": "9"}, 0.25),
         ({"retry-after": DATE}, 20.0),
+        ({"retry-after": "Wednesday, 21-Oct-15 07:27:00 GMT"}, 20.0),
+        ({"retry-after": "Wed Oct 21 07:27:00 2015"}, 20.0),
+        ({"retry-after": "Wed, 21 Oct 2015 07:27:00 -0000"}, 20.0),
+        ({"retry-after": "Wed, 21 Oct 2015 16:27:00 +0900"}, 20.0),
         ({"retry-after": "Wed, 21 Oct 2015 07:00:00 GMT"}, 0.0),
         ({"retry-after": "Wed, 21 Oct 9999 07:00:00 GMT"}, MAX_RETRY_AFTER_S),
         ({"retry-after": "1e308"}, MAX_RETRY_AFTER_S),
@@ -36,7 +53,7 @@ DATE = "Wed, 21 Oct 2015 07:27:00 GMT"
         ({"retry-after-ms": "x", "retry-after": "3"}, 3.0),
     ],
 )
-def test_every_form_of_retry_after(headers, seconds):
+def test_every_form_of_retry_after(headers, seconds, in_tokyo):
     assert retry_after_s(headers, NOW) == seconds
 
 
@@ -68,6 +85,14 @@ def test_what_may_be_asked_again(status, again, waits, busy):
         (400, "tiny is not a multimodal model", "vision model"),
         (400, "At most 0 image(s) may be provided in one prompt.", "vision model"),
         (500, "image input is not supported - hint: you need to provide the mmproj", "vision"),
+        (500, "this model is missing data required for image input", "vision model"),
+        (400, "Invalid content type. image_url is only supported by certain models.", "vision"),
+        (400, "messages[0].content must be a string", "vision model"),
+        (400, "Model does not support images. Please use a model that does.", "vision model"),
+        (400, "<400> InternalError: Range of input length should be [1, 129024]", "more context"),
+        (400, "prompt token count of 200000 exceeds the limit of 128000", "more context"),
+        (400, "Please reduce the length of the messages or completion", "more context"),
+        (400, "Input data may contain inappropriate content.", "leave it out"),
         (404, "The model `x` does not exist.", "a model that the server has"),
         (400, "model 'x' not found, try pulling it first", "a model that the server has"),
         (413, "", "smaller pictures"),
@@ -94,6 +119,13 @@ def test_what_helps_against_a_refusal(status, said, remedy):
 )
 def test_how_much_too_long_a_prompt_is(said, excess):
     assert refused("here", 400, {}, said, NOW).error.excess == excess
+
+
+def test_an_error_with_a_status_of_success_is_told_as_if_refused():
+    known = told_inside("here", "Trying to keep the first 9000 tokens when context overflows")
+    assert isinstance(known.error, ContextFullError) and not known.again
+    other = told_inside("here", "CUDA out of memory")
+    assert other.again and "it is an error. It says: CUDA out of memory" in other.error.problem
 
 
 def test_words_of_a_server_are_bounded():

@@ -3,8 +3,8 @@
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from qwen3vl_nodes.loaders.servers.wire import event_stream
-from qwen3vl_nodes.loaders.servers.wire.event_stream import EventStream, TooLongEventError
+from qwen3vl_nodes.loaders.servers.wire import bodies
+from qwen3vl_nodes.loaders.servers.wire.bodies import EventStream, TooLongEventError
 
 # A busy machine is not what is tested.
 unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -39,7 +39,7 @@ def test_every_cut_in_two():
 
 @pytest.mark.parametrize("line", [b"data: ", b"data: x\ndata: ", b": "])
 def test_an_event_without_an_end_is_refused(line, monkeypatch):
-    monkeypatch.setattr(event_stream, "MAX_EVENT_BYTES", 1000)
+    monkeypatch.setattr(bodies, "MAX_EVENT_BYTES", 1000)
     stream = EventStream()
     stream.feed(line)
     with pytest.raises(TooLongEventError):
@@ -48,7 +48,7 @@ def test_an_event_without_an_end_is_refused(line, monkeypatch):
 
 
 def test_many_small_events_are_not_one_long_one(monkeypatch):
-    monkeypatch.setattr(event_stream, "MAX_EVENT_BYTES", 1000)
+    monkeypatch.setattr(bodies, "MAX_EVENT_BYTES", 1000)
     assert len(read(*[b"data: " + b"x" * 400 + b"\n\n"] * 50)) == 50
 
 
