@@ -89,6 +89,8 @@ def _ask(
         return run(model, requests, total, node_id, lambda at: _shown(work, at, total), work.title)
 
     work.caption(wanted, generate, attempts)
+    # What is finished last may come too quickly for ComfyUI to show; a full bar it always shows.
+    host().progress_bar(len(wanted), node_id).show(len(wanted))
 
 
 def _shown(work: Captioning, progress: Progress, total: int) -> tuple[str, Image | None]:
