@@ -92,9 +92,11 @@ def _saved(pixels: np.ndarray, kind: str) -> memoryview:
 def png(pixels: np.ndarray) -> bytes:
     """An RGB picture [H, W, 3] of 8 bits as PNG, every value kept.
 
-    Pillow tries five filters a row, which was four fifths of all that a request costs here. One
-    filter and zlib's search for runs take a fifth of its time, outside Python's lock, for the same
-    number of bytes. Source: the PNG specification, 9.2 (filters) and 11.2 (chunks).
+    Pillow tries five filters a row, which was most of what a request costs here. One filter and
+    zlib's search for runs take a quarter to two fifths of its time, outside Python's lock, for 5 %
+    fewer (photo-like) to 17 % more bytes (smooth).
+
+    Source: the PNG specification, 9.2 (filters) and 11.2 (chunks).
     """
     height, width, _ = pixels.shape
     flat = pixels.reshape(height, -1)
