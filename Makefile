@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 TORCH  := torch==2.11.0 torchvision==0.26.0 torchaudio==2.11.0
 OLD    := .venv-old
 BROWSER := .browser
-BROWSER_TESTS := $(addprefix tests/e2e/test_, browser.py hostile_texts.py templates_in_browser.py)
+BROWSER_TESTS := $(addprefix tests/e2e/test_, browser.py hostile_texts.py first_minutes.py)
 # A process for each core, each with one thread; a file's tests stay together and share a server.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 COMFYUI := $(firstword $(foreach place,$(COMFYUI_PATH) $(HOME)/comfy/ComfyUI .comfyui,\
