@@ -12,12 +12,13 @@ from ...utils.chat.requests import Request
 from ...utils.chat.sampling import resolve
 from ...utils.errors import GenerationError
 from ..host.out_of_memory import is_out_of_memory
-from .model.layers import supports
+from .model.layers import has_experts, supports
 from .protocol import OnProgress, Outcome
 from .reference import end_token_ids
 from .request.draft import Draft
 from .request.encoding import Prepared, Preparer
 from .request.intake import Intake
+from .request.phrasebook import Phrasebook
 from .request.prompt import PromptEncoder
 from .request.sequence import Sequence
 from .scheduler.current_device import on_device
@@ -25,7 +26,7 @@ from .scheduler.engine_run import Limits, Run
 from .scheduler.fusion import pick_ops
 from .scheduler.meter import Meter, ignore_progress
 from .scheduler.pages import Pages, free_bytes_of
-from .scheduler.stepper import Stepper
+from .scheduler.stepper import GUESSED_ROWS, Stepper
 from .state.pool import PAGE_TOKENS
 
 MOST_ROWS = 64
@@ -52,6 +53,7 @@ class FastEngine:
         most_rows: most requests decoded at once.
         page_tokens: tokens in a page of the KV pool.
         fused: False keeps to plain PyTorch operations.
+        looks_ahead: False draws one token in a step, whatever could be guessed.
 
     Raises:
         GenerationError: the module is not supported; says why.
@@ -67,6 +69,7 @@ class FastEngine:
         most_rows: int = MOST_ROWS,
         page_tokens: int = PAGE_TOKENS,
         fused: bool = True,
+        looks_ahead: bool = True,
     ):
         if reason := supports(module):
             raise GenerationError(
@@ -74,6 +77,8 @@ class FastEngine:
             )
         self._module: Any = module
         self._encoder = PromptEncoder(processor)
+        # Each row of a mixture wakes experts of its own, so more rows are never nearly free.
+        self._phrasebook = Phrasebook() if looks_ahead and not has_experts(module) else None
         self._free_memory = free_memory
         self._free_bytes = free_bytes
         self._most_rows, self._page_tokens, self._fused = most_rows, page_tokens, fused
@@ -121,7 +126,16 @@ class FastEngine:
             stepper = self._attached()
             pages = self._pages(stepper, intake)
             limits = Limits(self._most_rows, self._prompt_tokens(stepper.rows.device))
-            run = Run(stepper, intake, self._begin, pages, limits, meter, self._free_memory)
+            run = Run(
+                stepper,
+                intake,
+                self._begin,
+                pages,
+                limits,
+                meter,
+                self._free_memory,
+                self._phrasebook,
+            )
             yield from run.outcomes()
         finally:
             intake.close()
@@ -176,7 +190,8 @@ class FastEngine:
         per_patch = 2 * vision.intermediate_size + 8 * vision.hidden_size
         patches = 4 * prompt_tokens
         activations = (prompt_tokens * per_token + patches * per_patch) * size
-        return activations + self._most_rows * text.vocab_size * 20
+        rows = max(self._most_rows, GUESSED_ROWS)
+        return activations + rows * text.vocab_size * 20
 
     def _begin(self, index: int, request: Request, prepared: Prepared, seconds: float) -> Sequence:
         sampling = resolve(request.options, self._encoder.edition, request.has_vision)

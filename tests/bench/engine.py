@@ -55,7 +55,8 @@ class Fast:
     """The fast engine with `batch` rows."""
 
     def __init__(self, module: Any, processor: Any, batch: int):
-        self.engine = FastEngine(module, processor, most_rows=batch)
+        # A step for a token: what looking ahead brings depends on the text (`lookahead.py`).
+        self.engine = FastEngine(module, processor, most_rows=batch, looks_ahead=False)
         self.engine._end_ids = frozenset()  # exactly as many tokens as wanted
 
     def run(self, made: Iterator[Request], lengths: list[int]) -> Times:

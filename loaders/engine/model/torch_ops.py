@@ -167,10 +167,17 @@ class TorchOps:
         """
         batch, heads, size = queries.shape
         kv_heads = keys.shape[0]
-        grouped = queries.view(batch, kv_heads, heads // kv_heads, size)
+        group = heads // kv_heads
+        grouped, mask = queries.view(batch, kv_heads, group, size), view.mask
+        shared = len(view.table) < batch
+        if shared and mask is not None:  # all queries of a KV head are one group
+            grouped = grouped.transpose(0, 1).reshape(1, kv_heads, batch * group, size)
+            mask = mask.repeat_interleave(group, dim=0).view(1, 1, batch * group, -1)
         mixed = functional.scaled_dot_product_attention(
-            grouped, view.gather(keys), view.gather(values), attn_mask=view.mask
+            grouped, view.gather(keys), view.gather(values), attn_mask=mask
         )
+        if shared:
+            mixed = mixed.view(kv_heads, batch, group, size).transpose(0, 1)
         return mixed.reshape(batch, heads * size)
 
 
@@ -179,7 +186,7 @@ class DecodeView:
 
     Args:
         pool: where keys and values are.
-        table: int64 [B, columns], each row's pages in order.
+        table: int64 [B, columns], each row's pages in order; or [1, columns], the pages of all.
         lengths: int64 [B], cached tokens of each row, the one being read included.
         pages: how many columns of the table matter; None where the kernel finds out by itself.
     """

@@ -8,6 +8,7 @@ import torch
 
 from ....utils.errors import Qwen3VLError
 from ..protocol import Outcome
+from ..request.phrasebook import Phrasebook
 from ..request.sequence import Sequence
 from .meter import Meter
 from .passages import Passage
@@ -17,8 +18,8 @@ from .stepper import Stepper, bucket
 class Board:
     """Moves sequences from state to state, and their rows and pages with them."""
 
-    def __init__(self, stepper: Stepper, meter: Meter):
-        self._stepper, self._meter = stepper, meter
+    def __init__(self, stepper: Stepper, meter: Meter, phrasebook: Phrasebook | None):
+        self._stepper, self._meter, self._phrasebook = stepper, meter, phrasebook
         self.waiting: deque[Sequence] = deque()
         self.reading: list[Sequence] = []
         self.running: dict[int, Sequence] = {}  # by row
@@ -58,6 +59,15 @@ class Board:
                 self.run(sequence, sequence.row)
         return done
 
+    def take(self, drawn: list[tuple[int, Sequence]]) -> None:
+        """Add these tokens to their replies, which may be complete or have to go on otherwise."""
+        live = [(token, sequence) for token, sequence in drawn if sequence.draft.stopped_by is None]
+        if finished := [sequence for token, sequence in live if sequence.draft.add(token)]:
+            self.finish(finished)
+        for _, sequence in live:
+            if sequence.draft.paused and sequence.draft.stopped_by is None:
+                self.read_on(sequence, sequence.draft.close_thinking())
+
     def finish(self, sequences: list[Sequence]) -> None:
         """These sequences are complete; what they cached stays known as long as there is room."""
         rows = [sequence.row for sequence in sequences if sequence.row is not None]
@@ -66,6 +76,8 @@ class Board:
             self.outcomes.append((sequence.index, sequence.draft.outcome()))
             self._stepper.prefix.forget(sequence.prefix_key)
             if not sequence.draft.broken:
+                if self._phrasebook is not None:
+                    self._phrasebook.hear(sequence.prepared, sequence.draft)
                 content = sequence.content()
                 # The last token was drawn but not read, unless an end token came after it.
                 known = content if sequence.draft.stopped_by == "end" else content[:-1]

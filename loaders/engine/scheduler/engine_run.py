@@ -15,10 +15,12 @@ from ...host.out_of_memory import is_out_of_memory
 from ..protocol import Outcome
 from ..request.draft import too_large
 from ..request.intake import Intake
+from ..request.phrasebook import Phrasebook
 from ..request.sequence import Sequence
 from ..state.prefix import common
 from ..state.sampler import drawing_for
 from .board import Board
+from .lookahead import Lookahead
 from .meter import Meter
 from .pages import Pages
 from .passages import next_passages
@@ -52,6 +54,7 @@ class Run:
         limits: how much at once.
         meter: tells the caller; what that raises ends the run.
         free_memory: called after running out of memory, when nothing is held any more.
+        phrasebook: where tokens are looked up before they are drawn; None where that costs more.
     """
 
     def __init__(
@@ -63,10 +66,12 @@ class Run:
         limits: Limits,
         meter: Meter,
         free_memory: Callable[[], None],
+        phrasebook: Phrasebook | None,
     ):
         self._stepper, self._intake, self._begin = stepper, intake, begin
         self._pages, self._free_memory = pages, free_memory
-        self._board = Board(stepper, meter)
+        self._board = Board(stepper, meter, phrasebook)
+        self._lookahead = Lookahead(stepper, self._board, phrasebook)
         self._most_rows, self._prompt_tokens = limits.most_rows, limits.prompt_tokens
         # With a device working on its own the next step is launched before the last is read.
         self._late = 1 if stepper.rows.device.type == "cuda" else 0
@@ -117,9 +122,16 @@ class Run:
         return False
 
     def _launch(self) -> bool:
-        """One step: pieces of prompts, a token for each running row, or both; False without any."""
+        """One step: pieces of prompts, a token for each running row, or both, or several tokens
+        for one that runs alone; False without any.
+        """
         self._admit()
         self._secure_pages()
+        if (ahead := self._lookahead.step(partial(self._collect, 0), self._tick)) is not None:
+            sequence, tokens = ahead
+            for token in tokens:
+                self._board.take([(token, sequence)])
+            return True
         passages = next_passages(self._board.reading, self._prompt_tokens)
         running = self._board.running
         wanting = [one for one in running.values() if one.launched < one.draft.horizon]
@@ -221,17 +233,9 @@ class Run:
                 readback, entries = step[0]
                 tokens = readback.read(self._tick)
                 step.pop(0)
-                self._take([(tokens[at], sequence) for at, sequence in entries])
+                self._board.take([(tokens[at], sequence) for at, sequence in entries])
             self._pending.popleft()
         return True
-
-    def _take(self, drawn: list[tuple[int, Sequence]]) -> None:
-        live = [(token, sequence) for token, sequence in drawn if sequence.draft.stopped_by is None]
-        if finished := [sequence for token, sequence in live if sequence.draft.add(token)]:
-            self._board.finish(finished)
-        for _, sequence in live:
-            if sequence.draft.paused and sequence.draft.stopped_by is None:
-                self._board.read_on(sequence, sequence.draft.close_thinking())
 
     def _recover(self) -> None:
         """After running out of memory: give everything back, and go on with half as much."""

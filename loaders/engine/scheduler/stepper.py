@@ -24,6 +24,8 @@ from .passages import Passage, look, prompt_step
 from .readback import Readback
 
 BUCKETS = (1, 2, 4, 8, 16, 32, 64)
+# Rows that a sequence which runs alone takes to look ahead, its own with them; one of the buckets.
+GUESSED_ROWS = 8
 
 
 def bucket(rows: int) -> int:
@@ -35,12 +37,14 @@ def bucket(rows: int) -> int:
 class Beside:
     """The first `batch` rows, to be given a token; `drawing` says from how much of the vocabulary.
 
-    `pages` is how many columns of the table matter, None where the kernel finds out by itself.
+    `pages` is how many columns of the table matter, None where the kernel finds out by itself;
+    `shared` says (then only) that all rows have the pages of the first.
     """
 
     batch: int
     pages: int | None
     drawing: Drawing
+    shared: bool = False
 
 
 class Stepper:
@@ -105,7 +109,8 @@ class Stepper:
         self.prefix = PrefixCache(self.pool)
         # A row that has reached its limit is still stepped until the host has seen it.
         columns = self.pool.pages_for(config.max_position_embeddings) + 2
-        self.rows = Rows(bucket(self._most_rows), self.text.head.shape[0], columns, device)
+        count = max(bucket(self._most_rows), GUESSED_ROWS)
+        self.rows = Rows(count, self.text.head.shape[0], columns, device)
 
     @torch.inference_mode()
     def grow(self, pages: int) -> None:
@@ -185,6 +190,20 @@ class Stepper:
         )
         return Readback(self.rows.ints[: rows.batch, Field.TOKEN])
 
+    @torch.inference_mode()
+    def check(self, guesses: list[int], longest: int, drawing: Drawing) -> Readback:
+        """A token for row 0, which runs alone, and one more after each guess, as if all before it
+        were right; `longest` as in `beside`. Then `settle`.
+        """
+        self.rows.branch(guesses)
+        beside = self.beside(GUESSED_ROWS, longest, drawing)
+        return self.decode(replace(beside, shared=beside.pages is not None))
+
+    @torch.inference_mode()
+    def settle(self, right: int) -> None:
+        """So many of the guesses were right."""
+        self.rows.settle(right, GUESSED_ROWS)
+
     def beside(self, batch: int, longest: int, drawing: Drawing) -> Beside:
         """The first `batch` rows (a bucket), of which the longest will have so many tokens."""
         pages = self.pool.pages_for(longest) if self._ops.needs_page_count else None
@@ -197,7 +216,8 @@ class Stepper:
     def _begun(self, rows: Rows, which: Beside) -> tuple[Begun, Attend]:
         pool, ops = self.pool, self._ops
         begun = ops.begin(self.text, rows, which.batch, pool.page_tokens)
-        view = DecodeView(pool, rows.table[: which.batch], begun.lengths, which.pages)
+        table = rows.table[: 1 if which.shared else which.batch]
+        view = DecodeView(pool, table, begun.lengths, which.pages)
 
         def attend(layer: int, queries: torch.Tensor, *_: torch.Tensor) -> torch.Tensor:
             return ops.decode_attention(queries, pool.keys[layer], pool.values[layer], view)

@@ -102,6 +102,29 @@ class Rows:
         self.ints.index_fill_(0, index, 0)
         self.table.index_fill_(0, index, SCRATCH_PAGE)
 
+    def branch(self, guesses: Sequence[int]) -> None:
+        """Make rows 1, 2, ... copies of row 0 that are one guessed token further each."""
+        count = len(guesses)
+        for tensor in (self.ints, self.floats, self.seen, self.table):
+            tensor[1 : count + 1] = tensor[:1]
+        further = np.arange(1, count + 1)
+        tokens, further = upload(np.asarray([guesses, further], dtype=np.int64), self.device)
+        branches = self.ints[1 : count + 1]
+        branches[:, Field.TOKEN] = tokens
+        branches[:, Field.LENGTH] += further
+        branches[:, Field.STEP] += further
+        # A branch has seen its own guess and those before it.
+        row, guess = upload(np.asarray(np.tril_indices(count), dtype=np.int64), self.device)
+        self.seen[row + 1, tokens[guess]] = True
+
+    def settle(self, branch: int, count: int) -> None:
+        """Go on from one of the first `count` rows as row 0; the others become idle."""
+        if branch:
+            for tensor in (self.ints, self.floats, self.seen, self.table):
+                tensor[0] = tensor[branch]
+        self.ints[1:count] = 0
+        self.table[1:count] = SCRATCH_PAGE
+
     def move(self, source: int, target: int) -> None:
         """Move one row's state to another, idle row."""
         for tensor in (self.ints, self.floats, self.seen, self.table):

@@ -1,0 +1,89 @@
+"""Several tokens in one step for a sequence that runs alone: guessed first, then checked.
+
+A step reads all weights for one token as for a few. So what followed when the last words were
+heard before (in the prompt, this reply or an earlier one) stands in the rows beside the sequence's
+own, each guess a row that is one token further, and the step draws from all of them at once.
+Where a guess is what was drawn before it, the row after it is as good as the sequence's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..request.phrasebook import Phrasebook
+from ..request.sequence import Sequence
+from ..state.sampler import drawing_for
+from .board import Board
+from .stepper import GUESSED_ROWS, Stepper
+
+# Each row reads the keys and values anew, if mostly from the cache of the device: with more of
+# them than this, a step is no longer about the weights.
+MOST_CACHED = 8_192
+
+
+class Lookahead:
+    """Guesses and checks for one run.
+
+    Args:
+        stepper: attached to the module.
+        board: where the sequences stand.
+        phrasebook: where guesses come from; None guesses nothing.
+    """
+
+    def __init__(self, stepper: Stepper, board: Board, phrasebook: Phrasebook | None):
+        self._stepper, self._board, self._phrasebook = stepper, board, phrasebook
+
+    def step(
+        self, collect: Callable[[], object], tick: Callable[[], None]
+    ) -> tuple[Sequence, list[int]] | None:
+        """Check what can be guessed; `collect` takes all tokens that were drawn and not read.
+
+        Returns:
+            the sequence and its next tokens; None where nothing was guessed, or it does not pay.
+        """
+        if self._guess() is None:
+            return None
+        collect()  # and now it may be complete, or the guess was wrong already
+        found = self._guess()
+        return None if found is None else (found[0], self._check(*found, tick))
+
+    def _guess(self) -> tuple[Sequence, list[int]] | None:
+        """The sequence that runs alone, and what may follow its last token that was drawn; None
+        where there is none, where nothing is known, or where guesses do not pay.
+        """
+        running = self._board.running
+        if self._phrasebook is None or len(running) != 1 or self._board.reading:
+            return None
+        (sequence,) = running.values()
+        written, trust = sequence.draft.token_ids, sequence.trust
+        if sequence.cached > MOST_CACHED:
+            return None
+        self._phrasebook.hear(sequence.prepared, sequence.draft)
+        if not trust.holds(written):
+            if guesses := self._phrasebook.guess(1):
+                trust.watched = (len(written), guesses[0])
+            return None
+        pages = len(sequence.pages) * self._stepper.pool.page_tokens
+        room = min(
+            GUESSED_ROWS - 1,
+            sequence.draft.horizon - sequence.launched - 1,
+            pages - sequence.cached - 1,  # a guess is not worth a page
+        )
+        unread = sequence.launched - len(written)  # drawn, but by a step that was not read yet
+        guesses = self._phrasebook.guess(room + unread)[unread:] if room > 0 else []
+        return (sequence, guesses) if guesses else None
+
+    def _check(self, sequence: Sequence, guesses: list[int], tick: Callable[[], None]) -> list[int]:
+        """The next tokens of the sequence, one at least; all it drew before have been read."""
+        self._board.close_ranks()
+        drawing = drawing_for([sequence.sampling])
+        longest = sequence.cached + 1 + len(guesses)
+        drawn = self._stepper.check(guesses, longest, drawing).read(tick)
+        right = 0
+        while right < len(guesses) and guesses[right] == drawn[right]:
+            right += 1
+        self._stepper.settle(right)
+        sequence.cached += right + 1
+        sequence.launched += right + 1
+        sequence.trust.saw(right)
+        return drawn[: right + 1]
