@@ -160,6 +160,36 @@ def test_folder_images_goes_back_to_the_pictures_of_a_prompt_that_failed(seen, r
 
 
 @by_renderer
+def test_what_is_refused_before_a_run_is_said_in_the_nodes_own_boxes(seen, renderer):
+    loader, caption, folder, compare = seen[renderer]["refused"]
+    assert loader.startswith(
+        "No Qwen3-VL checkpoint called 'Gone' is in ComfyUI's model folders. Put"
+    )
+    assert caption.split("\n") == [
+        "Nothing is linked to model. Link a Qwen3-VL Loader or Server.",
+        "Nothing is linked to image. Link an output of the kind IMAGE.",
+        'preset has no entry "Gone". Choose another; R looks for new ones.',
+        "max_new_tokens is -1, but 0 is the least. Raise it.",
+    ]
+    assert folder.startswith("'/etc' is not inside an allowed folder: it starts at another place.")
+    assert compare.endswith("Nothing is linked to image1. Link an output of the kind IMAGE.")
+
+
+@by_renderer
+def test_what_is_refused_is_chinese_in_a_chinese_interface(seen, renderer):
+    loader, caption, folder, compare = seen[renderer]["refusedInChinese"]
+    assert loader.startswith("ComfyUI 的模型文件夹中没有名为 'Gone' 的 Qwen3-VL 模型。请")
+    assert caption.split("\n") == [
+        "“模型”没有连接。请连接 Qwen3-VL 加载器或服务器。",
+        "“图像”没有连接。请连接 IMAGE 类型的输出。",
+        "“预设”没有“Gone”这一项。请选择其他项；按 R 刷新列表。",
+        "“最大新词元数”为 -1，但最小是 0。请调大。",
+    ]
+    assert folder.startswith("'/etc' 不在允许的文件夹中：它从别处开始。请")
+    assert compare.endswith("“image1”没有连接。请连接 IMAGE 类型的输出。")
+
+
+@by_renderer
 def test_errors_and_ledgers_are_chinese_in_a_chinese_interface(seen, renderer):
     assert seen[renderer]["chinese"] == {
         "error": "input/x 是空的。请替换它。",

@@ -6,6 +6,7 @@ import { app } from "../../../scripts/app.js";
 import { api } from "../../../scripts/api.js";
 import { answerBox, make } from "./answer_box.js";
 import { NODE as EDIT, captionFields } from "./caption_editor.js";
+import { hearRefusals, reasons } from "./refusals.js";
 import { say } from "./sentences.js";
 import { modelLines, watch } from "./loader_line.js";
 
@@ -72,6 +73,10 @@ function listen() {
     const failed = nodeRunning(detail.node_id);
     if (boxIn(failed)?.end(String(detail.exception_message).trim())) clearProgress(failed);
     forAll((box) => box.end(""));
+  });
+  hearRefusals((id, errors) => {
+    const node = nodeRunning(id);
+    boxIn(node)?.end(reasons(errors, node, language()));
   });
 }
 

@@ -250,6 +250,28 @@ async function failed(page) {
   });
 }
 
+/** What the boxes of nodes say that ComfyUI refuses before a run: run inside the page. */
+async function refused() {
+  app.graph.clear();
+  const make = (type, values) => {
+    const node = LiteGraph.createNode(type);
+    app.graph.add(node);
+    for (const [name, value] of Object.entries(values)) {
+      node.widgets.find((widget) => widget.name === name).value = value;
+    }
+    return node;
+  };
+  const loader = make("Qwen3VLLoader", { model: "Gone" });
+  const caption = make("Qwen3VLCaption", { preset: "Gone", max_new_tokens: -1 });
+  const folder = make("Qwen3VLCaptionFolder", { folder: "/etc" });
+  const compare = make("Qwen3VLCompare", {});
+  loader.connect(0, folder, 0);
+  await app.queuePrompt(0, 1);
+  const said = ({ widgets }) =>
+    widgets.find(({ name }) => name === "qwen3vl_answer").element.querySelector("main").textContent;
+  return [loader, caption, folder, compare].map(said);
+}
+
 /** A caption changed in Caption Review's box, twice: the second time from a text it no longer has. */
 async function correct(page, words) {
   await page.evaluate(() => {
@@ -347,10 +369,14 @@ async function visit(page, vueNodes) {
   seen.corrected = await correct(page, `by hand, ${vueNodes ? "vue" : "canvas"}`);
   await page.screenshot({ path: shot("review") });
   seen.lit = await lit(page);
+  seen.refused = await page.evaluate(refused);
+  await page.screenshot({ path: shot("refused") });
   seen.failed = await failed(page); // nothing is clicked behind it: what tells of errors lies over the page
   await load(page, "03 Caption folder");
   seen.chinese = await page.evaluate(inChinese);
   await page.screenshot({ path: shot("chinese") });
+  seen.refusedInChinese = await page.evaluate(refused);
+  await page.screenshot({ path: shot("refused_chinese") });
   await page.evaluate(() => app.extensionManager.setting.set("Comfy.Locale", "en"));
   return seen;
 }
