@@ -185,7 +185,7 @@ class FastEngine:
     def _step_bytes(self, prompt_tokens: int) -> int:
         """About what the largest step allocates: activations of a prompt step, and logits."""
         text, vision = self._module.config.text_config, self._module.config.vision_config
-        size = self._module.lm_head.weight.element_size()
+        size = self._module.model.language_model.norm.weight.element_size()
         per_token = 3 * text.intermediate_size + 8 * text.hidden_size
         per_patch = 2 * vision.intermediate_size + 8 * vision.hidden_size
         patches = 4 * prompt_tokens

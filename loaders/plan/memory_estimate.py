@@ -11,7 +11,7 @@ from ...utils.errors import LoadError
 from ...utils.text.amounts import GB, amount
 from ..checkpoint.architecture import Architecture
 from ..checkpoint.inspection import Checkpoint
-from ..hub.official import MODELS
+from ..hub.official import MODELS, ModelSpec
 from .capability import why_not_dtype
 from .decision import OFFLOAD, ONE_DEVICE, SPREAD, Plan
 from .hardware import Machine
@@ -25,6 +25,9 @@ TYPICAL_PATCHES = 1280 * 4
 SCRATCH_BYTES = 512 * 1024**2
 # Bytes for each quantized weight, scales included.
 QUANTIZED_BYTES = {"8-bit": 1.01, "4-bit": 0.5625, "int8": 1.032, "int4": 0.516}
+VOCABULARY, LAYERS, OTHER = "vocabulary", "layers", "other"
+# Those that pack the table of tokens and the output layer too, as int8.
+PACKING = ("int8", "int4")
 # Torch, CUDA and whatever else draws on the screen.
 RESERVED_BYTES = 1 * 1024**3
 
@@ -78,13 +81,9 @@ def _weight_bytes(checkpoint: Checkpoint, plan: Plan, item: int) -> int:
     shapes = checkpoint.architecture.tensors()
     if plan.weights not in (QUANTIZED, PACKED_HERE):
         return item * sum(map(math.prod, shapes.values()))
-    small = QUANTIZED_BYTES[plan.quantization]
-    return int(
-        sum(
-            math.prod(shape) * (small if _is_quantizable(name, shape) else item)
-            for name, shape in shapes.items()
-        )
-    )
+    vocabulary = QUANTIZED_BYTES["int8"] if plan.weights == PACKED_HERE else item
+    each = {VOCABULARY: vocabulary, LAYERS: QUANTIZED_BYTES[plan.quantization], OTHER: item}
+    return int(sum(math.prod(shape) * each[_part(n, shape)] for n, shape in shapes.items()))
 
 
 def quantized_gb() -> dict[str, dict[str, float]]:
@@ -92,18 +91,22 @@ def quantized_gb() -> dict[str, dict[str, float]]:
     their sizes alone, as nothing of them may be here.
     """
     return {
-        spec.name: {
-            way: round(spec.weights_gb - spec.packable * (2 - size), 1)
-            for way, size in QUANTIZED_BYTES.items()
-        }
+        spec.name: {way: round(spec.weights_gb - _saved(spec, way), 1) for way in QUANTIZED_BYTES}
         for spec in MODELS
         if spec.packable
     }
 
 
-def _is_quantizable(name: str, shape: tuple[int, ...]) -> bool:
-    """bitsandbytes turns linear layers; the loader leaves the vision tower and lm_head alone."""
-    return ".layers." in name and len(shape) == 2
+def _saved(spec: ModelSpec, way: str) -> float:
+    saved = spec.packable * (2 - QUANTIZED_BYTES[way])
+    return saved + (spec.vocabulary * (2 - QUANTIZED_BYTES["int8"]) if way in PACKING else 0.0)
+
+
+def _part(name: str, shape: tuple[int, ...]) -> str:
+    """Which part of the model a weight belongs to, as far as quantization tells them apart."""
+    if name.endswith(("embed_tokens.weight", "lm_head.weight")):
+        return VOCABULARY
+    return LAYERS if ".layers." in name and len(shape) == 2 else OTHER
 
 
 def _vision_bytes(architecture: Architecture, item: int) -> int:

@@ -38,7 +38,7 @@ def _plain_weight(module: Any, name: str) -> torch.Tensor:
     """
     part = module.get_submodule(name)
     if isinstance(part, PackedLinear):
-        plain = part.matrix.dequantized(module.get_input_embeddings().weight.dtype)
+        plain = part.matrix.dequantized(module.model.language_model.norm.weight.dtype)
         linear = nn.Linear(part.in_features, part.out_features, bias=False, device="meta")
         linear.weight = nn.Parameter(plain, requires_grad=False)
         replace_part(module, name, linear)

@@ -20,10 +20,19 @@ from .by_tools import fill_four_bits
 from .meta_module import empty_targets, fill
 from .packed.matrices import ByteMatrix
 from .packed.packed_linear import PackedLinear
-from .packed.packing import PackingError, inner_linears, pack_linear, replace_part
+from .packed.packing import (
+    PackingError,
+    inner_linears,
+    pack_linear,
+    pack_vocabulary,
+    replace_part,
+)
 from .reader import OnBytes, read_chunks
 
 log = logging.getLogger(__name__)
+
+# The table of tokens and the output layer.
+VOCABULARY = ("model.language_model.embed_tokens", "lm_head")
 
 
 def keep_fp8(module: Any, checkpoint: Checkpoint) -> None:
@@ -42,15 +51,14 @@ def keep_fp8(module: Any, checkpoint: Checkpoint) -> None:
 
 
 def fill_packing(module: Any, checkpoint: Checkpoint, plan: Plan, on_bytes: OnBytes) -> None:
-    """Read an empty module, packing one decoder layer after another, so that never more than one
-    is there as a whole.
+    """Read an empty module, packing the vocabulary and then one decoder layer after another, so
+    that never more than one is there as a whole.
 
     Raises:
         LoadError: as `meta_module.fill`; or nothing could be packed.
     """
-    names = [name for name, _ in inner_linears(module)]
+    inner = [name for name, _ in inner_linears(module)]
     total = sum(tensor.size_bytes for tensor in checkpoint.tensors.values())
-    inner = sum(_stored_bytes(checkpoint, name) for name in names)
     by_comfyui = packed_names(checkpoint)
     done, errors = 0, {}
 
@@ -60,30 +68,41 @@ def fill_packing(module: Any, checkpoint: Checkpoint, plan: Plan, on_bytes: OnBy
     def look(_bytes: int) -> None:
         on_bytes(min(total, done), total)  # which ends the load where it shall end
 
-    for layer in _by_layer(names):
-        parts = {name: module.get_submodule(name) for name in layer}
-        others = [name for name in layer if name in by_comfyui]
+    def read(names: list[str]) -> int:
+        others = [name for name in names if name in by_comfyui]
         fill_packed(module, others, checkpoint, plan.dtype, here, look)
-        own = [name for name in layer if name not in by_comfyui]
+        own = [name for name in names if name not in by_comfyui]
         _read(module, own, checkpoint, plan, partial(_told, on_bytes, done, total))
+        return sum(_stored_bytes(checkpoint, name) for name in names)
+
+    tied = checkpoint.architecture.text.tied
+    vocabulary = [VOCABULARY[0]] if tied else [*VOCABULARY]
+    done += read(vocabulary)
+    output_error = pack_vocabulary(module, tied)
+    for layer in _by_layer(inner):
+        parts = {name: module.get_submodule(name) for name in layer}
+        size = read(layer)
         for name, part in parts.items():
             packed = pack_linear(part, plan.quantization)
             if packed is not None:
                 replace_part(module, name, packed[0])
                 errors[name] = packed[1]
-        done += sum(_stored_bytes(checkpoint, name) for name in layer)
-    others = sorted(by_comfyui - set(names))
+        done += size
+    others = sorted(by_comfyui - {*inner, *vocabulary})
     fill_packed(module, others, checkpoint, plan.dtype, here, look)
-    fill(module, checkpoint, plan.dtype, here, partial(_told, on_bytes, inner, total))
+    fill(module, checkpoint, plan.dtype, here, partial(_told, on_bytes, done, total))
     if not errors:
         raise LoadError(
             f"No layer of {checkpoint.folder.name} can be packed as {plan.quantization}: their "
             "rows are no whole groups of 128.",
             "Choose quantization none or int8.",
         )
-    left = len(names) - len(errors)
+    left = len(inner) - len(errors)
     more = f"; {left} layers stay plain, as their rows are no whole groups" if left else ""
-    log.info("Packed as %s: %s%s.", plan.quantization, PackingError.of(errors), more)
+    log.info(
+        "Packed as %s: %s%s. The output layer, with 8 bits, is %.1f %% off.",
+        plan.quantization, PackingError.of(errors), more, 100 * output_error,
+    )  # fmt: skip
 
 
 class _Counted:

@@ -18,6 +18,7 @@ from qwen3vl_nodes.loaders.weights.packed.packing import (
     inner_linears,
     pack_int4,
     pack_int8,
+    pack_vocabulary,
     replace_part,
 )
 from tiny_checkpoint import PLAIN, SPECIAL, TEMPLATE, build_config, build_model, build_processor
@@ -139,6 +140,8 @@ def pack(module: Any, kind: str) -> float:
         matrix = KINDS[kind](weight)
         errors.append(distance(matrix, weight))
         replace_part(module, name, PackedLinear(matrix))
+    if kind in ("int4", "int8"):  # as the loader does it
+        pack_vocabulary(module, module.config.text_config.tie_word_embeddings)
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
@@ -175,7 +178,7 @@ def limit_seconds(module: Any, batch: int, tokens: float) -> float:
     head = module.lm_head.weight
     weights = sum(p.nbytes for p in module.model.language_model.layers.parameters())
     cached = 2 * text.num_hidden_layers * text.num_key_value_heads * text.head_dim
-    cached *= tokens * batch * head.element_size()
+    cached *= tokens * batch * module.model.language_model.norm.weight.element_size()
     return (weights + head.nbytes + cached) / MEMORY_RATE
 
 

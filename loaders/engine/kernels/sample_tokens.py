@@ -25,15 +25,19 @@ _WIDTH = tl.constexpr(len(Field))
 
 @triton.jit
 def _begin(
-    ints, table, embedding, inv_freq, hidden, cos, sin, targets, lengths,
-    table_stride, width, scaling, HALF: tl.constexpr, PAGE: tl.constexpr, BLOCK: tl.constexpr,
+    ints, table, embedding, scales, inv_freq, hidden, cos, sin, targets, lengths,
+    table_stride, width, scale_stride, scaling, GROUP: tl.constexpr,
+    HALF: tl.constexpr, PAGE: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     row, part = tl.program_id(0), tl.program_id(1)
     state = ints + row * _WIDTH
     token = tl.load(state + _TOKEN)
     at = part * BLOCK + tl.arange(0, BLOCK)
     inside = at < width
-    value = tl.load(embedding + token * width + at, mask=inside, other=0.0)
+    value = tl.load(embedding + token * width + at, mask=inside, other=0)
+    if GROUP:
+        scale = tl.load(scales + token * scale_stride + at // GROUP, mask=inside, other=0.0)
+        value = (value.to(tl.float32) * scale).to(hidden.dtype.element_ty)
     tl.store(hidden + row * width + at, value, mask=inside)
     if part == 0:
         length = tl.load(state + _LENGTH)
@@ -113,14 +117,18 @@ def _advance(tokens, ints, seen, vocabulary):
 
 def begin(text: TextModel, rows: Rows, batch: int, page_tokens: int) -> Begun:
     """See `TorchOps.begin`."""
-    width, half = text.embedding.shape[1], len(text.inv_freq)
-    hidden = text.embedding.new_empty(batch, width)
-    cos, sin = text.embedding.new_empty(2, batch, half)
+    table, norm = text.embedding, text.final_norm
+    packed = not isinstance(table, torch.Tensor)
+    width, half = table.shape[1], len(text.inv_freq)
+    weight, scales = (table.weight, table.scales) if packed else (table, table)
+    hidden = norm.new_empty(batch, width)
+    cos, sin = norm.new_empty(2, batch, half)
     targets, lengths = rows.ints.new_empty(2, batch)
     launch(
         _begin, (batch, triton.cdiv(width, 1024)),
-        rows.ints, rows.table, text.embedding, text.inv_freq, hidden, cos, sin, targets, lengths,
-        rows.table.stride(0), width, text.scaling, half, page_tokens, 1024,
+        rows.ints, rows.table, weight, scales, text.inv_freq, hidden, cos, sin, targets, lengths,
+        rows.table.stride(0), width, scales.stride(0), text.scaling,
+        table.block[1] if packed else 0, half, page_tokens, 1024,
     )  # fmt: skip
     return Begun(hidden, (cos, sin), targets, lengths)
 

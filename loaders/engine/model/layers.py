@@ -92,10 +92,10 @@ def _layer(layer: Any, join: bool) -> Layer:
         qkv=_matrix(qkv, join),
         q_norm=attention.q_norm.weight.detach(),
         k_norm=attention.k_norm.weight.detach(),
-        out=_single(attention.o_proj),
+        out=matrix_of(attention.o_proj),
         post_norm=layer.post_attention_layernorm.weight.detach(),
         gate_up=_matrix(gate_up, join),
-        down=_single(mlp.down_proj) if dense else None,
+        down=matrix_of(mlp.down_proj) if dense else None,
         mlp=mlp,
     )
 
@@ -105,7 +105,8 @@ def _attention_linears(layer: Any) -> tuple[nn.Linear, ...]:
     return attention.q_proj, attention.k_proj, attention.v_proj, attention.o_proj
 
 
-def _single(part: nn.Module) -> Matrix:
+def matrix_of(part: nn.Module) -> Any:
+    """A layer's weight as it is now, plain or packed."""
     return part.matrix if isinstance(part, PackedLinear) else part.weight.detach()  # type: ignore
 
 
@@ -113,10 +114,10 @@ def _matrix(parts: list[Any], join: bool) -> tuple[Matrix, ...]:
     """The parts' weights, as one matrix where that is wanted and they are of one kind."""
     packed = [part for part in parts if isinstance(part, PackedLinear)]
     if not join or len(parts) < 2 or len(packed) not in (0, len(parts)):
-        return tuple(map(_single, parts))
+        return tuple(map(matrix_of, parts))
     if packed:
         whole = join_packed(packed)
-        return tuple(map(_single, parts)) if whole is None else (whole,)
+        return tuple(map(matrix_of, parts)) if whole is None else (whole,)
     if not _adjacent(parts):
         _join(parts)
     first = parts[0].weight

@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional
 
 from ..state.pool import PagePool
-from .layers import Layer, collect
+from .layers import Layer, collect, matrix_of
 from .torch_ops import Rotary, TorchOps
 
 # attend(layer, queries, keys, values) -> [T, heads * D]
@@ -32,8 +32,8 @@ class TextModel:
         text = module.model.language_model
         self.ops = ops
         self.layers = collect(module)
-        self.embedding = text.embed_tokens.weight.detach()
-        self.head = module.lm_head.weight.detach()
+        self.embedding = matrix_of(text.embed_tokens)
+        self.head = matrix_of(module.lm_head)
         self.final_norm = text.norm.weight.detach()
         self.eps = float(text.config.rms_norm_eps)
         rotary = text.rotary_emb
@@ -43,8 +43,8 @@ class TextModel:
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of weights and activations."""
-        return self.embedding.dtype
+        """Of weights that are not packed, and of activations."""
+        return self.final_norm.dtype
 
     def rotary(self, positions: torch.Tensor) -> Rotary:
         """cos and sin [T, D / 2] for positions int64 [3, T], or [T] where the axes agree."""
@@ -58,7 +58,9 @@ class TextModel:
 
     def embed(self, ids: torch.Tensor) -> torch.Tensor:
         """[T] token ids to [T, C]."""
-        return functional.embedding(ids, self.embedding)
+        if isinstance(self.embedding, torch.Tensor):
+            return functional.embedding(ids, self.embedding)
+        return self.embedding.rows(ids).dequantized(self.dtype)
 
     def run(
         self,
@@ -147,11 +149,11 @@ class TextModel:
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """[T, C] before the final norm to [T, vocabulary]."""
-        if hidden.shape[0] in self.ops.narrow_rows:
+        if hidden.shape[0] in self.ops.narrow_rows and isinstance(self.head, torch.Tensor):
             ops: Any = self.ops
             return ops.norm_linear(hidden, self.final_norm, self.eps, self.head)
         normed = self.ops.add_norm(None, hidden, self.final_norm, self.eps)
-        return functional.linear(normed, self.head)
+        return self.ops.linear(normed, (self.head,))
 
 
 def _axes(count: int, section: list[int]) -> torch.Tensor:

@@ -14,7 +14,7 @@ from .stepper import Stepper
 # What stays free for steps, graphs and the allocator's rounding.
 KEPT_FREE = 0.1
 # A first pool for so many tokens; it doubles when that is not enough.
-FIRST_TOKENS = 4_096
+FIRST_TOKENS = 2_048
 
 
 def free_bytes_of(device: torch.device) -> int:

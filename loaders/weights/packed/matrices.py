@@ -56,6 +56,11 @@ class ByteMatrix:
         full = full.repeat_interleave(min(self.block[1], columns), 1)[:, :columns]
         return (self.weight.float() * full).to(dtype)
 
+    def rows(self, at: torch.Tensor) -> ByteMatrix:
+        """The rows `at` [n] alone."""
+        scales = self.scales[at // self.block[0]]
+        return ByteMatrix(self.weight[at], scales, (1, self.block[1]))
+
     def by_rows(self) -> ByteMatrix:
         """The same with blocks of one row."""
         scales = self.scales.repeat_interleave(self.block[0], 0)[: self.shape[0]]

@@ -56,6 +56,20 @@ class PackedLinear(nn.Module):
         return f"{self.in_features}, {self.out_features}, {kind}, {self.weight.dtype}"
 
 
+class PackedEmbedding(PackedLinear):
+    """`nn.Embedding` on a table of 8-bit rows, which come out as `dtype`."""
+
+    def __init__(self, table: Packed, dtype: torch.dtype):
+        super().__init__(table)
+        self.dtype = dtype
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Ids [..] to [.., K]."""
+        table = ByteMatrix(self.weight.detach(), self.scales.detach(), self._block)
+        rows = table.rows(inputs.flatten()).dequantized(self.dtype)
+        return rows.view(*inputs.shape, -1)
+
+
 def join(parts: list[PackedLinear]) -> Packed | None:
     """The parts' weights as one matrix, of which each part holds a view from then on; None when
     they are of different kinds.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -9,10 +10,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from .matrices import ByteMatrix, NibbleMatrix, Packed, pack_codes
-from .packed_linear import PackedLinear
+from .matrices import ByteMatrix, NibbleMatrix, Packed, joined, pack_codes
+from .packed_linear import PackedEmbedding, PackedLinear
 
 GROUP = 128
+# So many weights are packed at once, which takes a dozen bytes for each.
+PIECE_WEIGHTS = 1 << 24
 # Where a group's largest weight is cut off, as fractions of it: less range, finer steps.
 CUTS = (1.0, 0.95, 0.9, 0.85, 0.8, 0.75)
 
@@ -79,9 +82,18 @@ def pack_int8(weight: torch.Tensor) -> ByteMatrix:
 
 def distance(packed: Packed, weight: torch.Tensor) -> float:
     """The norm of what is lost over that of the weight."""
+    return _part(*_lost(packed, weight))
+
+
+def _lost(packed: Packed, weight: torch.Tensor) -> tuple[float, float]:
+    """The squared norms of what is lost and of the weight."""
     exact = weight.float()
-    lost = (packed.dequantized(torch.float32) - exact).norm()
-    return float(lost / exact.norm().clamp_min(1e-12))
+    lost = packed.dequantized(torch.float32).sub_(exact)
+    return float(lost.norm() ** 2), float(exact.norm() ** 2)
+
+
+def _part(lost: float, whole: float) -> float:
+    return math.sqrt(lost / max(whole, 1e-24))
 
 
 def inner_linears(module: Any) -> Iterator[tuple[str, nn.Module]]:
@@ -98,10 +110,44 @@ def replace_part(module: nn.Module, name: str, part: nn.Module) -> None:
     setattr(module.get_submodule(owner), leaf, part)
 
 
+def pack(weight: torch.Tensor, kind: str) -> tuple[Packed, float]:
+    """A weight [N, K] as `int4` or `int8`, and how far that is from it; see `packable`.
+
+    Piece by piece, so that it takes little memory beside the weight.
+    """
+    made: list[Packed] = []
+    lost = whole = 0.0
+    for rows in weight.split(max(1, PIECE_WEIGHTS // weight.shape[1])):
+        made.append(pack_int4(rows) if kind == "int4" else pack_int8(rows))
+        part = _lost(made[-1], rows)
+        lost, whole = lost + part[0], whole + part[1]
+    matrix = made[0] if len(made) == 1 else joined(made)
+    return matrix, _part(lost, whole)  # type: ignore[return-value] - pieces of one kind
+
+
 def pack_linear(part: nn.Linear, kind: str) -> tuple[PackedLinear, float] | None:
     """A plain linear layer packed as `int4` or `int8`, and its error; None where it cannot be."""
     weight = part.weight.detach()
     if kind == "int4" and not packable(weight):
         return None
-    matrix = pack_int4(weight) if kind == "int4" else pack_int8(weight)
-    return PackedLinear(matrix), distance(matrix, weight)
+    matrix, error = pack(weight, kind)
+    return PackedLinear(matrix), error
+
+
+def pack_vocabulary(module: Any, tied: bool) -> float:
+    """Pack the table of tokens and the output layer with 8 bits: 4 would show in every word, and
+    16 would be a third of what a small model takes. Where both are one (`tied`), they stay one.
+
+    Returns:
+        the error of the output layer, as a part of its size.
+    """
+    text, head = module.model.language_model, module.lm_head
+    dtype = text.embed_tokens.weight.dtype
+    matrix, error = pack(text.embed_tokens.weight.detach(), "int8")
+    text.embed_tokens = table = PackedEmbedding(matrix, dtype)
+    if not tied:
+        matrix, error = pack(head.weight.detach(), "int8")
+    module.lm_head = output = PackedLinear(matrix)
+    if tied:
+        output.weight, output.scales = table.weight, table.scales
+    return error

@@ -20,6 +20,7 @@ from qwen3vl_nodes.loaders.weights.packed.packing import (
     inner_linears,
     pack_int4,
     pack_int8,
+    pack_vocabulary,
     replace_part,
 )
 from tiny_checkpoint import build_model
@@ -100,6 +101,21 @@ def test_greedy_equals_generate_on_the_weights_that_are_meant(kind):
     assert supports(packed) is None
     requests = REQUESTS if DEVICE.type == "cuda" or kind in ("fp8 blocks", "int4") else REQUESTS[:2]
     check(engine(packed, most_rows=3), requests, plain)
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_greedy_with_a_packed_vocabulary_equals_generate(tied):
+    packed, plain = both("int4")
+    if not tied:
+        for module in (packed, plain):
+            module.lm_head.weight = nn.Parameter(wide().lm_head.weight.detach().flip(0).clone())
+    pack_vocabulary(packed, tied)
+    table = packed.model.language_model.embed_tokens.matrix.dequantized(torch.float32)
+    assert not torch.equal(table, plain.lm_head.weight)
+    plain.model.language_model.embed_tokens.weight.data = table
+    plain.lm_head.weight.data = packed.lm_head.matrix.dequantized(torch.float32)
+    assert supports(packed) is None
+    check(engine(packed, most_rows=3), REQUESTS, plain)
 
 
 def test_the_module_itself_computes_the_same():

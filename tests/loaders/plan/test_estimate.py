@@ -10,7 +10,7 @@ from qwen3vl_nodes.loaders.plan import memory_estimate as estimating
 from qwen3vl_nodes.loaders.plan.decision import Plan
 from qwen3vl_nodes.loaders.plan.hardware import Gpu, Machine
 from qwen3vl_nodes.loaders.plan.memory_estimate import check_room, estimate, quantized_gb
-from qwen3vl_nodes.loaders.plan.weight_ways import FROM_FP8, PLAIN, QUANTIZED
+from qwen3vl_nodes.loaders.plan.weight_ways import FROM_FP8, PACKED_HERE, PLAIN, QUANTIZED
 from qwen3vl_nodes.loaders.settings import NATIVE, YARN
 from qwen3vl_nodes.loaders.weights.build import build
 from qwen3vl_nodes.utils.errors import LoadError
@@ -89,7 +89,8 @@ def test_what_the_loader_says_before_a_run_is_what_a_run_says(kind, name):
     checkpoint = checkpoint_like(kind, name)
     said = quantized_gb()[f"Qwen3-VL-{name}-Instruct"]
     for way, gb in said.items():
-        plan = plan_on(CUDA, weights=QUANTIZED, quantization=way)
+        weights = PACKED_HERE if way.startswith("int") else QUANTIZED
+        plan = plan_on(CUDA, weights=weights, quantization=way)
         assert gb == pytest.approx(estimate(checkpoint, plan).weight_bytes / 1e9, abs=0.15)
     assert list(said) == ["8-bit", "4-bit", "int8", "int4"]
 

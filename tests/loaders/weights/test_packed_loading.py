@@ -1,5 +1,6 @@
 """FP8 checkpoints that stay FP8, and plain ones packed on their way in, through the loader."""
 
+import copy
 import logging
 
 import pytest
@@ -19,11 +20,14 @@ from qwen3vl_nodes.loaders.settings import NATIVE, PARK, LoadSettings
 from qwen3vl_nodes.loaders.weights import chunks
 from qwen3vl_nodes.loaders.weights.build import build
 from qwen3vl_nodes.loaders.weights.lora_layers import merge
-from qwen3vl_nodes.loaders.weights.packed.packed_linear import PackedLinear
+from qwen3vl_nodes.loaders.weights.packed import packing
+from qwen3vl_nodes.loaders.weights.packed.packed_linear import PackedEmbedding, PackedLinear
+from qwen3vl_nodes.loaders.weights.packed_fill import VOCABULARY
 from qwen3vl_nodes.utils.errors import LoadError
 from tiny_checkpoint import write_checkpoint
 
 CPU = torch.device("cpu")
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +46,9 @@ def built(folder, weights, quantization="none", told=lambda _done, _total: None)
 
 
 def packed_parts(module):
-    return {n: p for n, p in module.named_modules() if isinstance(p, PackedLinear)}
+    """Those of the layers."""
+    named = module.named_modules()
+    return {n: p for n, p in named if isinstance(p, PackedLinear) and ".layers." in n}
 
 
 @pytest.mark.parametrize("small", [False, True])
@@ -72,7 +78,7 @@ def test_packed_while_loading(wide, caplog):
     parts = packed_parts(packed)
     assert len(parts) == 3 * 7 and all(part.weight.dtype == torch.int32 for part in parts.values())
     for name, value in plain.named_parameters():
-        if name.removesuffix(".weight") not in parts:
+        if name.removesuffix(".weight") not in {*parts, *VOCABULARY}:
             assert torch.equal(packed.get_parameter(name), value), name
     for name, part in parts.items():
         exact = plain.get_submodule(name).weight
@@ -82,6 +88,35 @@ def test_packed_while_loading(wide, caplog):
     )
     assert [done for done, _ in told] == sorted(done for done, _ in told)
     assert told[-1][0] <= told[-1][1] and len({total for _, total in told}) == 1
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_the_vocabulary_has_eight_bits_and_one_memory_where_it_is_one(kind, wide, tied):
+    folder = wide if tied else kind("untied")
+    module, plain = built(folder, PACKED_HERE, "int8"), built(folder, PLAIN)
+    table, head = (module.get_submodule(name) for name in VOCABULARY)
+    assert isinstance(table, PackedEmbedding) and table.weight.dtype == torch.int8
+    assert (head.weight is table.weight, head.scales is table.scales) == (tied, tied)
+    for part, name in ((table, VOCABULARY[0]), (head, VOCABULARY[0] if tied else VOCABULARY[1])):
+        exact = plain.get_submodule(name).weight
+        meant = part.matrix.dequantized(torch.float32)
+        assert 0 < (meant - exact).norm() < 0.01 * exact.norm()
+    ids = torch.tensor([[3, 5, 3], [0, 1, 7]])
+    assert torch.equal(table(ids), table.matrix.dequantized(torch.float32)[ids])
+    copied = copy.deepcopy(module).to(torch.device(DEVICE))
+    assert (copied.lm_head.weight is copied.get_input_embeddings().weight) == tied
+
+
+def test_packing_in_pieces_is_packing_at_once(monkeypatch):
+    weight = torch.randn(70, 256, generator=torch.Generator().manual_seed(1))
+    for kind in ("int4", "int8"):
+        whole, error = packing.pack(weight, kind)
+        assert error == pytest.approx(packing.distance(whole, weight))
+        with monkeypatch.context() as patch:
+            patch.setattr(packing, "PIECE_WEIGHTS", 16 * 256)
+            pieces, same = packing.pack(weight, kind)
+        assert same == pytest.approx(error)
+        assert torch.equal(pieces.dequantized(torch.float32), whole.dequantized(torch.float32))
 
 
 def test_int8_takes_rows_of_any_length_and_int4_does_not(kind, caplog):
