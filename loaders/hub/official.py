@@ -11,15 +11,16 @@ DEMO_FOLDER = Path(__file__).resolve().parents[2] / "examples" / "demo_model" / 
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
-    """An official checkpoint; `weights_gb` is about the download's size, `packable` how many of its
-    layers' weights, in thousand millions, a quantization makes small, 0 where it is of no use;
-    `vocabulary` those of the table of tokens and the output layer.
+    """An official checkpoint; `weights_gb` is about the download's size, and the others how many of
+    its weights, in thousand millions, a quantization can make small: those of the layers, of the
+    vocabulary (table of tokens and output layer) and of the experts; 0 where they are small.
     """
 
     name: str
     weights_gb: float
-    packable: float = 0.0
+    layers: float = 0.0
     vocabulary: float = 0.0
+    experts: float = 0.0
 
     @property
     def repository(self) -> str:
@@ -27,20 +28,19 @@ class ModelSpec:
         return f"Qwen/{self.name}"
 
 
-# Size, what its weights take in bf16 and in FP8, in GB, and the matrices of its layers and of its
-# vocabulary, in thousand million weights. Experts keep their precision.
+# Size, what its weights take in bf16 and in FP8, in GB, and the numbers of a `ModelSpec`.
 SIZES = (
-    ("2B", 4.3, 2.9, 1.409, 0.311),
-    ("4B", 8.9, 5.3, 3.633, 0.389),
-    ("8B", 17.5, 10.6, 6.946, 1.245),
-    ("32B", 66.7, 35.6, 31.205, 1.556),
-    ("30B-A3B", 62.1, 32.3, 0.0, 0.0),
-    ("235B-A22B", 471.0, 237.0, 0.0, 0.0),
+    ("2B", 4.3, 2.9, 1.409, 0.311, 0.0),
+    ("4B", 8.9, 5.3, 3.633, 0.389, 0.0),
+    ("8B", 17.5, 10.6, 6.946, 1.245, 0.0),
+    ("32B", 66.7, 35.6, 31.205, 1.556, 0.0),
+    ("30B-A3B", 62.1, 32.3, 0.906, 0.622, 28.991),
+    ("235B-A22B", 471.0, 237.0, 6.703, 1.245, 227.097),
 )
 MODELS: tuple[ModelSpec, ...] = tuple(
-    ModelSpec(f"Qwen3-VL-{size}-{edition}{ending}", *numbers)
+    ModelSpec(f"Qwen3-VL-{size}-{edition}{ending}", *((eight,) if fp8 else (bf16, *numbers)))
     for ending, fp8 in (("", False), ("-FP8", True))
-    for size, *numbers in ((s, f) if fp8 else (s, b, p, v) for s, b, f, p, v in SIZES)
+    for size, bf16, eight, *numbers in SIZES
     for edition in ("Instruct", "Thinking")
 )
 

@@ -25,8 +25,8 @@ TYPICAL_PATCHES = 1280 * 4
 SCRATCH_BYTES = 512 * 1024**2
 # Bytes for each quantized weight, scales included.
 QUANTIZED_BYTES = {"8-bit": 1.01, "4-bit": 0.5625, "int8": 1.032, "int4": 0.516}
-VOCABULARY, LAYERS, OTHER = "vocabulary", "layers", "other"
-# Those that pack the table of tokens and the output layer too, as int8.
+VOCABULARY, LAYERS, EXPERTS, OTHER = "vocabulary", "layers", "experts", "other"
+# Those that pack experts too, and the table of tokens and the output layer as int8.
 PACKING = ("int8", "int4")
 # Torch, CUDA and whatever else draws on the screen.
 RESERVED_BYTES = 1 * 1024**3
@@ -82,7 +82,9 @@ def _weight_bytes(checkpoint: Checkpoint, plan: Plan, item: int) -> int:
     if plan.weights not in (QUANTIZED, PACKED_HERE):
         return item * sum(map(math.prod, shapes.values()))
     vocabulary = QUANTIZED_BYTES["int8"] if plan.weights == PACKED_HERE else item
-    each = {VOCABULARY: vocabulary, LAYERS: QUANTIZED_BYTES[plan.quantization], OTHER: item}
+    layers = QUANTIZED_BYTES[plan.quantization]
+    experts = layers if plan.weights == PACKED_HERE else item
+    each = {VOCABULARY: vocabulary, LAYERS: layers, EXPERTS: experts, OTHER: item}
     return int(sum(math.prod(shape) * each[_part(n, shape)] for n, shape in shapes.items()))
 
 
@@ -91,22 +93,29 @@ def quantized_gb() -> dict[str, dict[str, float]]:
     their sizes alone, as nothing of them may be here.
     """
     return {
-        spec.name: {way: round(spec.weights_gb - _saved(spec, way), 1) for way in QUANTIZED_BYTES}
+        spec.name: {
+            way: round(spec.weights_gb - _saved(spec, way), 1)
+            for way in (PACKING if spec.experts else QUANTIZED_BYTES)
+        }
         for spec in MODELS
-        if spec.packable
+        if spec.layers
     }
 
 
 def _saved(spec: ModelSpec, way: str) -> float:
-    saved = spec.packable * (2 - QUANTIZED_BYTES[way])
-    return saved + (spec.vocabulary * (2 - QUANTIZED_BYTES["int8"]) if way in PACKING else 0.0)
+    each = 2 - QUANTIZED_BYTES[way]
+    if way not in PACKING:
+        return spec.layers * each
+    return (spec.layers + spec.experts) * each + spec.vocabulary * (2 - QUANTIZED_BYTES["int8"])
 
 
 def _part(name: str, shape: tuple[int, ...]) -> str:
     """Which part of the model a weight belongs to, as far as quantization tells them apart."""
     if name.endswith(("embed_tokens.weight", "lm_head.weight")):
         return VOCABULARY
-    return LAYERS if ".layers." in name and len(shape) == 2 else OTHER
+    if ".layers." not in name or name.endswith(".mlp.gate.weight"):
+        return OTHER
+    return {2: LAYERS, 3: EXPERTS}.get(len(shape), OTHER)
 
 
 def _vision_bytes(architecture: Architecture, item: int) -> int:

@@ -118,7 +118,7 @@ def _quantized(
             "Choose quantization none, or the plain checkpoint.",
         )
     if packed_here:
-        return PACKED_HERE, _packed_notes(settings, checkpoint, machine, device)
+        return PACKED_HERE, _packed_notes(settings, machine, device)
     if reason := why_not_quantization(machine, device):
         raise LoadError(
             f"{wish}, but {reason}.",
@@ -134,13 +134,12 @@ def _quantized(
     return QUANTIZED, notes
 
 
-def _packed_notes(
-    settings: LoadSettings, checkpoint: Checkpoint, machine: Machine, device: torch.device
-) -> list[str]:
+def _packed_notes(settings: LoadSettings, machine: Machine, device: torch.device) -> list[str]:
     """What packing as int4 or int8 leaves alone, and where it is slow."""
-    notes = [f"{settings.quantization}: the vision tower and lm_head keep their precision."]
-    if _has_experts(checkpoint):
-        notes.append("The experts, most of this model, keep their precision.")
+    notes = [
+        f"{settings.quantization}: the vision tower keeps its precision; the table of tokens and "
+        "the output layer have 8 bits."
+    ]
     if reason := why_not_kept(machine, device):
         notes.append(f"Each use makes plain weights of them, which is slow: {reason}.")
     return notes

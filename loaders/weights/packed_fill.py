@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import groupby
 from typing import Any
@@ -19,6 +19,7 @@ from .by_comfyui import fill_packed, packed_names
 from .by_tools import fill_four_bits
 from .meta_module import empty_targets, fill
 from .packed.matrices import ByteMatrix
+from .packed.packed_experts import experts_in, pack_experts
 from .packed.packed_linear import PackedLinear
 from .packed.packing import (
     PackingError,
@@ -31,6 +32,8 @@ from .reader import OnBytes, read_chunks
 
 log = logging.getLogger(__name__)
 
+# Names and what is there until they are read.
+Parameters = Sequence[tuple[str, torch.nn.Parameter]]
 # The table of tokens and the output layer.
 VOCABULARY = ("model.language_model.embed_tokens", "lm_head")
 
@@ -68,25 +71,36 @@ def fill_packing(module: Any, checkpoint: Checkpoint, plan: Plan, on_bytes: OnBy
     def look(_bytes: int) -> None:
         on_bytes(min(total, done), total)  # which ends the load where it shall end
 
-    def read(names: list[str]) -> int:
+    def read(names: list[str], more: Parameters = ()) -> int:
         others = [name for name in names if name in by_comfyui]
         fill_packed(module, others, checkpoint, plan.dtype, here, look)
-        own = [name for name in names if name not in by_comfyui]
-        _read(module, own, checkpoint, plan, partial(_told, on_bytes, done, total))
-        return sum(_stored_bytes(checkpoint, name) for name in names)
+        own = [n for n in names if n not in by_comfyui]
+        wanted = [(f"{name}.weight", module.get_submodule(name).weight) for name in own]
+        told = partial(_told, on_bytes, done, total)
+        size = _read(module, [*wanted, *more], checkpoint, plan, told)
+        return size + sum(_stored_bytes(checkpoint, name) for name in others)
 
     tied = checkpoint.architecture.text.tied
     vocabulary = [VOCABULARY[0]] if tied else [*VOCABULARY]
     done += read(vocabulary)
     output_error = pack_vocabulary(module, tied)
-    for layer in _by_layer(inner):
-        parts = {name: module.get_submodule(name) for name in layer}
-        size = read(layer)
-        for name, part in parts.items():
-            packed = pack_linear(part, plan.quantization)
+    experts = dict(experts_in(module))
+    for prefix, layer in _by_layer(inner):
+        own = {name: part for name, part in experts.items() if name.startswith(prefix)}
+        size = read(
+            layer, [(f"{n}.{k}", p) for n, x in own.items() for k, p in x.named_parameters()]
+        )
+        for name in layer:
+            packed = pack_linear(module.get_submodule(name), plan.quantization)
             if packed is not None:
                 replace_part(module, name, packed[0])
                 errors[name] = packed[1]
+        for name, part in own.items():
+            width = checkpoint.architecture.text.hidden
+            both = pack_experts(part, plan.quantization, width)
+            if both is not None:
+                replace_part(module, name, both[0])
+                errors |= zip((f"{name}.gate_up_proj", f"{name}.down_proj"), both[1], strict=True)
         done += size
     others = sorted(by_comfyui - {*inner, *vocabulary})
     fill_packed(module, others, checkpoint, plan.dtype, here, look)
@@ -97,7 +111,7 @@ def fill_packing(module: Any, checkpoint: Checkpoint, plan: Plan, on_bytes: OnBy
             "rows are no whole groups of 128.",
             "Choose quantization none or int8.",
         )
-    left = len(inner) - len(errors)
+    left = len(inner) + 2 * len(experts) - len(errors)
     more = f"; {left} layers stay plain, as their rows are no whole groups" if left else ""
     log.info(
         "Packed as %s: %s%s. The output layer, with 8 bits, is %.1f %% off.",
@@ -159,20 +173,27 @@ def fill_four_bit(
 
 
 def _read(
-    module: Any, names: list[str], checkpoint: Checkpoint, plan: Plan, on_bytes: OnBytes
-) -> None:
-    wanted = [(f"{name}.weight", module.get_submodule(name).weight) for name in names]
+    module: Any, wanted: Parameters, checkpoint: Checkpoint, plan: Plan, on_bytes: OnBytes
+) -> int:
+    """Read these parameters; how many bytes that were."""
     chunks = empty_targets(module, wanted, checkpoint, plan.dtype, lambda _name: plan.device)
     read_chunks(sorted(chunks, key=lambda c: (str(c.source.path), c.start)), on_bytes)
+    return sum(chunk.size_bytes for chunk in chunks)
 
 
 def _told(on_bytes: OnBytes, before: int, total: int, part: int, _: int) -> None:
     on_bytes(min(total, before + part), total)
 
 
-def _by_layer(names: list[str]) -> Iterator[list[str]]:
-    for _, layer in groupby(names, key=lambda name: name.partition(".layers.")[2].split(".")[0]):
-        yield list(layer)
+def _by_layer(names: list[str]) -> Iterator[tuple[str, list[str]]]:
+    """The names of each layer, and how they all begin."""
+
+    def prefix(name: str) -> str:
+        before, layers, after = name.partition(".layers.")
+        return f"{before}{layers}{after.split('.')[0]}."
+
+    for beginning, layer in groupby(names, key=prefix):
+        yield beginning, list(layer)
 
 
 def _stored_bytes(checkpoint: Checkpoint, name: str) -> int:

@@ -173,7 +173,7 @@ def _step(run: Times, batch: int) -> float:
 def main() -> None:
     """Parse, build, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--size", choices=("2B", "4B", "8B", "demo"), default="demo")
+    parser.add_argument("--size", choices=("2B", "4B", "8B", "30B-A3B", "demo"), default="demo")
     parser.add_argument("--batch", type=int, nargs="+", default=[1])
     names = ("generate-1", "generate-batch", "fast")
     parser.add_argument("--contender", nargs="+", choices=names, default=["fast"])

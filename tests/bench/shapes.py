@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from qwen3vl_nodes.loaders.weights.packed.matrices import NF4, ByteMatrix, NibbleMatrix, pack_codes
+from qwen3vl_nodes.loaders.weights.packed.packed_experts import experts_in, pack_experts
 from qwen3vl_nodes.loaders.weights.packed.packed_linear import PackedLinear
 from qwen3vl_nodes.loaders.weights.packed.packing import (
     distance,
@@ -29,7 +30,12 @@ SHAPES = {
     "2B": (28, 2048, 16, 8, 6144, True, 24, 1024, 4096, [5, 11, 17]),
     "4B": (36, 2560, 32, 8, 9728, True, 24, 1024, 4096, [5, 11, 17]),
     "8B": (36, 4096, 32, 8, 12288, False, 27, 1152, 4304, [8, 16, 24]),
+    "30B-A3B": (48, 2048, 32, 4, 6144, False, 27, 1152, 4304, [8, 16, 24]),
 }
+EXPERTS = {
+    "30B-A3B": {"num_experts": 128, "num_experts_per_tok": 8, "moe_intermediate_size": 768,
+                "decoder_sparse_step": 1, "mlp_only_layers": []},
+}  # fmt: skip
 DEMO = Path(__file__).resolve().parents[2] / "examples" / "demo_model" / "qwen3-vl-demo"
 MEMORY_RATE = 3.0e12  # bytes a second, a large copy measured on the H100
 
@@ -73,7 +79,8 @@ def make_folder(size: str, folder: Path) -> None:
     """A published size's config and processor, for servers that make random weights themselves."""
     processor = _processor()
     config = _config(size, processor.tokenizer)
-    config.architectures = ["Qwen3VLForConditionalGeneration"]
+    moe = "Moe" if size in EXPERTS else ""
+    config.architectures = [f"Qwen3VL{moe}ForConditionalGeneration"]
     config.save_pretrained(folder)
     processor.save_pretrained(folder)
 
@@ -111,17 +118,28 @@ def _config(size: str, tokenizer: Any) -> Any:
         "num_position_embeddings": 2304, "out_hidden_size": hidden,
         "deepstack_visual_indexes": levels,
     }  # fmt: skip
-    return type(config)(**(text | {"vision_config": vision}))
+    if size not in EXPERTS:
+        return type(config)(**(text | {"vision_config": vision}))
+    from transformers import Qwen3VLMoeConfig
+
+    inner = [{k: v for k, v in part.items() if k not in ("model_type", "dtype")}
+             for part in (text["text_config"] | EXPERTS[size], vision)]  # fmt: skip
+    ids = {key: value for key, value in text.items() if key.endswith("_token_id")}
+    return Qwen3VLMoeConfig(
+        text_config=inner[0], vision_config=inner[1], tie_word_embeddings=tied, **ids
+    )
 
 
 def _random(config: Any, device: torch.device) -> Any:
-    from transformers import Qwen3VLForConditionalGeneration
+    import transformers
 
+    moe = "Moe" if hasattr(config.text_config, "num_experts") else ""
+    kind = getattr(transformers, f"Qwen3VL{moe}ForConditionalGeneration")
     torch.manual_seed(0)
     torch.set_default_dtype(torch.bfloat16)
     try:
         with torch.device(device):
-            model = Qwen3VLForConditionalGeneration(config).eval()
+            model = kind(config).eval()
     finally:
         torch.set_default_dtype(torch.float32)
     with torch.no_grad():
@@ -141,6 +159,11 @@ def pack(module: Any, kind: str) -> float:
         errors.append(distance(matrix, weight))
         replace_part(module, name, PackedLinear(matrix))
     if kind in ("int4", "int8"):  # as the loader does it
+        for name, part in list(experts_in(module)):
+            packed = pack_experts(part, kind, module.config.text_config.hidden_size)
+            if packed is not None:
+                replace_part(module, name, packed[0])
+                errors += packed[1]
         pack_vocabulary(module, module.config.text_config.tie_word_embeddings)
     gc.collect()
     if torch.cuda.is_available():
@@ -173,10 +196,16 @@ KINDS = {"fp8": _to_fp8, "int4": pack_int4, "int8": pack_int8, "nf4": _to_nf4}
 
 
 def limit_seconds(module: Any, batch: int, tokens: float) -> float:
-    """The least time of a decode step: weights once and `tokens` cached tokens a row."""
+    """The least time of a decode step: weights once and `tokens` cached tokens a row. Of experts
+    as many as random choices would meet.
+    """
     text = module.config.text_config
     head = module.lm_head.weight
     weights = sum(p.nbytes for p in module.model.language_model.layers.parameters())
+    experts = sum(p.nbytes for _, part in experts_in(module) for p in part.parameters())
+    if experts:
+        missed = (1 - text.num_experts_per_tok / text.num_experts) ** batch
+        weights -= experts * missed
     cached = 2 * text.num_hidden_layers * text.num_key_value_heads * text.head_dim
     cached *= tokens * batch * module.model.language_model.norm.weight.element_size()
     return (weights + head.nbytes + cached) / MEMORY_RATE

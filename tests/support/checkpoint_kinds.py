@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from tiny_checkpoint import build_config, build_processor, write_checkpoint
@@ -40,14 +41,16 @@ def write_kind(folder: Path, kind: str) -> Path:
     return folder
 
 
-def write_moe(folder: Path) -> Path:
-    """A MoE checkpoint in the official layout, experts as [experts, in, out]."""
+def write_moe(folder: Path, **sizes: Any) -> Path:
+    """A MoE checkpoint in the official layout, experts as [experts, in, out]; `sizes` as in
+    config.json's `text_config`.
+    """
     from safetensors.torch import save_file
     from transformers import Qwen3VLMoeConfig
 
     processor = build_processor()
-    dense = build_config(processor.tokenizer, tie_word_embeddings=False).to_dict()
-    text = {**dense["text_config"], **TINY_MOE}
+    dense = build_config(processor.tokenizer, tie_word_embeddings=False, **sizes).to_dict()
+    text = {**dense["text_config"], **TINY_MOE, **sizes}
     config = Qwen3VLMoeConfig(**{
         **{k: v for k, v in dense.items() if k.endswith("token_id")},
         "text_config": {k: v for k, v in text.items() if k != "model_type"},

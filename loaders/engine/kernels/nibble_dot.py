@@ -79,7 +79,7 @@ _FP16, _BF16 = (tl.constexpr((kind,) * 8) for kind in (tl.float16, tl.bfloat16))
 
 
 @triton.jit
-def _eight(words, DTYPE: tl.constexpr, CODED: tl.constexpr):
+def words_as_numbers(words, DTYPE: tl.constexpr, CODED: tl.constexpr):
     """Words [BLOCK_N, SPAN] as eight blocks of numbers."""
     if DTYPE == tl.float16:  # noqa: SIM300 - the compiler wants the parameter first
         ptx: tl.constexpr = _NF4_TO_FP16 if CODED else _TO_FP16
@@ -100,8 +100,9 @@ def _codes(line, number: tl.constexpr, SPAN: tl.constexpr):
 
 
 @triton.jit
-def _weights(eight, line, code, like, number: tl.constexpr, SPAN: tl.constexpr,
-             ASM: tl.constexpr, CODED: tl.constexpr):  # fmt: skip
+def as_numbers(eight, line, code, like, number: tl.constexpr, SPAN: tl.constexpr,
+               ASM: tl.constexpr, CODED: tl.constexpr):  # fmt: skip
+    """Block `number` of a turn: of `eight`, or of the codes at `line`."""
     if ASM:
         weights = eight[number].to(like.dtype)
     elif CODED:
@@ -112,7 +113,7 @@ def _weights(eight, line, code, like, number: tl.constexpr, SPAN: tl.constexpr,
 
 
 @triton.jit
-def _scaled(product, total, scale, zero, sums, ZEROS: tl.constexpr):
+def scaled_sum(product, total, scale, zero, sums, ZEROS: tl.constexpr):
     """Add a group's product to `total`."""
     if ZEROS:
         # Codes were counted from 8 on.
@@ -146,10 +147,10 @@ def _nibble_dot(
         eight, up_eight = 0, 0
         if ASM:
             words = tl.load(line + start // 8 + span[None, :])
-            eight = _eight(words, inputs.dtype.element_ty, CODED)
+            eight = words_as_numbers(words, inputs.dtype.element_ty, CODED)
             if GATED:
                 words = tl.load(up_line + start // 8 + span[None, :])
-                up_eight = _eight(words, inputs.dtype.element_ty, CODED)
+                up_eight = words_as_numbers(words, inputs.dtype.element_ty, CODED)
         product = tl.zeros([BLOCK_N, ROWS], tl.float32)
         up = tl.zeros([BLOCK_N, ROWS], tl.float32)
         sums = tl.zeros([ROWS], tl.float32)
@@ -157,18 +158,20 @@ def _nibble_dot(
             value = tl.load(value_at + start + number * SPAN, mask=live, other=0.0)
             if ZEROS:
                 sums += tl.sum(value.to(tl.float32), axis=0)
-            w = _weights(eight, line + start // 8, code, value, number, SPAN, ASM, CODED)
+            w = as_numbers(eight, line + start // 8, code, value, number, SPAN, ASM, CODED)
             product = tl.dot(w, value, product, input_precision="ieee")
             if GATED:
-                w = _weights(up_eight, up_line + start // 8, code, value, number, SPAN, ASM, CODED)
+                w = as_numbers(
+                    up_eight, up_line + start // 8, code, value, number, SPAN, ASM, CODED
+                )
                 up = tl.dot(w, value, up, input_precision="ieee")
             if (number + 1) * SPAN % GROUP == 0:
                 at = ((start + number * SPAN) // GROUP) * scale_stride + real
-                total = _scaled(product, total, scales + at, zeros + at, sums, ZEROS)
+                total = scaled_sum(product, total, scales + at, zeros + at, sums, ZEROS)
                 product = tl.zeros([BLOCK_N, ROWS], tl.float32)
                 if GATED:
                     at += outputs
-                    ups = _scaled(up, ups, scales + at, zeros + at, sums, ZEROS)
+                    ups = scaled_sum(up, ups, scales + at, zeros + at, sums, ZEROS)
                     up = tl.zeros([BLOCK_N, ROWS], tl.float32)
                 sums = tl.zeros([ROWS], tl.float32)
     if GATED:

@@ -11,12 +11,14 @@ import triton.language as tl
 from torch import nn
 
 from ...weights.packed.matrices import Matrix, Packed
+from ..model.experts import Experts
 from ..model.layers import Layer
 from ..model.torch_ops import Begun, DecodeView, Rotary, TorchOps
 from ..state.sampler import Drawing
 from . import sample_tokens
 from .launch import launch
 from .matvec import gated_matvec, matvec
+from .moe.mixing import mixed_experts
 from .packed_products import gated_product, mlp_in_fp8, product
 from .paged_attention import paged_attention
 from .vision_norms import add_layer_norm, rotate_pictures
@@ -103,6 +105,7 @@ class TritonOps(TorchOps):
 
     narrow_rows = (1, 2, 4)
     needs_page_count = False
+    experts_on_device = True
 
     def begin(self, text: TextModel, rows: Rows, batch: int, page_tokens: int) -> Begun:
         """See `TorchOps.begin`."""
@@ -156,6 +159,10 @@ class TritonOps(TorchOps):
             if made is not None:
                 return made
         return super().mlp(inputs, gate_up, down)
+
+    def mixed_experts(self, inputs: torch.Tensor, experts: Experts) -> torch.Tensor:
+        """See `TorchOps.mixed_experts`."""
+        return mixed_experts(inputs, experts, self.gated)
 
     def rotate_and_store(
         self,

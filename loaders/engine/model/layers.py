@@ -12,6 +12,7 @@ from ...plan.capability import why_not_fast
 from ...weights.packed.matrices import Matrix
 from ...weights.packed.packed_linear import PackedLinear
 from ...weights.packed.packed_linear import join as join_packed
+from .experts import Experts, experts_of
 
 _FLOATS = (torch.float32, torch.bfloat16, torch.float16)
 
@@ -20,8 +21,7 @@ _FLOATS = (torch.float32, torch.bfloat16, torch.float16)
 class Layer:
     """One decoder layer. `qkv` and `gate_up` are one matrix where joined, else its parts.
 
-    Matrices are [outputs, inputs]. A layer of experts has no `gate_up` and no `down`; its
-    `mlp` module is called instead.
+    Matrices are [outputs, inputs]. A layer of experts has no `gate_up` and no `down`.
     """
 
     input_norm: torch.Tensor
@@ -32,7 +32,7 @@ class Layer:
     post_norm: torch.Tensor
     gate_up: tuple[Matrix, ...]
     down: Matrix | None
-    mlp: nn.Module
+    experts: Experts | None
 
 
 def supports(module: Any) -> str | None:
@@ -65,7 +65,7 @@ def _packed(module: Any) -> list[PackedLinear]:
 
 
 def has_experts(module: Any) -> bool:
-    """Whether some layer is a mixture of experts; such a step is not captured as a graph."""
+    """Whether some layer is a mixture of experts."""
     return any(not hasattr(layer.mlp, "gate_proj") for layer in module.model.language_model.layers)
 
 
@@ -96,7 +96,7 @@ def _layer(layer: Any, join: bool) -> Layer:
         post_norm=layer.post_attention_layernorm.weight.detach(),
         gate_up=_matrix(gate_up, join),
         down=matrix_of(mlp.down_proj) if dense else None,
-        mlp=mlp,
+        experts=None if dense else experts_of(mlp),
     )
 
 

@@ -123,10 +123,9 @@ class TextModel:
         )
 
     def _mlp(self, layer: Layer, normed: torch.Tensor) -> torch.Tensor:
-        if layer.down is None:
-            routed = layer.mlp(normed[None])
-            return (routed[0] if isinstance(routed, tuple) else routed).view_as(normed)
-        return self.ops.mlp(normed, layer.gate_up, layer.down)
+        if layer.experts is not None:
+            return self.ops.mixed_experts(normed, layer.experts)
+        return self.ops.mlp(normed, layer.gate_up, layer.down)  # type: ignore[arg-type] - dense
 
     def _run_narrow(
         self,

@@ -15,6 +15,7 @@ from torch.nn import functional
 from ...weights.packed.matrices import Matrix, Packed
 from ..state.rows import Field, sampling_rows
 from ..state.sampler import Drawing, choose_tokens
+from .experts import Experts, mixed
 
 if TYPE_CHECKING:
     from ..state.pool import PagePool
@@ -41,6 +42,8 @@ class TorchOps:
     narrow_rows: tuple[int, ...] = ()
     # Whether decode attention needs to be told how many pages the longest row has.
     needs_page_count = True
+    # Whether experts are chosen without the host, so that a step can be captured as a graph.
+    experts_on_device = False
 
     def begin(self, text: TextModel, rows: Rows, batch: int, page_tokens: int) -> Begun:
         """What a decode step of the first `batch` rows starts from."""
@@ -102,6 +105,10 @@ class TorchOps:
     def mlp(self, inputs: torch.Tensor, gate_up: tuple[Matrix, ...], down: Matrix) -> torch.Tensor:
         """The gated MLP of `inputs` [T, C]."""
         return self.linear(self.gated_linear(inputs, gate_up), (down,))
+
+    def mixed_experts(self, inputs: torch.Tensor, experts: Experts) -> torch.Tensor:
+        """`inputs` [T, C] through the experts that each row takes."""
+        return mixed(inputs, experts)
 
     def rotate_and_store(
         self,

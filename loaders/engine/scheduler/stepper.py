@@ -91,7 +91,8 @@ class Stepper:
         self._where, self.text = where, text
         self.vision = VisionTower(self._module.model.visual, self._image_processor, self._ops)
         device = text.embedding.device
-        self._with_graphs = device.type == "cuda" and not has_experts(self._module)
+        on_device = self._ops.experts_on_device or not has_experts(self._module)
+        self._with_graphs = device.type == "cuda" and on_device
         if self.pool is None:
             self._make_buffers(device)
 

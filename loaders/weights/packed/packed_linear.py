@@ -82,12 +82,13 @@ def join(parts: list[PackedLinear]) -> Packed | None:
             return None
         first = 0
         for part in parts:
-            part.take(_rows(whole, first, part.out_features))
+            part.take(rows_of(whole, first, part.out_features))
             first += part.out_features
     return whole
 
 
-def _rows(matrix: Packed, first: int, count: int) -> Packed:
+def rows_of(matrix: Packed, first: int, count: int) -> Packed:
+    """A view of `count` rows from `first` on, which begins with a block."""
     rows = slice(first, first + count)
     if isinstance(matrix, ByteMatrix):
         height = matrix.block[0]

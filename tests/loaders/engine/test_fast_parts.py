@@ -12,6 +12,7 @@ import pytest
 import torch
 from fast_kit import DEVICE, ask, check, clip, engine, picture, tiny
 from qwen3vl_nodes.loaders.engine.model import layers
+from qwen3vl_nodes.loaders.engine.model.experts import Experts, mixed
 from qwen3vl_nodes.loaders.engine.model.text_tower import TextModel
 from qwen3vl_nodes.loaders.engine.model.torch_ops import DecodeView, TorchOps
 from qwen3vl_nodes.loaders.engine.model.vision_tower import VisionTower
@@ -25,6 +26,7 @@ from qwen3vl_nodes.loaders.engine.state.pool import PagePool
 from qwen3vl_nodes.loaders.engine.state.prefix import PrefixCache, common
 from qwen3vl_nodes.loaders.engine.state.rows import Rows
 from qwen3vl_nodes.loaders.engine.state.transfer import as_tensor
+from qwen3vl_nodes.loaders.weights.packed.packing import pack_int4, pack_int8
 from qwen3vl_nodes.utils.chat.sampling import Sampling
 from qwen3vl_pack import ROOT
 from torch import nn
@@ -258,6 +260,41 @@ def test_fused_under_the_allocator_that_comfyui_sets():
     assert done.returncode == 0, done.stdout[-3000:]
 
 
+def check_experts(fused, random, same, large) -> None:
+    """Few pairs, which are no product of many; many; weights of either transformers, packed ones;
+    experts that nobody takes.
+    """
+    from qwen3vl_nodes.loaders.engine.kernels.moe.grouped import (
+        byte_products,
+        nibble_products,
+        plain_products,
+    )
+    from qwen3vl_nodes.loaders.engine.kernels.moe.mixing import blocks_of, choose
+
+    count, top, wide, middle = (32, 8, 256, 128) if large else (5, 2, 128, 128)
+    router = random(count, wide)
+    router[1] = 0  # is taken where all others are worse
+    gate_up = random(count, 2 * middle, wide, grow=wide**-0.5)
+    down = random(count, wide, middle, grow=middle**-0.5)
+    turned = (gate_up.mT.contiguous().mT, down.mT.contiguous().mT)
+    stacks = [(gate_up, down), turned]
+    for pack in (pack_int4, pack_int8):
+        stacks.append(tuple(pack(weight.flatten(0, 1)) for weight in (gate_up, down)))
+    for tokens in (1, 3, 40, 700) if large else (3, 40):
+        inputs = random(tokens, wide)
+        for stack in stacks[: 4 if large or tokens == 3 else 1]:
+            experts = Experts(router, *stack, top)
+            same(fused.mixed_experts(inputs, experts), mixed(inputs, experts))
+    blocks = blocks_of(choose(random(40, wide), Experts(router, gate_up, down, top))[0], count)
+    rows = random(80 if not large else 320, wide)
+    plain = plain_products(rows, gate_up, blocks, 0)
+    for stack, products in ((stacks[2], nibble_products), (stacks[3], byte_products)):
+        meant = stack[0].dequantized(rows.dtype).view(gate_up.shape)
+        found = products(rows, stack[0], count, blocks, 0)
+        same(found, plain_products(rows, meant, blocks, 0))
+        assert (found - plain).norm() < 0.2 * plain.norm()
+
+
 @torch.inference_mode()
 def check_kernels(device: torch.device, dtype: torch.dtype) -> None:
     """Each Triton kernel against plain PyTorch, on odd sizes too."""
@@ -292,6 +329,7 @@ def check_kernels(device: torch.device, dtype: torch.dtype) -> None:
         other = fused.rotate_and_store(qkv.clone(), layer, 1e-6, rotary, *buffers[2:], targets)
         for a, b in zip((*one, *buffers[:2]), (*other, *buffers[2:]), strict=True):
             same(b, a)
+    check_experts(fused, random, same, large)
     gate_up = random(5, 2 * 300)
     same(fused.gated(gate_up), plain.gated(gate_up))
     for size in (18, 64):
@@ -315,10 +353,16 @@ def check_kernels(device: torch.device, dtype: torch.dtype) -> None:
 
 
 def check_ends(plain, fused, random, same):
-    """What a decode step starts from, and the token drawn."""
-    sample = random(1)
+    """What a decode step starts from, and the token drawn; the table plain and packed."""
+    table = random(300, 160)
+    for embedding in (table, pack_int8(table)):
+        _check_ends(plain, fused, embedding, same, random(160))
+
+
+def _check_ends(plain, fused, embedding, same, norm):
+    sample = norm[:1]
     text = TextModel.__new__(TextModel)
-    text.embedding, text.scaling = random(300, 48), 1.5
+    text.embedding, text.final_norm, text.scaling = embedding, norm, 1.5
     text.inv_freq = torch.rand(8).to(sample.device)
     pairs = []
     for ops in (plain, fused):

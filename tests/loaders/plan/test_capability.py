@@ -201,7 +201,6 @@ def test_every_decision_is_said_aloud(kind, folder):
     assert "turned into plain ones" in fp8 and "7.5" in fp8
     slow = " ".join(planned(kind(folder), CPU, quantization="int4").notes)
     assert "vision tower" in slow and "slow: its kernels do not run on cpu" in slow
-    assert ("experts" in slow) == (folder == "moe")
     assert planned(kind(folder), box(ADA), quantization="int4").movable
     parked = planned(
         kind("dense"), box(ADA, packages=packages), quantization="4-bit", keep="park in RAM"

@@ -1,6 +1,7 @@
 """The estimate before loading is the memory after loading."""
 
 import dataclasses
+import math
 
 import pytest
 import torch
@@ -97,7 +98,27 @@ def test_what_the_loader_says_before_a_run_is_what_a_run_says(kind, name):
 
 def test_nothing_is_said_where_quantization_is_of_little_use():
     names = quantized_gb()
-    assert len(names) == 8 and not any("FP8" in name or "A3B" in name for name in names)
+    assert len(names) == 12 and not any("FP8" in name for name in names)
+
+
+@pytest.mark.parametrize(("name", "most"), [("30B-A3B", 18), ("235B-A22B", 126)])
+def test_experts_are_packed_here_and_by_nobody_else(name, most):
+    said = quantized_gb()[f"Qwen3-VL-{name}-Instruct"]
+    assert list(said) == ["int8", "int4"] and said["int4"] < most
+
+
+def test_packed_experts_are_counted(kind):
+    checkpoint = inspect(kind("moe"))
+    whole = estimate(checkpoint, plan_on(CUDA)).weight_bytes
+    experts = 2 * sum(
+        math.prod(shape)
+        for name, shape in checkpoint.architecture.tensors().items()
+        if ".experts." in name
+    )
+    packed = plan_on(CUDA, weights=PACKED_HERE, quantization="int4")
+    others = plan_on(CUDA, weights=QUANTIZED, quantization="4-bit")
+    assert estimate(checkpoint, packed).weight_bytes < whole - 0.7 * experts
+    assert experts < estimate(checkpoint, others).weight_bytes < whole
 
 
 def test_text_has_the_numbers(kind):

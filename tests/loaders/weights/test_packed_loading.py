@@ -3,13 +3,15 @@
 import copy
 import logging
 
+import fast_kit
 import pytest
 import torch
-from checkpoint_kinds import edit_weights, logits, write_adapter
+from checkpoint_kinds import edit_weights, logits, write_adapter, write_moe
 from engine_requests import ask
 from qwen3vl_nodes.loaders import local_model
 from qwen3vl_nodes.loaders.checkpoint.inspection import inspect
 from qwen3vl_nodes.loaders.checkpoint.lora_files import inspect_adapter
+from qwen3vl_nodes.loaders.engine.model.layers import supports
 from qwen3vl_nodes.loaders.host import torch_only
 from qwen3vl_nodes.loaders.hub import catalog
 from qwen3vl_nodes.loaders.local_model import LocalModel
@@ -21,6 +23,11 @@ from qwen3vl_nodes.loaders.weights import chunks
 from qwen3vl_nodes.loaders.weights.build import build
 from qwen3vl_nodes.loaders.weights.lora_layers import merge
 from qwen3vl_nodes.loaders.weights.packed import packing
+from qwen3vl_nodes.loaders.weights.packed.packed_experts import (
+    PackedExperts,
+    experts_in,
+    pack_experts,
+)
 from qwen3vl_nodes.loaders.weights.packed.packed_linear import PackedEmbedding, PackedLinear
 from qwen3vl_nodes.loaders.weights.packed_fill import VOCABULARY
 from qwen3vl_nodes.utils.errors import LoadError
@@ -37,6 +44,16 @@ def wide(tmp_path_factory):
     return write_checkpoint(
         tmp_path_factory.mktemp("wide") / "wide",
         rope_scaling=rope, hidden_size=128, intermediate_size=256, head_dim=32,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def moe_wide(tmp_path_factory):
+    """Experts whose rows are whole groups."""
+    rope = {"rope_type": "default", "mrope_section": [8, 4, 4]}
+    return write_moe(
+        tmp_path_factory.mktemp("wide") / "moe",
+        rope_scaling=rope, hidden_size=128, moe_intermediate_size=128, head_dim=32,
     )  # fmt: skip
 
 
@@ -128,9 +145,40 @@ def test_int8_takes_rows_of_any_length_and_int4_does_not(kind, caplog):
     assert f"{3 * 7 - len(four)} layers stay plain" in caplog.text
 
 
-def test_experts_stay_plain(kind):
-    parts = packed_parts(built(kind("moe"), PACKED_HERE, "int8"))
-    assert parts and all(".self_attn." in name for name in parts)
+@pytest.mark.parametrize("quantization", ["int8", "int4"])
+def test_experts_are_packed_layer_by_layer(kind, moe_wide, quantization):
+    folder = kind("moe") if quantization == "int8" else moe_wide
+    told = []
+    module = built(folder, PACKED_HERE, quantization, lambda *sizes: told.append(sizes))
+    plain = built(folder, PLAIN)
+    packed, exact = dict(experts_in(module)), dict(experts_in(plain))
+    assert packed and all(isinstance(part, PackedExperts) for part in packed.values())
+    for name, part in packed.items():
+        for own in ("gate_up_proj", "down_proj"):
+            matrix, wanted = part.get_submodule(own).matrix, exact[name].get_parameter(own)
+            meant = matrix.dequantized(torch.float32).view(part.count, -1, matrix.shape[1])
+            if meant.shape != wanted.shape:
+                wanted = wanted.mT
+            assert (meant - wanted).norm() < 0.12 * wanted.norm()
+            wanted.data.copy_(meant)
+    assert told[-1][0] <= told[-1][1] and told[-1][0] > 0.9 * told[-1][1]
+    for name, part in packed_parts(module).items():
+        if ".experts." not in name:
+            plain.get_submodule(name).weight.data = part.matrix.dequantized(torch.float32)
+    table = module.get_input_embeddings().matrix.dequantized(torch.float32)
+    plain.get_input_embeddings().weight.data.copy_(table)
+    plain.lm_head.weight.data.copy_(module.lm_head.matrix.dequantized(torch.float32))
+    torch.testing.assert_close(logits(module), logits(plain), rtol=1e-4, atol=1e-4)
+    assert supports(module) is None
+    module.config.text_config._experts_implementation = "eager"
+    plain.config.text_config._experts_implementation = "eager"
+    requests = [ask("hello", max_new_tokens=20), ask("a" * 30)]
+    fast_kit.check(fast_kit.engine(module.to(fast_kit.DEVICE)), requests, plain.to(fast_kit.DEVICE))
+
+
+def test_experts_that_are_no_whole_groups_stay_plain(kind):
+    part = next(iter(dict(experts_in(built(kind("moe"), PLAIN))).values()))
+    assert pack_experts(part, "int4", 64) is None
 
 
 def test_nothing_to_pack_is_said(kind, tmp_path):
@@ -180,7 +228,7 @@ def handle(wide, monkeypatch):
 def test_the_fast_engine_answers_and_the_weights_can_be_parked(handle):
     mine = handle(quantization="int4", engine="fast", keep=PARK)
     text = mine.describe()
-    assert "int4" in text and "keep their precision" in text and "cannot be parked" not in text
+    assert "int4" in text and "keeps its precision" in text and "cannot be parked" not in text
     request = ask("Hello", max_new_tokens=6)
     with mine.open() as engine:
         ((_, reply),) = engine.generate([request])
