@@ -45,7 +45,7 @@ KEYS = (
 class ThroughEngine:
     """All questions as requests of one engine run."""
 
-    def __init__(self, options: dict, device: str):
+    def __init__(self, options: dict, **settings: str):
         from qwen3vl_pack import load_pack
 
         load_pack()
@@ -55,7 +55,7 @@ class ThroughEngine:
         from qwen3vl_nodes.utils.chat.generation_options import GenerationOptions
 
         self.options = GenerationOptions(**options)
-        self.model = LocalModel(LoadSettings(model=DEMO_NAME, device=device))
+        self.model = LocalModel(LoadSettings(model=DEMO_NAME, **settings))
 
     def request(self, question: Question, seed: int):
         from qwen3vl_nodes.utils.chat.messages import Message
@@ -95,11 +95,11 @@ class ThroughEngine:
 class ThroughNodes(ThroughEngine):
     """Each question by the node that a user would take; clips and tool prompts as requests."""
 
-    def __init__(self, options: dict, device: str):
+    def __init__(self, options: dict, **settings: str):
         import hosting
 
         hosting.ensure_host()
-        super().__init__(options, device)
+        super().__init__(options, **settings)
 
     def answer(self, wanted: list[Question]) -> list[tuple[str, bool]]:
         return [self._answer(k, question) for k, question in enumerate(wanted)]
@@ -188,12 +188,15 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--sampled", action="store_true", help="the pack's default sampling, not greedy"
     )
-    parser.add_argument("--device", default="auto")
+    for name, default in (("device", "auto"), ("quantization", "none"), ("dtype", "auto")):
+        parser.add_argument(f"--{name}", default=default)
     chosen = parser.parse_args(arguments)
     options = {"max_new_tokens": 400} | (
         {} if chosen.sampled else {"temperature": 0.0, "presence_penalty": 0.0}
     )
-    through = (ThroughNodes if chosen.through == "nodes" else ThroughEngine)(options, chosen.device)
+    kind = ThroughNodes if chosen.through == "nodes" else ThroughEngine
+    settings = {name: getattr(chosen, name) for name in ("device", "quantization", "dtype")}
+    through = kind(options, **settings)
     print(json.dumps(measure(through, chosen.seed, chosen.scenes)))
 
 
