@@ -46,3 +46,12 @@ def test_a_note_has_no_inline_code(name):
     notes = [node for node in nodes_of(name) if node["type"] == "MarkdownNote"]
     assert notes
     assert not any("`" in text for node in notes for text in node["widgets_values"])
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_a_note_says_it_in_chinese_too(name):
+    """ComfyUI translates the titles of its own templates alone, and no note."""
+    (note,) = (node for node in nodes_of(name) if node["type"] == "MarkdownNote")
+    english, chinese = note["widgets_values"][0].split("\n\n---\n\n")
+    assert english.isascii()
+    assert chinese.startswith("**") and not chinese.isascii()
