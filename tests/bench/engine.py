@@ -6,13 +6,16 @@ Keys: ttft_s, seconds from the file on disk to the first token of the first pict
 decode_tok_s and ms_step, of the median step with every row running; limit_fraction, that step
 against reading weights and KV once at 3.0 TB/s; error, of packed weights (mean over layers of
 |lost| / |weight|); weights_gb, what the module takes; captions_s, pictures a second from disk to
-text; peak_gb; warmup_s, the first small run. Medians of `--repeat` runs.
+text; peak_gb; warmup_s, the first small run. Medians of `--repeat` runs. `vllm` where it can be
+imported, beside ours with the same keys as far as it tells (`vllm_contender.py`).
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
 import json
+import subprocess
 import sys
 import tempfile
 import time
@@ -128,8 +131,7 @@ class Generate:
 
 def measure(contender: Any, batch: int, args: Any, paths: list[Path], module: Any) -> dict:
     """One JSON line."""
-    rng = np.random.default_rng(11)
-    lengths = rng.integers(16, 401, len(paths)).tolist() if args.mixed else [args.new] * len(paths)
+    lengths = wanted_lengths(args, len(paths))
     cuda = module.lm_head.weight.device.type == "cuda"
     resident = torch.cuda.memory_allocated() if cuda else 0
     if cuda:
@@ -159,6 +161,12 @@ def measure(contender: Any, batch: int, args: Any, paths: list[Path], module: An
     }
 
 
+def wanted_lengths(args: Any, count: int) -> list[int]:
+    """How many tokens each picture gets."""
+    rng = np.random.default_rng(11)
+    return rng.integers(16, 401, count).tolist() if args.mixed else [args.new] * count
+
+
 def _first(run: Times) -> float:
     return next(seconds for seconds, tokens in run if tokens > 0)
 
@@ -175,7 +183,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--size", choices=("2B", "4B", "8B", "30B-A3B", "demo"), default="demo")
     parser.add_argument("--batch", type=int, nargs="+", default=[1])
-    names = ("generate-1", "generate-batch", "fast")
+    names = ("generate-1", "generate-batch", "fast", "vllm")
     parser.add_argument("--contender", nargs="+", choices=names, default=["fast"])
     parser.add_argument("--set", choices=("A", "B"), default="A")
     parser.add_argument("--new", type=int, default=128)
@@ -186,13 +194,41 @@ def main() -> None:
     parser.add_argument("--weights", choices=("bf16", *KINDS), default="bf16")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
+    own = [name for name in args.contender if name != "vllm"]
+    if own:
+        _measure_own(own, args)
+    if "vllm" in args.contender:
+        args.error = None
+        for found in _vllm(args):
+            _report(args, found)
+
+
+def _vllm(args: Any) -> list[dict]:
+    """Lines of vLLM, which needs a process and the card for itself."""
+    gc.collect()
+    torch.cuda.empty_cache()
+    counts = [max(1, int(batch * args.waves)) for batch in args.batch]
+    plan = {key: getattr(args, key) for key in ("size", "weights", "set", "new", "repeat", "batch")}
+    plan["lengths"] = [wanted_lengths(args, count) for count in counts]
+    script = Path(__file__).with_name("vllm_contender.py")
+    done = subprocess.run(
+        [sys.executable, str(script), "--plan", json.dumps(plan)],
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    return [
+        json.loads(line) for line in done.stdout.splitlines() if line.startswith(b'{"contender')
+    ]
+
+
+def _measure_own(names: list[str], args: Any) -> None:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     module, processor = make(args.size, device)
     args.error = round(pack(module, args.weights), 4) if args.weights != "bf16" else 0.0
     with tempfile.TemporaryDirectory() as folder:
         most = int(max(args.batch) * args.waves)
         paths = write_pictures(Path(folder), most, args.set, args.size == "demo")
-        for name in args.contender:
+        for name in names:
             for batch in [1] if name == "generate-1" else args.batch:
                 kind = Fast if name == "fast" else Generate
                 contender = kind(module, processor, batch)
