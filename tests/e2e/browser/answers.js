@@ -36,18 +36,33 @@ async function ready(page) {
     const ours = window.LiteGraph?.registered_node_types.Qwen3VLCaptionFolder;
     return ours && window.app?.vueAppReady && app.extensionManager;
   });
-  await page.waitForTimeout(1500);
+  await page.evaluate(settled);
+}
+
+/** Waits until nothing in the page has been made or moved for a while: run inside the page. */
+async function settled() {
+  const look = () => {
+    const places = app.graph.nodes.map(({ id, pos, size }) => [id, ...pos, ...size].join());
+    return [document.querySelectorAll("*").length, ...places].join(";");
+  };
+  const until = performance.now() + 2000;
+  let [last, frames, since] = ["", 0, 0];
+  while ((frames < 5 || performance.now() - since < 150) && performance.now() < until) {
+    await new Promise(requestAnimationFrame);
+    frames += 1;
+    const now = look();
+    if (now !== last) [last, frames, since] = [now, 0, performance.now()];
+  }
 }
 
 async function open(page, vueNodes) {
-  await page.goto(url);
-  await ready(page);
-  const set = async (on) => {
-    await app.extensionManager.setting.set("Comfy.VueNodes.Enabled", on);
-    await app.extensionManager.setting.set("Comfy.Minimap.Visible", false); // it may lie over a node
+  const settings = {
+    "Comfy.VueNodes.Enabled": vueNodes,
+    "Comfy.Minimap.Visible": false, // it may lie over a node
+    "Comfy.TutorialCompleted": true, // as may what a new user is shown
   };
-  await page.evaluate(set, vueNodes);
-  await page.reload();
+  await fetch(`${url}/settings`, { method: "POST", body: JSON.stringify(settings) });
+  await page.goto(url);
   await ready(page);
 }
 
@@ -60,7 +75,7 @@ async function load(page, name) {
     const graph = await answers.find(({ ok }) => ok).json();
     await app.loadGraphData(graph, true, true, name);
   }, name);
-  await page.waitForTimeout(1000);
+  await page.evaluate(settled);
 }
 
 async function choose(page, values) {
@@ -94,7 +109,7 @@ async function run(page) {
     return /written \d+/.test(box.element.textContent);
   };
   await page.waitForFunction(done, null, { timeout: 120_000 });
-  await page.waitForTimeout(500);
+  await page.evaluate(settled);
 }
 
 /** What the box shows of messages as the server sends them: run inside the page. */
@@ -245,7 +260,7 @@ async function failed(page) {
     while (start.value !== 1 && Date.now() < until) {
       await new Promise((done) => setTimeout(done, 100));
     }
-    await new Promise((done) => setTimeout(done, 1000)); // and it stays there
+    await new Promise((done) => setTimeout(done, 300)); // and it stays there
     return [...seen, start.value];
   });
 }
@@ -354,7 +369,7 @@ async function visit(page, vueNodes) {
     const node = app.graph.nodes.find(({ type }) => type === "Qwen3VLCaptionFolder");
     node.onExecuted({ text, report: ["a line"] });
   }, HOSTILE);
-  await page.waitForTimeout(500);
+  await page.evaluate(settled);
   seen.hostile = await page.evaluate(look);
   seen.keys = await keys(page);
   seen.models = [];
