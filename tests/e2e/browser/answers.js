@@ -34,7 +34,8 @@ function look() {
 async function ready(page) {
   await page.waitForFunction(() => {
     const ours = window.LiteGraph?.registered_node_types.Qwen3VLCaptionFolder;
-    return ours && window.app?.vueAppReady && app.extensionManager;
+    // The front end opens a workflow by itself, the last or its default.
+    return ours && window.app?.vueAppReady && app.extensionManager && app.graph.nodes.length;
   });
   await page.evaluate(settled);
 }

@@ -10,6 +10,8 @@ const TEXTS = JSON.parse(fs.readFileSync(file, "utf8"));
 const BATCH = 50;
 const REOPENED = 6;
 const DRAWN = 8; // of so many texts one is waited for until it is drawn
+// What the front end asks for by itself, early or late: news, and the models of its own workflow.
+const ITS_OWN = /^https:\/\/(api\.comfy\.org|huggingface\.co)\//;
 const ARGS = [
   "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
   "--disable-background-networking", "--disable-component-update", "--disable-sync",
@@ -18,17 +20,15 @@ const ARGS = [
 async function ready(page) {
   await page.waitForFunction(() => {
     const ours = window.LiteGraph?.registered_node_types.Qwen3VLCaptionFolder;
-    return ours && window.app?.graph && app.extensionManager;
+    // The front end opens a workflow by itself.
+    return ours && window.app?.vueAppReady && app.extensionManager && app.graph.nodes.length;
   });
-  await page.waitForTimeout(1500);
 }
 
 async function open(page, vueNodes) {
+  const settings = { "Comfy.VueNodes.Enabled": vueNodes, "Comfy.TutorialCompleted": true };
+  await fetch(`${url}/settings`, { method: "POST", body: JSON.stringify(settings) });
   await page.goto(url);
-  await ready(page);
-  const set = (on) => app.extensionManager.setting.set("Comfy.VueNodes.Enabled", on);
-  await page.evaluate(set, vueNodes);
-  await page.reload();
   await ready(page);
   await page.evaluate(() => {
     app.graph.clear();
@@ -40,7 +40,7 @@ async function open(page, vueNodes) {
       },
     );
   });
-  await page.waitForTimeout(500);
+  await page.evaluate(() => new Promise(requestAnimationFrame));
 }
 
 /** Shows each text everywhere; the number of places that showed another one: run inside the page. */
@@ -145,8 +145,9 @@ async function frames([seconds, streams]) {
     });
     page.on("request", (request) => {
       const there = request.url();
-      if (!there.startsWith(url) && !/^(data|blob):/.test(there)) seen.foreign.push(there);
+      if (!there.startsWith(url) && !ITS_OWN.test(there) && !/^(data|blob):/.test(there)) seen.foreign.push(there);
     });
+    await page.route(ITS_OWN, (route) => route.fulfill({ json: [] }));
     await open(page, vueNodes);
     seen.foreign = []; // what the front end itself asks for at its start is not about texts
     page.on("console", (line) => line.type() === "error" && seen.errors.push(line.text().slice(0, 300)));
