@@ -143,7 +143,7 @@ def test_the_loader_says_what_is_on_this_disk(seen, renderer):
     name = "Qwen3-VL-4B-Instruct"
     assert missing.endswith(f"hf download Qwen/{name} --local-dir models/LLM/Qwen-VL/{name}")
     assert fetched.startswith("Not on this disk: the next run fetches 8.9 GB from ModelScope.")
-    assert small.endswith("About 3.5 GB of memory for the weights, with quantization int4.")
+    assert small.endswith("About 3.1 GB of memory for the weights, with quantization int4.")
     assert gone == "Not in ComfyUI's model folders. Choose another model."
 
 
