@@ -2,14 +2,19 @@
 
 import hosting
 import pytest
+from tiny_checkpoint import write_checkpoint
 
 hosting.ensure_host()
 
 
 @pytest.fixture(scope="session")
 def demo_server(tmp_path_factory):
-    """A ComfyUI with the pack's demo checkpoint; tests put what they need into its input."""
+    """A ComfyUI with the demo checkpoint and a tiny one; tests put what they need into its input.
+
+    A start takes ten seconds of a core: whoever stops it starts it again for those that follow.
+    """
     folder = tmp_path_factory.mktemp("server")
-    with hosting.Server(hosting.find_comfyui(), folder) as up:
+    write_checkpoint(folder / "models" / "Tiny")
+    with hosting.Server(hosting.find_comfyui(), folder, models=folder / "models") as up:
         up.folder = folder
         yield up

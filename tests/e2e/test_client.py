@@ -12,7 +12,6 @@ import pytest
 from PIL import Image
 from qwen3vl_nodes.utils.captions.sidecars import WRITERS
 from qwen3vl_pack import ROOT
-from tiny_checkpoint import write_checkpoint
 
 COMFYUI = hosting.find_comfyui()
 CLIENT = ROOT / "examples" / "caption_folder.py"
@@ -25,12 +24,9 @@ MANY = 24
 NAMES = ("a.png", "b 图.png", "it's.png", "100%25;x.png", "sub/deep.png")
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("server")
-    write_checkpoint(folder / "models" / "Tiny")
-    with hosting.Server(COMFYUI, folder, models=folder / "models") as up:
-        yield up
+@pytest.fixture
+def server(demo_server):
+    return demo_server
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ from urllib.error import HTTPError
 import hosting
 import pytest
 from PIL import Image
-from tiny_checkpoint import write_checkpoint
 
 COMFYUI = hosting.find_comfyui()
 pytestmark = [
@@ -19,12 +18,9 @@ EXAMPLE = hosting.ROOT / "examples" / "api" / "folder_pieces.json"
 NAMES = ["p1.png", "p2.png", "p10.png"]
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("pieces")
-    write_checkpoint(folder / "models" / "Tiny")
-    with hosting.Server(COMFYUI, folder, models=folder / "models") as up:
-        yield up
+@pytest.fixture
+def server(demo_server):
+    return demo_server
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -67,25 +68,23 @@ def caption_prompt(**inputs):
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("server")
-    models = folder / "models"
-    write_checkpoint(models / "Tiny")
+def server(demo_server):
+    models = demo_server.folder / "models"
     # Large enough (about 0.7 GB in fp32, in pieces that malloc gives back at once) that it can be
     # seen when the memory comes back.
     write_checkpoint(models / "Wide", hidden_size=1024, intermediate_size=12_288, head_dim=64,
                      num_attention_heads=16, num_key_value_heads=8, num_hidden_layers=4,
                      rope_scaling={"rope_type": "default", "mrope_section": [16, 8, 8],
                                    "mrope_interleaved": True})  # fmt: skip
-    pics = folder / "input" / "pics"
-    pics.mkdir(parents=True)
+    pics = demo_server.folder / "input" / "pics"
+    pics.mkdir()
     generator = np.random.default_rng(0)
     for n in range(12):
         pixels = generator.integers(0, 256, (64 + 32 * (n % 3), 96, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(pics / f"p{n}.png")
     (pics / "broken.png").write_bytes(b"no picture")
-    with hosting.Server(COMFYUI, folder, models=models) as up:
-        yield up
+    yield demo_server
+    shutil.rmtree(models / "Wide")
 
 
 @pytest.fixture
@@ -278,21 +277,17 @@ def test_the_log_has_no_traceback_at_start(server):
     assert "Traceback" not in head and "IMPORT FAILED" not in log
 
 
-def test_killing_the_server_mid_run_harms_no_caption(tmp_path, server):
+def test_killing_the_server_mid_run_harms_no_caption(server, captions):
     """kill -9 in the middle of a folder: every caption there is whole, and a new run goes on."""
-    models = Path(server.log).parent / "models"
-    pics = Path(server.log).parent / "input"
-    (tmp_path / "s").mkdir()
-    with hosting.Server(COMFYUI, tmp_path / "s", input_folder=pics, models=models) as victim:
-        out = tmp_path / "s" / "output" / "captions" / "input" / "pics"
-        victim.queue(folder_prompt(max_new_tokens=40))
-        deadline = time.monotonic() + 60
-        while not list(out.glob("*.txt")) and time.monotonic() < deadline:
-            time.sleep(0.01)
-        os.kill(victim.process.pid, signal.SIGKILL)
-    written = {p.name: p.read_text() for p in out.glob("*.txt")}
+    server.queue(folder_prompt(max_new_tokens=40))
+    deadline = time.monotonic() + 60
+    while not list(captions.glob("*.txt")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.kill(server.process.pid, signal.SIGKILL)
+    server.__exit__()
+    written = {p.name: p.read_text() for p in captions.glob("*.txt")}
+    server.__enter__()
     assert written
-    with hosting.Server(COMFYUI, tmp_path / "s", input_folder=pics, models=models) as again:
-        ledger = ledger_of(again.run(folder_prompt(max_new_tokens=40)))
+    ledger = ledger_of(server.run(folder_prompt(max_new_tokens=40)))
     assert ledger.endswith(f"written {12 - len(written)}, skipped {len(written)}, failed 1")
-    assert all((out / name).read_text() == text for name, text in written.items())
+    assert all((captions / name).read_text() == text for name, text in written.items())
