@@ -78,7 +78,9 @@ class FastEngine:
         self._module: Any = module
         self._encoder = PromptEncoder(processor)
         # Each row of a mixture wakes experts of its own, so more rows are never nearly free.
-        self._phrasebook = Phrasebook() if looks_ahead and not has_experts(module) else None
+        looks_ahead = looks_ahead and not has_experts(module)
+        exact = module.lm_head.weight.dtype == torch.float32
+        self._phrasebook = Phrasebook(keeps=exact) if looks_ahead else None
         self._free_memory = free_memory
         self._free_bytes = free_bytes
         self._most_rows, self._page_tokens, self._fused = most_rows, page_tokens, fused

@@ -47,10 +47,17 @@ class Trust:
 class Phrasebook:
     """The latest tokens of prompts and replies, the reply that is being written last.
 
-    Nothing depends on it but speed: every guess is checked by the model.
+    Every guess is checked by the model, so nothing depends on it but speed and, in 16 bits, how a
+    token is rounded that was drawn beside others.
+
+    Args:
+        keeps: whether earlier requests stay known. If not, each is guessed from its own words, so
+            that it is answered in the same steps, rounded alike, whatever was asked before.
+        most: tokens that are remembered.
     """
 
-    def __init__(self, most: int = MOST_HEARD):
+    def __init__(self, keeps: bool = True, most: int = MOST_HEARD):
+        self._keeps = keeps
         self._ids = np.zeros(most, dtype=np.int64)
         self._size = 0
         self._speaker: Draft | None = None
@@ -61,6 +68,8 @@ class Phrasebook:
         before it unless it was the last to be heard.
         """
         if draft is not self._speaker or self._heard > len(draft.token_ids):
+            if not self._keeps:
+                self._size = 0
             self._add(prepared.ids[prepared.content[:, 1] == 0])  # no tokens of pictures
             self._speaker, self._heard = draft, 0
         self._add(np.asarray(draft.token_ids[self._heard :], dtype=np.int64))

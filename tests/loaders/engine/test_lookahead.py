@@ -1,5 +1,6 @@
 """Tokens that are guessed and checked: the same ones as without, whatever is guessed, and when."""
 
+import copy
 from types import SimpleNamespace
 
 import numpy as np
@@ -282,7 +283,8 @@ def test_where_it_does_not_pay(rights, monkeypatch):
     check(made, [request])
     assert not rights
     monkeypatch.setattr(fast_module, "has_experts", lambda module: True)
-    assert engine()._phrasebook is None and engine(looks_ahead=False)._phrasebook is None
+    assert engine()._phrasebook is None
+    assert engine(looks_ahead=False)._phrasebook is None
 
 
 def test_trust_is_earned_by_a_guess_that_was_only_watched():
@@ -352,6 +354,18 @@ def test_prompts_are_heard_without_their_pictures_and_replies_as_they_grow():
     draft.token_ids.clear()
     book.hear(prepared, draft)
     assert book._ids[: book._size].tolist()[-4:] == [1, 2, 3, 4]
+
+
+def test_in_16_bits_earlier_requests_are_not_known():
+    book = Phrasebook(keeps=False)
+    book.hear(*said([1, 2, 3, 4, 5]))
+    prepared, draft = said([1, 2], prompt=[9, 1, 2, 7])
+    book.hear(prepared, draft)
+    draft.token_ids.append(3)
+    book.hear(prepared, draft)
+    assert book._ids[: book._size].tolist() == [9, 1, 2, 7, 1, 2, 3] and book.guess(5) == []
+    half = copy.deepcopy(tiny().model).bfloat16()
+    assert [engine(model)._phrasebook._keeps for model in (half, None)] == [False, True]
 
 
 def test_a_text_that_repeats_itself():
