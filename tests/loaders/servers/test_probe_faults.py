@@ -16,6 +16,8 @@ from server_faults import FAILS, LATE, STRANGER, STREAM_HEAD
 from server_scripts import always, cut, drips, forever, hangs, long_body, refuses, sends_on
 
 SLACK_S = 10
+# Of a look or a trial that is sure to be too slow.
+WAITED_OUT_S = 0.05
 MODEL = "Qwen3-VL-8B"
 # What a well server of each kind says of itself.
 HONEST = {
@@ -142,10 +144,11 @@ def test_each_fault_of_each_address(name, path, known, caplog):
 
 @pytest.mark.parametrize(("name", "path"), paths())
 @pytest.mark.parametrize("fault", SLOW)
-def test_no_look_takes_longer_than_it_may(name, path, fault):
+def test_no_look_takes_longer_than_it_may(name, path, fault, monkeypatch):
+    monkeypatch.setattr(probe, "LOOK_SECONDS", WAITED_OUT_S)
     found, _, seconds = looked(serving(HONEST[name], path, SLOW[fault]), name)
     assert isinstance(found, Qwen3VLError)
-    assert seconds < SHORT_S + SLACK_S
+    assert seconds < WAITED_OUT_S + SLACK_S
 
 
 def replaced(value, odd):
@@ -192,6 +195,7 @@ def test_a_trial_that_fails_leaves_its_question_open(name, fault, monkeypatch):
     monkeypatch.setattr(transport, "MAX_WHOLE_BYTES", 1 << 20)
     monkeypatch.setattr(transport, "MAX_STREAM_BYTES", 1 << 20)
     script = FAILS[fault][0] if fault in FAILS else LATE[fault]
-    found, shown, seconds = looked(serving(HONEST[name], chat=script), name)
+    given = {"timeout_s": WAITED_OUT_S} if fault in LATE else {}
+    found, shown, seconds = looked(serving(HONEST[name], chat=script), name, **given)
     assert isinstance(found, remote_model.RemoteModel), shown
     assert seconds < 2 * SHORT_S + SLACK_S < trials.TRIAL_SECONDS

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import random
 import re
 from dataclasses import replace
 from functools import partial
@@ -153,9 +154,12 @@ def test_the_ledger_adds_up_on_a_server_that_does_all_wrong(
     monkeypatch.setattr(remote_model, "Rules", partial(Rules, first_pause_s=0.0001))
     monkeypatch.setattr(transport, "MAX_WHOLE_BYTES", 1 << 20)
     monkeypatch.setattr(transport, "MAX_STREAM_BYTES", 2 << 20)
+    monkeypatch.setattr(transport, "LAST_BYTES_SECONDS", 0.01)
     # A folder run has no stop texts, and asks for a smaller picture after a 413.
     mended = {name: fault for name, fault in MENDED.items() if "stop text" not in name}
     fates = [script for script, *_ in (mended | FAILS).values()] + [answer] * 20
+    # Among one another: after many in a row that fail, a server is let alone for seconds.
+    random.Random(0).shuffle(fates)
     folder = comfy / "input" / "pics"
     folder.mkdir()
     for n in range(len(fates)):
