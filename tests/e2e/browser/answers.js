@@ -389,7 +389,10 @@ async function visit(page, vueNodes) {
   await page.screenshot({ path: shot("refused") });
   seen.failed = await failed(page); // nothing is clicked behind it: what tells of errors lies over the page
   await load(page, "03 Caption folder");
+  const anew = page.waitForResponse((one) => one.url().endsWith("/object_info"));
   seen.chinese = await page.evaluate(inChinese);
+  await anew; // by which nodes made meanwhile would be made once more
+  await page.evaluate(settled);
   await page.screenshot({ path: shot("chinese") });
   seen.refusedInChinese = await page.evaluate(refused);
   await page.screenshot({ path: shot("refused_chinese") });
