@@ -1,8 +1,12 @@
 """Every test sees the checkout as the package `qwen3vl_nodes`, as ComfyUI would load it."""
 
+from hypothesis import HealthCheck, settings
 from qwen3vl_pack import load_pack
 
 load_pack()
+# On a busy machine the first text takes seconds: the tables of all letters are made for it.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
 
 def pytest_configure(config):
