@@ -33,6 +33,8 @@ MOST_ROWS = 64
 # KV memory kept from run to run, for the next question about the same picture.
 KEEP_BYTES = 2 << 30
 LARGE_DEVICE_BYTES = 30 << 30
+# On a GPU a step of a smaller model is over before the host has seen what it drew.
+SLOW_BYTES = 1 << 30
 # When several requests come, the first pool expects answers of this length.
 EXPECTED_ANSWER = 256
 
@@ -53,7 +55,8 @@ class FastEngine:
         most_rows: most requests decoded at once.
         page_tokens: tokens in a page of the KV pool.
         fused: False keeps to plain PyTorch operations.
-        looks_ahead: False draws one token in a step, whatever could be guessed.
+        looks_ahead: False draws one token in a step, whatever could be guessed; None guesses
+            where a step is slow enough for that to pay.
 
     Raises:
         GenerationError: the module is not supported; says why.
@@ -69,7 +72,7 @@ class FastEngine:
         most_rows: int = MOST_ROWS,
         page_tokens: int = PAGE_TOKENS,
         fused: bool = True,
-        looks_ahead: bool = True,
+        looks_ahead: bool | None = None,
     ):
         if reason := supports(module):
             raise GenerationError(
@@ -77,9 +80,11 @@ class FastEngine:
             )
         self._module: Any = module
         self._encoder = PromptEncoder(processor)
+        if looks_ahead is None:
+            looks_ahead = _is_slow(module)
         # Each row of a mixture wakes experts of its own, so more rows are never nearly free.
         looks_ahead = looks_ahead and not has_experts(module)
-        exact = module.lm_head.weight.dtype == torch.float32
+        exact = module.model.language_model.norm.weight.dtype == torch.float32
         self._phrasebook = Phrasebook(keeps=exact) if looks_ahead else None
         self._free_memory = free_memory
         self._free_bytes = free_bytes
@@ -215,3 +220,9 @@ class FastEngine:
             self._stepper.detach()
             if self.buffer_bytes > KEEP_BYTES:
                 self._stepper.drop()
+
+
+def _is_slow(module: Any) -> bool:
+    """Whether a step takes longer than the host needs to look at its tokens before the next."""
+    on_cuda = module.lm_head.weight.device.type == "cuda"
+    return not on_cuda or sum(p.nbytes for p in module.parameters()) >= SLOW_BYTES

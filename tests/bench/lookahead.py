@@ -219,7 +219,7 @@ def main() -> None:
         module = module.to(torch.bfloat16)
     if args.weights != "plain":
         pack(module, args.weights)
-    engine = FastEngine(module, processor)
+    engine = FastEngine(module, processor, looks_ahead=True)
     if args.size == "demo":
         asked_of = [demo_requests(number, args.sampled) for number in range(args.each)]
         kinds = {k: [(one[k], lambda: None) for one in asked_of] for k in asked_of[0]}

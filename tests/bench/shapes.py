@@ -34,7 +34,7 @@ SHAPES = {
 }
 EXPERTS = {
     "30B-A3B": {"num_experts": 128, "num_experts_per_tok": 8, "moe_intermediate_size": 768,
-                "decoder_sparse_step": 1, "mlp_only_layers": []},
+                "decoder_sparse_step": 1, "mlp_only_layers": [], "norm_topk_prob": True},
 }  # fmt: skip
 DEMO = Path(__file__).resolve().parents[2] / "examples" / "demo_model" / "qwen3-vl-demo"
 MEMORY_RATE = 3.0e12  # bytes a second, a large copy measured on the H100

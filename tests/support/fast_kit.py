@@ -37,7 +37,7 @@ def engine(model: Any = None, **settings: Any) -> FastEngine:
     made = FastEngine(
         tiny().model if model is None else model,
         tiny().processor,
-        **({"page_tokens": 16} | settings),
+        **({"page_tokens": 16, "looks_ahead": True} | settings),
     )
     made._encoder.decode = ids_as_text  # type: ignore[method-assign]
     made._end_ids = frozenset()

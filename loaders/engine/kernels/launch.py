@@ -5,6 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from triton.runtime.errors import OutOfResources
+
+# What Triton takes where a launch names no number.
+DEFAULT_STAGES = 3
 
 
 class Address(int):
@@ -28,11 +32,32 @@ class Address(int):
         return int(self)
 
 
+# How many stages a kernel has on this machine's cards where its own number did not fit.
+_FEWER: dict[tuple[Any, int], int] = {}
+
+
 def launch(kernel: Any, grid: tuple[Any, ...], *arguments: Any, **settings: Any) -> None:
-    """Launch a Triton kernel; tensors, numbers and compile-time values in the kernel's order."""
+    """Launch a Triton kernel; tensors, numbers and compile-time values in the kernel's order.
+
+    Where its stages do not fit into a card's shared memory (blocks were measured on one that has
+    more than twice that of a gaming card), it gets fewer.
+
+    Raises:
+        triton.runtime.errors.OutOfResources: a single one does not fit.
+    """
     if _memory_is_promised():
         arguments = tuple(Address(a) if isinstance(a, torch.Tensor) else a for a in arguments)
-    kernel[grid](*arguments, **settings)
+    wanted = int(settings.get("num_stages", DEFAULT_STAGES))
+    stages = _FEWER.get((kernel, wanted), wanted)
+    if stages != wanted:
+        settings["num_stages"] = stages
+    try:
+        kernel[grid](*arguments, **settings)
+    except OutOfResources:
+        if stages <= 1:
+            raise
+        _FEWER[kernel, wanted] = stages - 1
+        launch(kernel, grid, *arguments, **(settings | {"num_stages": wanted}))
 
 
 def _memory_is_promised() -> bool:

@@ -242,5 +242,5 @@ def _blocks(outputs: int, width: int, rows: int, gated: bool) -> Blocks:
         split = 1 if gated or outputs >= 12_288 else (4 if outputs <= 4_096 else 2)
         return 32, 0, split, 2, 3
     if gated:
-        return 128, 0, 1, 8, 3
+        return 64, 0, 1, 4, 2
     return 64, 0, 1 if outputs >= 6_144 else (2 if width < 8_192 or rows > 32 else 4), 4, 3

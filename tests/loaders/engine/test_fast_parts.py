@@ -222,6 +222,35 @@ def test_addresses_stand_for_memory_that_is_only_promised(monkeypatch):
     assert kinds[0] == kinds[1]
 
 
+def test_a_kernel_that_does_not_fit_gets_fewer_stages(monkeypatch):
+    """A gaming card has 99 KiB of shared memory where blocks were measured with 227."""
+    pytest.importorskip("triton")
+    from qwen3vl_nodes.loaders.engine.kernels import launch as module
+    from triton.runtime.errors import OutOfResources
+
+    monkeypatch.setattr(module, "_FEWER", {})
+    tries, fits = [], {"stages": 2}
+
+    class Kernel:
+        def __getitem__(self, grid):
+            def run(*_arguments, num_stages=3):
+                tries.append(num_stages)
+                if num_stages > fits["stages"]:
+                    raise OutOfResources(131_072, 101_376, "shared memory")
+
+            return run
+
+    kernel = Kernel()
+    module.launch(kernel, (2,), 1, num_stages=4)
+    module.launch(kernel, (2,), 1, num_stages=4)
+    module.launch(kernel, (2,), 1)
+    assert tries == [4, 3, 2, 2, 3, 2]
+    fits["stages"] = 0
+    with pytest.raises(OutOfResources):
+        module.launch(kernel, (2,), 1)
+    assert tries[-1] == 1
+
+
 def test_a_step_that_cannot_be_captured_is_launched(monkeypatch):
     graphs, steps, tries = StepGraphs(), [], []
 

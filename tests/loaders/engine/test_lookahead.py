@@ -195,7 +195,11 @@ def test_stop_strings_and_endless_repetition_are_found_at_the_same_token():
 @pytest.mark.parametrize("budget", [1, 5, 21])
 def test_a_thinking_budget_ends_where_it_ends_without(budget, rights):
     def thinker(**settings):
-        made = FastEngine(tiny().model, build_processor(thinking=True), page_tokens=16, **settings)
+        made = FastEngine(
+            tiny().model,
+            build_processor(thinking=True),
+            **({"page_tokens": 16, "looks_ahead": True} | settings),
+        )
         made._encoder.decode = ids_as_text
         made._end_ids = frozenset()
         return made
@@ -285,6 +289,18 @@ def test_where_it_does_not_pay(rights, monkeypatch):
     monkeypatch.setattr(fast_module, "has_experts", lambda module: True)
     assert engine()._phrasebook is None
     assert engine(looks_ahead=False)._phrasebook is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "size", "looks"), [("cpu", 0, True), ("cuda", 1, False), ("cuda", 1 << 31, True)]
+)
+def test_a_model_too_quick_for_the_host_does_not_look_ahead(kind, size, looks):
+    """The demo on an H200 lost half its speed: the host waits for each step to look at it."""
+    part = SimpleNamespace(device=torch.device(kind))
+    module = SimpleNamespace(
+        lm_head=SimpleNamespace(weight=part), parameters=lambda: [SimpleNamespace(nbytes=size)]
+    )
+    assert fast_module._is_slow(module) == looks
 
 
 def test_trust_is_earned_by_a_guess_that_was_only_watched():
