@@ -23,11 +23,9 @@ async function ready(page) {
 }
 
 async function open(page, vueNodes) {
+  const settings = { "Comfy.VueNodes.Enabled": vueNodes };
+  await fetch(`${url}/settings`, { method: "POST", body: JSON.stringify(settings) });
   await page.goto(url);
-  await ready(page);
-  if (!vueNodes) return;
-  await page.evaluate(() => app.extensionManager.setting.set("Comfy.VueNodes.Enabled", true));
-  await page.reload();
   await ready(page);
 }
 
