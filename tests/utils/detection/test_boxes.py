@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from qwen3vl_nodes.utils.detection.boxes import (
     QWEN_SIDE,
@@ -17,7 +17,6 @@ from qwen3vl_nodes.utils.errors import InputError
 from qwen3vl_nodes.utils.parsing.detections import parse_detections, to_qwen_text
 
 # A busy machine is no reason to fail.
-unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 fractions = st.floats(0, 1, allow_nan=False)
 sides = st.integers(1, 20_000)
@@ -61,7 +60,6 @@ def test_pixels_of_boxes(box: Box, size: tuple[int, int], pixels: tuple[int, ...
     assert box.to_pixels(*size) == pixels
 
 
-@unhurried
 @given(boxes(), sides, sides)
 def test_every_box_has_pixels_inside_every_picture(box: Box, width: int, height: int):
     x1, y1, x2, y2 = box.to_pixels(width, height)
@@ -69,7 +67,6 @@ def test_every_box_has_pixels_inside_every_picture(box: Box, width: int, height:
     assert 0 <= y1 < y2 <= height
 
 
-@unhurried
 @given(fractions, fractions, sides, sides)
 def test_every_point_is_a_pixel(x: float, y: float, width: int, height: int):
     px, py = Point(x, y).to_pixels(width, height)
@@ -77,7 +74,6 @@ def test_every_point_is_a_pixel(x: float, y: float, width: int, height: int):
     assert 0 <= py < height
 
 
-@unhurried
 @given(st.data(), sides, sides)
 def test_whole_pixels_survive(data: st.DataObject, width: int, height: int):
     x1 = data.draw(st.integers(0, width - 1))
@@ -88,7 +84,6 @@ def test_whole_pixels_survive(data: st.DataObject, width: int, height: int):
     assert box.to_pixels(width, height) == (x1, y1, x2, y2)
 
 
-@unhurried
 @given(st.lists(st.floats(-1e9, 1e9), min_size=4, max_size=4))
 def test_from_qwen_clamps_and_swaps_whatever_comes(values: list[float]):
     box = Box.from_qwen(*values)
@@ -100,7 +95,6 @@ def test_from_qwen_clamps_and_swaps_whatever_comes(values: list[float]):
     assert ("swapped" in faults) == (values[0] > values[2] or values[1] > values[3])
 
 
-@unhurried
 @given(st.lists(st.tuples(boxes(), labels, st.dictionaries(labels, json_values, max_size=3))))
 def test_round_trip_through_text(things: list[tuple[Box, str, dict]]):
     taken = {"bbox_2d", "bbox", "bounding_box", "box", "point_2d", "point", "bbox_3d", "box_2d"}
@@ -125,7 +119,6 @@ def test_a_label_with_the_mark_of_thinking_survives():
     assert list(found.items) == items
 
 
-@unhurried
 @given(st.lists(st.tuples(fractions, fractions, labels), max_size=20))
 def test_points_round_trip_through_text(things: list[tuple[float, float, str]]):
     items = [Detection(label, Point(x, y)) for x, y, label in things]
@@ -135,7 +128,6 @@ def test_points_round_trip_through_text(things: list[tuple[float, float, str]]):
         assert (point.x, point.y) == pytest.approx((x, y), abs=1 / QWEN_SIDE)
 
 
-@unhurried
 @given(boxes(), boxes())
 def test_iou_is_a_symmetric_fraction(one: Box, other: Box):
     assert 0 <= one.iou(other) <= 1

@@ -3,14 +3,13 @@
 import math
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from qwen3vl_nodes.utils.detection.boxes3d import EDGES, Box3D, Camera, projected_edges
 from qwen3vl_nodes.utils.drawing.line_clipping import clip_line
 from qwen3vl_nodes.utils.errors import InputError
 
 # A busy machine is no reason to fail.
-unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 metres = st.floats(-50, 50)
 sizes = st.floats(0, 20)
@@ -31,7 +30,6 @@ def times(matrix: list[list[float]], vector: list[float]) -> list[float]:
     return [sum(m * v for m, v in zip(row, vector, strict=True)) for row in matrix]
 
 
-@unhurried
 @given(numbers_9)
 def test_corners_are_turned_about_x_then_y_then_z(values: tuple[float, ...]):
     """Written a second way, with matrices, from the description of the official code."""
@@ -90,7 +88,6 @@ def test_the_other_angle_order():
     assert in_pi[1] == pytest.approx([0.2, 0.3, 0.1])
 
 
-@unhurried
 @given(numbers_9, st.sampled_from(["pitch_yaw_roll", "roll_pitch_yaw"]))
 def test_round_trip(values: tuple[float, ...], order):
     assert Box3D.from_qwen(values, order).to_qwen(order) == pytest.approx(values, abs=1e-3)
@@ -124,7 +121,6 @@ def test_impossible_cameras_are_refused(camera: tuple[float, ...]):
 coordinates = st.floats(-1e12, 1e12)
 
 
-@unhurried
 @given(coordinates, coordinates, coordinates, coordinates)
 def test_clipped_lines_lie_in_the_picture(x1: float, y1: float, x2: float, y2: float):
     cut = clip_line((x1, y1), (x2, y2), 100, 50)

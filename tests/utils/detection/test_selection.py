@@ -4,7 +4,7 @@ import time
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from qwen3vl_nodes.utils.detection.boxes import Box, Detection, Detections, Point
 from qwen3vl_nodes.utils.detection.overlap import KeptBoxes
@@ -22,7 +22,6 @@ from qwen3vl_nodes.utils.errors import InputError
 from qwen3vl_nodes.utils.images.picture import Picture
 
 # A busy machine is no reason to fail.
-unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def item(label: str, *xyxy: float) -> Detection:
@@ -170,7 +169,6 @@ def test_flags_and_notes_of_tiles_are_kept():
     assert found.notes == ("tile 1: clamped",)
 
 
-@unhurried
 @given(st.lists(st.tuples(st.integers(0, 3), st.floats(0, 0.8), st.floats(0, 0.8)), max_size=12))
 def test_putting_together_is_deterministic_and_idempotent(things):
     boxes = [item("cat", x, y, x + 0.15, y + 0.15) for _, x, y in things]
@@ -192,7 +190,6 @@ def test_thousands_of_boxes_are_compared_in_time():
     assert time.process_time() - started < 8
 
 
-@unhurried
 @given(st.lists(st.tuples(*[st.floats(0, 1)] * 4), min_size=1, max_size=20))
 def test_comparing_all_at_once_is_comparing_each(corners):
     boxes = [Box(min(a, c), min(b, d), max(a, c), max(b, d)) for a, b, c, d in corners]

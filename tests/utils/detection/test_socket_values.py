@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from qwen3vl_nodes.utils.detection.boxes import Box, Detection, Detections, Point
 from qwen3vl_nodes.utils.detection.boxes3d import Box3D
@@ -26,7 +26,6 @@ from qwen3vl_nodes.utils.detection.socket_values import (
 from qwen3vl_nodes.utils.errors import InputError, ParseError
 
 # A busy machine is no reason to fail.
-unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 CAT = Detection("cat", Box(0.1, 0.2, 0.3, 0.4), {"color": "black"})
 DOG = Detection("狗", Box(0.5, 0.5, 1.0, 1.0))
@@ -221,7 +220,6 @@ def boxes(draw: st.DrawFn) -> Box:
     return Box(x1, y1, x2, y2)
 
 
-@unhurried
 @given(boxes(), st.integers(1, 500), st.integers(1, 500), st.floats(0, 4), st.booleans())
 def test_crops_lie_in_the_picture_and_hold_the_box(box, width, height, padding, square):
     x1, y1, x2, y2 = crop_region(box, width, height, padding, square)
@@ -267,7 +265,6 @@ def test_segs_take_a_measured_score():
     assert to_segs(scored)[1][0].confidence == 0.25
 
 
-@unhurried
 @given(boxes(), st.integers(1, 300), st.integers(1, 300), st.floats(1, 10))
 def test_grown_regions_hold_the_box(box, width, height, factor):
     x1, y1, x2, y2 = grown_region(box, width, height, factor)

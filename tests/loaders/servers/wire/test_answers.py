@@ -4,7 +4,7 @@ import contextlib
 import json
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from qwen3vl_nodes.loaders.servers.wire.answers import Writing, is_endless_text
 from qwen3vl_nodes.loaders.servers.wire.bodies import BrokenAnswerError, error_text
@@ -130,8 +130,6 @@ def test_the_filter_is_named():
         reply_of(whole("x", "content_filter"))
 
 
-# A busy machine is not what is tested.
-unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=3)
@@ -143,7 +141,6 @@ json_values = st.recursive(
 )  # fmt: skip
 
 
-@unhurried
 @given(json_values)
 def test_any_json_is_an_answer_or_a_typed_error(value):
     for take in (lambda: reply_of(json.dumps(value).encode()), lambda: streamed(value, "[DONE]")):

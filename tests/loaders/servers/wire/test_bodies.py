@@ -1,13 +1,11 @@
 """Events out of bytes, wherever they are cut."""
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from qwen3vl_nodes.loaders.servers.wire import bodies
 from qwen3vl_nodes.loaders.servers.wire.bodies import EventStream, TooLongEventError
 
-# A busy machine is not what is tested.
-unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 STREAM = (
     ": ping\n\ndata: one\n\nevent: x\nid: 3\ndata: two\ndata: lines\n\n"
@@ -25,7 +23,6 @@ def test_events_of_one_chunk():
     assert read(STREAM) == EVENTS
 
 
-@unhurried
 @given(st.lists(st.integers(0, len(STREAM)), max_size=12))
 def test_cuts_change_nothing(places):
     edges = [0, *sorted(places), len(STREAM)]
