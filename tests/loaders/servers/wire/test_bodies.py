@@ -6,7 +6,6 @@ from hypothesis import strategies as st
 from qwen3vl_nodes.loaders.servers.wire import bodies
 from qwen3vl_nodes.loaders.servers.wire.bodies import EventStream, TooLongEventError
 
-
 STREAM = (
     ": ping\n\ndata: one\n\nevent: x\nid: 3\ndata: two\ndata: lines\n\n"
     "data:tight\r\n\r\nretry: 5\n\ndata: Wörter 日本\n\ndata: last"
