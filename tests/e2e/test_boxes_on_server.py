@@ -6,6 +6,7 @@ import urllib.error
 import hosting
 import numpy as np
 import pytest
+from core_nodes import needs_core
 from PIL import Image
 
 COMFYUI = hosting.find_comfyui()
@@ -84,6 +85,11 @@ def test_the_published_socket_strings(server):
     assert outputs["Qwen3VLPickBox"][0] == "BOX,BOUNDING_BOX"
     assert outputs["Qwen3VLBoxesToSAM2"] == ["BBOX"]
     assert outputs["Qwen3VLBoxesToSEGS"] == ["SEGS"]
+
+
+@needs_core("SAM3_Detect")
+def test_the_sockets_of_sam3(server):
+    info = server.get("/object_info")
     assert info["SAM3_Detect"]["input"]["optional"]["bboxes"][0] == "BOUNDING_BOX"
     assert info["SAM3_Detect"]["input"]["optional"]["positive_coords"][0] == "STRING"
 
@@ -108,6 +114,7 @@ def test_the_exact_values(server):
     assert outputs["3"]["points"] == [[{"x": 50, "y": 50, "label": "eye"}]]
 
 
+@needs_core("DrawBBoxes")
 def test_boxes_into_core_draw_bboxes(server):
     outputs = ran(
         server,
@@ -123,6 +130,7 @@ def test_boxes_into_core_draw_bboxes(server):
     assert (drawn[:15] == 90).all()
 
 
+@needs_core("CropByBBoxes")
 def test_boxes_into_core_crop_by_bboxes(server):
     crop = node(
         "CropByBBoxes", image=["2", 0], bboxes=["3", 0], output_width=160, output_height=80,
@@ -145,6 +153,7 @@ def test_one_box_into_core_crop_image(server):
     assert picture(server, outputs, "6").shape[:2] == (50, 80)
 
 
+@needs_core("SAM3_Detect")
 def test_boxes_and_points_link_to_sam3(server):
     """Its weights are not here: validation finds fault with the checkpoint alone."""
 
@@ -209,6 +218,7 @@ def test_an_unreadable_text_is_an_error_with_its_remedy(server):
     assert "Image 1 of 1" in error and "cannot be read" in error
 
 
+@needs_core("DrawBBoxes")
 def test_nothing_found_goes_on(server):
     prompt = parsed("There is no cat.") | {
         "4": node("DrawBBoxes", image=["2", 0], bboxes=["3", 0]),

@@ -7,6 +7,7 @@ import av
 import hosting
 import numpy as np
 import pytest
+from core_nodes import needs_core
 from films import write_film
 from qwen3vl_pack import ROOT
 
@@ -94,6 +95,7 @@ def test_a_film_that_core_has_taken_apart(server):
     assert ends_right(ran(server, prompt | by_images)) >= 5
 
 
+@needs_core("DrawBBoxes")
 def test_boxes_over_time_into_core_draw_bboxes(server):
     prompt = {"2": node("LoadVideo", file=FILM)} | events(
         ["2", 0], find="where a thing is", thing="white square"

@@ -19,7 +19,8 @@ def queued(server, name):
     if name == "folder_pieces":  # caption_folder has captioned all of them before it
         prompt["2"]["inputs"]["only_without_caption"] = False
         prompt["4"]["inputs"]["mode"] = "overwrite own"
-    answer = server.post("/prompt", {"prompt": prompt})
+    # Older cores leave what was cached in the history only for a client that has a name.
+    answer = server.post("/prompt", {"prompt": prompt, "client_id": "templates"})
     return answer, server.wait(answer["prompt_id"])
 
 

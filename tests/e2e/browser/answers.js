@@ -59,6 +59,7 @@ async function settled() {
 async function open(page, vueNodes) {
   const settings = {
     "Comfy.VueNodes.Enabled": vueNodes,
+    "Comfy.VueNodes.AutoScaleLayout": false, // older front ends move nodes apart for Nodes 2.0
     "Comfy.Minimap.Visible": false, // it may lie over a node
     "Comfy.TutorialCompleted": true, // as may what a new user is shown
   };
@@ -77,6 +78,8 @@ async function load(page, name) {
     await app.loadGraphData(graph, true, true, name);
   }, name);
   await page.evaluate(settled);
+  // An older ComfyUI has no node of SAM3, and says so above everything.
+  if (await page.locator(".p-dialog-mask").count()) await page.keyboard.press("Escape");
 }
 
 async function choose(page, values) {
@@ -144,6 +147,7 @@ async function streamed() {
   const previews = () => Object.keys(app.nodePreviewImages).length;
   const before = previews();
   say("execution_interrupted", { prompt_id: "x" });
+  await new Promise((done) => setTimeout(done, 700)); // older front ends let it go a little later
   seen.stopped = { report: look().report, picture: node.imgs?.length ?? 0, previews: [before, previews()] };
   say("executing", String(node.id));
   say("execution_error", { node_id: String(node.id), exception_message: "It <b>broke</b>.\n" });
@@ -266,6 +270,25 @@ async function failed(page) {
   });
 }
 
+/** How much higher a box is, in pixels, in a workflow whose node is 300 higher: run inside the page. */
+async function grown() {
+  app.graph.clear();
+  app.graph.add(LiteGraph.createNode("Qwen3VLCaption"));
+  const graph = app.graph.serialize();
+  const height = async () => {
+    await app.loadGraphData(graph);
+    Object.assign(app.canvas.ds, { offset: [100, 100], scale: 0.8 });
+    app.canvas.setDirty(true, true);
+    await new Promise((done) => setTimeout(done, 1000));
+    const { element } = app.graph.nodes[0].widgets.find(({ name }) => name === "qwen3vl_answer");
+    return element.getBoundingClientRect().height;
+  };
+  graph.nodes[0].size[1] = 700;
+  const before = await height();
+  graph.nodes[0].size[1] = 1000;
+  return (await height()) - before;
+}
+
 /** What the boxes of nodes say that ComfyUI refuses before a run: run inside the page. */
 async function refused() {
   app.graph.clear();
@@ -282,6 +305,7 @@ async function refused() {
   const folder = make("Qwen3VLCaptionFolder", { folder: "/etc" });
   const compare = make("Qwen3VLCompare", {});
   loader.connect(0, folder, 0);
+  await new Promise((done) => setTimeout(done, 500)); // older front ends tell of values a little later
   await app.queuePrompt(0, 1);
   const said = ({ widgets }) =>
     widgets.find(({ name }) => name === "qwen3vl_answer").element.querySelector("main").textContent;
@@ -385,6 +409,7 @@ async function visit(page, vueNodes) {
   seen.corrected = await correct(page, `by hand, ${vueNodes ? "vue" : "canvas"}`);
   await page.screenshot({ path: shot("review") });
   seen.lit = await lit(page);
+  seen.grown = await page.evaluate(grown);
   seen.refused = await page.evaluate(refused);
   await page.screenshot({ path: shot("refused") });
   seen.failed = await failed(page); // nothing is clicked behind it: what tells of errors lies over the page
