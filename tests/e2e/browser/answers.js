@@ -419,6 +419,8 @@ async function visit(page, vueNodes) {
   await anew; // by which nodes made meanwhile would be made once more
   await page.evaluate(settled);
   await page.screenshot({ path: shot("chinese") });
+  await page.reload(); // another language makes the nodes anew, at a time of its own
+  await ready(page);
   seen.refusedInChinese = await page.evaluate(refused);
   await page.screenshot({ path: shot("refused_chinese") });
   await page.evaluate(() => app.extensionManager.setting.set("Comfy.Locale", "en"));
