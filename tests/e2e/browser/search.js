@@ -21,18 +21,15 @@ const SETTINGS = {
 };
 
 async function open(page, vueNodes) {
-  const ready = () => page.waitForFunction(() => {
-    const ours = window.LiteGraph?.registered_node_types.Qwen3VLCaptionFolder;
-    return ours && window.app?.vueAppReady && app.extensionManager;
-  });
+  const settings = { ...SETTINGS, "Comfy.VueNodes.Enabled": vueNodes };
+  await fetch(`${url}/settings`, { method: "POST", body: JSON.stringify(settings) });
   await page.goto(url);
-  await ready();
-  await page.evaluate(async (settings) => {
-    for (const [name, value] of Object.entries(settings)) await app.extensionManager.setting.set(name, value);
-  }, { ...SETTINGS, "Comfy.VueNodes.Enabled": vueNodes });
-  await page.reload();
-  await ready();
-  await page.waitForTimeout(1000);
+  await page.waitForFunction(() => {
+    const ours = window.LiteGraph?.registered_node_types.Qwen3VLCaptionFolder;
+    // The front end opens a workflow by itself.
+    return ours && window.app?.vueAppReady && app.extensionManager && app.graph.nodes.length;
+  });
+  await page.waitForTimeout(SETTLED_MS);
   await page.evaluate(() => {
     app.graph.clear();
     Object.assign(app.canvas.ds, { scale: 0.5 });
