@@ -9,6 +9,7 @@ const path = require("node:path");
 
 const [url, executablePath, folder, renderers, ...words] = process.argv.slice(2);
 const STEP = 260; // pixels from one node to the next, each narrower
+const LISTED = "[data-testid=result-item], .p-autocomplete-option"; // of newer front ends, and older
 const OURS = "Qwen3-VL"; // in the names of all that the pack has
 const SETTLED_MS = 500; // and two clicks are no double-click any more
 const ARGS = [
@@ -45,7 +46,7 @@ async function find(page, word, index) {
   do await page.mouse.dblclick(x, y);
   while (!(await isThere()));
   await box.fill(word);
-  await page.locator("[role=option]").first().filter({ hasText: OURS }).click();
+  await page.locator(LISTED).first().filter({ hasText: OURS }).click();
   await page.waitForFunction((before) => app.graph.nodes.length > before, index);
   await box.waitFor({ state: "hidden" });
   if (await page.evaluate(() => app.canvas.state.ghostNodeId != null)) {
