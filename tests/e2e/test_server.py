@@ -22,6 +22,7 @@ pytestmark = [
     pytest.mark.skipif(COMFYUI is None, reason="needs a ComfyUI checkout; set COMFYUI_PATH"),
 ]
 
+MANY = 100  # more than are answered at once, so that some come later
 LOADER = {
     "class_type": "Qwen3VLLoader",
     "inputs": {
@@ -277,9 +278,15 @@ def test_the_log_has_no_traceback_at_start(server):
     assert "Traceback" not in head and "IMPORT FAILED" not in log
 
 
-def test_killing_the_server_mid_run_harms_no_caption(server, captions):
+def test_killing_the_server_mid_run_harms_no_caption(server):
     """kill -9 in the middle of a folder: every caption there is whole, and a new run goes on."""
-    server.queue(folder_prompt(max_new_tokens=40))
+    pics, captions = (server.folder / part / "many" for part in ("input", "output/captions/input"))
+    pics.mkdir()
+    for n in range(MANY):
+        Image.new("RGB", (64, 64), (n, 90, 30)).save(pics / f"p{n}.png")
+    # Of random weights some captions are no text, and fail.
+    prompt = folder_prompt(max_new_tokens=40, folder="input/many", prefix="a picture: ")
+    server.queue(prompt)
     deadline = time.monotonic() + 60
     while not list(captions.glob("*.txt")) and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -287,7 +294,7 @@ def test_killing_the_server_mid_run_harms_no_caption(server, captions):
     server.__exit__()
     written = {p.name: p.read_text() for p in captions.glob("*.txt")}
     server.__enter__()
-    assert written
-    ledger = ledger_of(server.run(folder_prompt(max_new_tokens=40)))
-    assert ledger.endswith(f"written {12 - len(written)}, skipped {len(written)}, failed 1")
+    assert 0 < len(written) < MANY
+    ledger = ledger_of(server.run(prompt))
+    assert f", skipped {len(written)}, failed " in ledger.splitlines()[-1]
     assert all((captions / name).read_text() == text for name, text in written.items())
