@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io as bytes_io
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ from ...utils.video.frames import FrameReader
 from ...utils.video.moments import FrameChoice
 from ..forms.film_widgets import FilmSettings
 
+# How often the reading of a film is told of.
+SHOW_SECONDS = 0.25
 # What is said of a film that has no file name.
 NAMELESS = "The film"
 
@@ -47,7 +50,8 @@ class FilmSource:
             return batch_footage(self.images, self.fps, choice, settings.budget)
         with self._opened() as film:
             choice: FrameChoice = settings.choice_for(film.seconds, moment)
-            return film_footage(film, choice, settings.budget, settings.source_times)
+            told = _Reading(self.name).take
+            return film_footage(film, choice, settings.budget, settings.source_times, told)
 
     def pictures_at(self, moments: Sequence[float]) -> list[Picture]:
         """Small pictures of what is on screen at rising seconds of the film, one each."""
@@ -68,6 +72,21 @@ class FilmSource:
             raise InputError("The VIDEO has neither a file nor bytes.", "Connect Load Video.")
         with open_film(where, self.name, trim_of(self.video), host().check_interrupt) as film:
             yield film
+
+
+class _Reading:
+    """Shows on the running node how far the reading of its film is, once that takes a while."""
+
+    def __init__(self, name: str):
+        self._name, self._next = name, time.monotonic() + SHOW_SECONDS
+
+    def take(self, done: int, count: int) -> None:
+        """So many of the frames are there."""
+        if (now := time.monotonic()) < self._next:
+            return
+        self._next = now + SHOW_SECONDS
+        # Looking for scene changes and reading what they show count to different ends.
+        host().progress_bar(count).show(done, f"Reading {self._name}: {done} of {count} frames")
 
 
 def film_sources(videos: Iterable[Any], batches: Iterable[Any], fps: float) -> list[FilmSource]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 _LOOK_SECONDS, _MOST_LOOKS = 0.2, 3000
 
 
+# (frames read, frames wanted)
+Told = Callable[[int, int], None]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Footage:
     """A clip of a film of so many `seconds`, what reading it cost, and what there is to say.
@@ -46,7 +50,11 @@ class Footage:
 
 
 def film_footage(
-    film: Film, choice: FrameChoice, budget: FrameBudget, source_times: bool = False
+    film: Film,
+    choice: FrameChoice,
+    budget: FrameBudget,
+    source_times: bool = False,
+    told: Told = lambda _done, _count: None,
 ) -> Footage:
     """The chosen frames of an open film.
 
@@ -56,17 +64,18 @@ def film_footage(
         budget: their size.
         source_times: count seconds from the beginning of the file that a trimmed film was cut
             from, not from its own.
+        told: called after each frame, those looked at for scene changes included.
 
     Raises:
         InputError: an empty part, or no frame that can be decoded.
     """
     cost = Decoding()
-    moments = moments_of(film, choice, cost)
+    moments = moments_of(film, choice, cost, told)
     count = len(moments.seconds)
     reader = FrameReader(
         film, lambda width, height: budget.size_wh(width, height, count), moments.slack, cost
     )
-    frames, seconds = _all_of(reader, moments.seconds)
+    frames, seconds = _all_of(reader, moments.seconds, told)
     notes = _notes(film, cost, count, len(seconds))
     later = film.file_seconds if source_times else 0.0
     clip = Clip(
@@ -108,7 +117,9 @@ def batch_footage(
     return Footage(clip, length, Decoding(decoded=len(numbers), reached=length))
 
 
-def moments_of(film: Film, choice: FrameChoice, cost: Decoding) -> Moments:
+def moments_of(
+    film: Film, choice: FrameChoice, cost: Decoding, told: Told = lambda _done, _count: None
+) -> Moments:
     """When an open film is looked at; `cost` grows by what finding that out takes."""
     if choice.by == "every":
         times = packet_seconds(film.container, film.stream, film.check)
@@ -116,20 +127,30 @@ def moments_of(film: Film, choice: FrameChoice, cost: Decoding) -> Moments:
         inside = [t for t in inside if -1e-6 <= t < film.seconds]
         return every_nth(choice, inside, film.fps)
     if choice.by == "scenes":
-        return scene_moments(choice, _film_cuts(film, choice, cost), film.seconds, film.fps)
+        return scene_moments(choice, _film_cuts(film, choice, cost, told), film.seconds, film.fps)
     return even_moments(choice, film.seconds, film.fps)
 
 
-def _film_cuts(film: Film, choice: FrameChoice, cost: Decoding) -> list[tuple[float, float]]:
+def _film_cuts(
+    film: Film, choice: FrameChoice, cost: Decoding, told: Told
+) -> list[tuple[float, float]]:
     start, end = choice.window(film.seconds)
     step = max(_LOOK_SECONDS, 1 / film.fps, (end - start) / _MOST_LOOKS)
     looks = [start + k * step for k in range(int((end - start) / step) + 1)]
     slack = 0.4 * step if step >= 2.0 else 0.0
     reader = FrameReader(film, lambda width, height: THUMB_WH, slack, cost)
-    return find_cuts((frame.seconds, frame.pixels) for frame in reader.read(looks))
+
+    def thumbs() -> Iterator[tuple[float, np.ndarray]]:
+        for number, frame in enumerate(reader.read(looks)):
+            told(number + 1, len(looks))
+            yield frame.seconds, frame.pixels
+
+    return find_cuts(thumbs())
 
 
-def _all_of(reader: FrameReader, moments: Sequence[float]) -> tuple[np.ndarray, list[float]]:
+def _all_of(
+    reader: FrameReader, moments: Sequence[float], told: Told
+) -> tuple[np.ndarray, list[float]]:
     """One array for all frames, made when the size of the first is known."""
     frames: np.ndarray | None = None
     seconds: list[float] = []
@@ -138,6 +159,7 @@ def _all_of(reader: FrameReader, moments: Sequence[float]) -> tuple[np.ndarray, 
             frames = np.empty((len(moments), *frame.pixels.shape), np.uint8)
         frames[len(seconds)] = frame.pixels
         seconds.append(frame.seconds)
+        told(len(seconds), len(moments))
     assert frames is not None  # noqa: S101 - read() raises where there is none
     return frames[: len(seconds)], seconds
 

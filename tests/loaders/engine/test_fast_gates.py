@@ -142,12 +142,14 @@ def test_sampling_does_not_depend_on_the_batch(official):
         options = GenerationOptions(
             max_new_tokens=12, temperature=1.4, top_k=100, top_p=0.95, repetition_penalty=1.2
         )
-    requests = [
-        Request((Message("user", (picture(64, 64, i), "?")),), options, seed=i * 7919)
-        if i % 2
-        else Request((Message("user", (f"say {i}",)),), options, seed=i * 7919)
-        for i in range(32)
-    ]
+    first = Message("user", (picture(96, 64), "what?"))
+    kinds = (
+        lambda i: (Message("user", (f"say {i}",)),),
+        lambda i: (Message("user", (picture(64, 64, i), "?")),),
+        lambda i: (Message("user", (clip(), f"what happens at {i}?")),),
+        lambda i: (first, Message("assistant", ("a star",)), Message("user", (f"and {i}?",))),
+    )
+    requests = [Request(kinds[i % 4](i), options, seed=i * 7919) for i in range(32)]
     alone = answers(engine(most_rows=1), requests)
     for rows in (8, 32):
         assert answers(engine(most_rows=rows), requests) == alone

@@ -11,6 +11,8 @@ import torch
 from films import number_of, write_film
 from node_running import LOADER, run_node
 from qwen3vl_nodes.nodes.asking.chat import CONTINUE, Qwen3VLChat
+from qwen3vl_nodes.nodes.forms.film_widgets import FilmSettings
+from qwen3vl_nodes.nodes.shared import film_source
 from qwen3vl_nodes.nodes.shared.film_source import trim_of
 from qwen3vl_nodes.nodes.shared.grounding import LEAVE_EMPTY, STOP
 from qwen3vl_nodes.nodes.video.event_list import EVENTS, THING, Qwen3VLEvents
@@ -358,3 +360,28 @@ def test_the_demo_checkpoint_tells_the_example_film(comfy):
         model, [video], preset="What happens at a moment", moment=3.0, options=[greedy]
     )
     assert "cyan circle moves to the right" in asked.args[0][0]
+
+
+@pytest.mark.parametrize("sampling", ["frames per second", "scene changes"])
+def test_a_film_that_takes_long_to_read_tells_how_far_it_is(tmp_path, monkeypatch, sampling):
+    shown, clock = [], iter(float(second) for second in range(10_000))
+    bars = SimpleNamespace(
+        progress_bar=lambda total: SimpleNamespace(
+            show=lambda done, line: shown.append((total, done, line))
+        ),
+        check_interrupt=lambda: None,
+    )
+    monkeypatch.setattr(film_source, "host", lambda: bars)
+    monkeypatch.setattr(film_source.time, "monotonic", lambda: next(clock))
+    write_film(tmp_path / "long.mp4")
+    source = film_source.FilmSource("long.mp4", video=Video(tmp_path / "long.mp4"))
+    widgets = {name: value for name, value in FILM.items() if name != "images_fps"}
+    footage = source.footage(FilmSettings.of(**(widgets | {"sampling": sampling})))
+    frames = len(footage.clip.frames)
+    last = shown[-1]
+    assert last == (last[0], frames, f"Reading long.mp4: {frames} of {last[0]} frames")
+    assert (len({total for total, _, _ in shown}) > 1) == (sampling == "scene changes")
+    monkeypatch.setattr(film_source.time, "monotonic", lambda: 0.0)
+    shown.clear()
+    source.footage(FilmSettings.of(**widgets))
+    assert not shown  # what is quick says nothing
