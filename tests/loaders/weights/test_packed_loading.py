@@ -153,11 +153,13 @@ def test_experts_are_packed_layer_by_layer(kind, moe_wide, quantization):
     plain = built(folder, PLAIN)
     packed, exact = dict(experts_in(module)), dict(experts_in(plain))
     assert packed and all(isinstance(part, PackedExperts) for part in packed.values())
+    width = plain.config.text_config.hidden_size
     for name, part in packed.items():
+        turned = exact[name].gate_up_proj.shape[2] != width
         for own in ("gate_up_proj", "down_proj"):
             matrix, wanted = part.get_submodule(own).matrix, exact[name].get_parameter(own)
             meant = matrix.dequantized(torch.float32).view(part.count, -1, matrix.shape[1])
-            if meant.shape != wanted.shape:
+            if turned:  # transformers 4; of a square matrix the shape does not tell
                 wanted = wanted.mT
             assert (meant - wanted).norm() < 0.12 * wanted.norm()
             wanted.data.copy_(meant)
