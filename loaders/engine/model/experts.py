@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from ...weights.packed.matrices import ByteMatrix, Matrix, NibbleMatrix
-from ...weights.packed.packed_linear import PackedLinear, rows_of
+from ...weights.packed.matrices import Matrix
+from ...weights.packed.packed_experts import PackedExperts, one_by_one, plain_stacks
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,17 +32,13 @@ class Experts:
 
 
 def experts_of(mlp: Any) -> Experts:
-    """Of transformers' own block, of either generation: 4 keeps [E, in, out], 5 [E, out, in]."""
+    """Of transformers' own block, of either generation, or with packed experts."""
     router = mlp.gate.weight.detach()
-    top = getattr(mlp, "top_k", None) or mlp.gate.top_k
-    own = mlp.experts.gate_up_proj, mlp.experts.down_proj
-    if all(isinstance(part, PackedLinear) for part in own):
-        return Experts(router, own[0].matrix, own[1].matrix, int(top))
-    width = router.shape[1]
-    gate_up, down = (weight.detach() for weight in own)
-    if gate_up.shape[2] != width or down.shape[1] != width:
-        gate_up, down = gate_up.transpose(1, 2), down.transpose(1, 2)
-    return Experts(router, gate_up, down, int(top))
+    top = int(getattr(mlp, "top_k", None) or mlp.gate.top_k)
+    own = mlp.experts
+    if isinstance(own, PackedExperts):
+        return Experts(router, own.gate_up_proj.matrix, own.down_proj.matrix, top)
+    return Experts(router, *plain_stacks(own, router.shape[1]), top)
 
 
 def route(inputs: torch.Tensor, experts: Experts) -> tuple[torch.Tensor, torch.Tensor]:
@@ -58,20 +54,5 @@ def route(inputs: torch.Tensor, experts: Experts) -> tuple[torch.Tensor, torch.T
 def mixed(inputs: torch.Tensor, experts: Experts) -> torch.Tensor:
     """`inputs` [T, C] through their experts, one expert after another; [T, C]."""
     chosen, weights = route(inputs, experts)
-    out = torch.zeros_like(inputs)
-    for number in chosen.unique().tolist():
-        tokens, place = (chosen == number).nonzero(as_tuple=True)
-        gate_up = functional.linear(inputs[tokens], one(experts.gate_up, number, experts, inputs))
-        gate, up = gate_up.chunk(2, dim=-1)
-        down = one(experts.down, number, experts, inputs)
-        made = functional.linear(functional.silu(gate) * up, down)
-        out.index_add_(0, tokens, made * weights[tokens, place, None])
-    return out
-
-
-def one(matrix: Matrix, number: int, experts: Experts, like: torch.Tensor) -> torch.Tensor:
-    """The plain weight of expert `number`, of the type of `like`."""
-    if isinstance(matrix, (ByteMatrix, NibbleMatrix)):
-        rows = matrix.shape[0] // experts.count
-        return rows_of(matrix, number * rows, rows).dequantized(like.dtype)
-    return matrix[number]
+    stacks = (experts.gate_up, experts.down)
+    return one_by_one(inputs, chosen, weights, stacks, experts.count)

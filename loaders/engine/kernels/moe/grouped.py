@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 import triton
@@ -131,49 +131,59 @@ def plain_products(
     inputs: torch.Tensor, stack: torch.Tensor, blocks: Groups, top: int
 ) -> torch.Tensor:
     """Rows of `inputs` times `stack` [E, N, K] of any strides; [P, N], see `Groups`."""
-    _, outputs, width = stack.shape
-    out = inputs.new_empty(len(blocks.order), outputs)
     few = blocks.rows == 16
     block_n, block_k, warps, stages = (32, 128, 4, 3) if few else (128, 64, 8, 3)
     if inputs.dtype == torch.float32:
         block_n, block_k, stages = 32, 32, 2
-    launch(
-        _plain, (triton.cdiv(outputs, block_n), len(blocks.expert)),
-        inputs, stack, out, blocks.order, blocks.expert, blocks.start, blocks.end,
-        outputs, width, *stack.stride(), top, blocks.rows, block_n, block_k,
-        num_warps=warps, num_stages=stages,
+    return _products(
+        _plain, inputs, (stack,), stack.shape[1], blocks, stack.stride(), top,
+        (block_n, block_k, warps, stages),
     )  # fmt: skip
-    return out
 
 
 def byte_products(
     inputs: torch.Tensor, stack: ByteMatrix, count: int, blocks: Groups, top: int
 ) -> torch.Tensor:
     """As `plain_products`, for `count` matrices of 8 bits, one above the other."""
-    outputs, width = stack.shape[0] // count, stack.shape[1]
-    out = inputs.new_empty(len(blocks.order), outputs)
-    launch(
-        _bytes, (triton.cdiv(outputs, 32), len(blocks.expert)),
-        inputs, stack.weight, stack.scales, out, blocks.order, blocks.expert, blocks.start,
-        blocks.end, outputs, width, stack.scales.stride(0), *stack.block, top, blocks.rows, 32,
-        128, num_warps=4, num_stages=3,
+    return _products(
+        _bytes, inputs, (stack.weight, stack.scales), stack.shape[0] // count, blocks,
+        (stack.scales.stride(0), *stack.block), top, (32, 128, 4, 3),
     )  # fmt: skip
-    return out
 
 
 def nibble_products(
     inputs: torch.Tensor, stack: NibbleMatrix, count: int, blocks: Groups, top: int
 ) -> torch.Tensor:
     """As `plain_products`, for `count` matrices of 4 bits, one above the other."""
-    outputs, width = stack.shape[0] // count, stack.shape[1]
-    out = inputs.new_empty(len(blocks.order), outputs)
     scales, zeros, code = stack.scales, stack.zeros, stack.code
+    own = (stack.packed, scales, scales if zeros is None else zeros,
+           scales if code is None else code)  # fmt: skip
+    kind = (zeros is not None, code is not None, inputs.device.type == "cuda")
+    return _products(
+        _nibbles, inputs, own, stack.shape[0] // count, blocks,
+        (scales.stride(0), stack.group, *kind), top, (32, stack.span, 4, 3),
+    )  # fmt: skip
+
+
+def _products(
+    kernel: Any,
+    inputs: torch.Tensor,
+    stack: tuple[torch.Tensor, ...],
+    outputs: int,
+    blocks: Groups,
+    numbers: tuple[int, ...],
+    top: int,
+    cut: tuple[int, int, int, int],
+) -> torch.Tensor:
+    """Launch a kernel of this module over all blocks; `cut` is outputs a program, weights a turn,
+    warps and stages.
+    """
+    block_n, block_k, warps, stages = cut
+    out = inputs.new_empty(len(blocks.order), outputs)
     launch(
-        _nibbles, (triton.cdiv(outputs, 32), len(blocks.expert)),
-        inputs, stack.packed, scales, scales if zeros is None else zeros,
-        scales if code is None else code, out, blocks.order, blocks.expert, blocks.start,
-        blocks.end, outputs, width, scales.stride(0), stack.group,
-        zeros is not None, code is not None, inputs.device.type == "cuda",
-        top, blocks.rows, 32, stack.span, num_warps=4, num_stages=3,
+        kernel, (triton.cdiv(outputs, block_n), len(blocks.expert)),
+        inputs, *stack, out, blocks.order, blocks.expert, blocks.start, blocks.end,
+        outputs, inputs.shape[1], *numbers, top, blocks.rows, block_n, block_k,
+        num_warps=warps, num_stages=stages,
     )  # fmt: skip
     return out
