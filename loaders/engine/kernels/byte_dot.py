@@ -6,12 +6,16 @@ The weights are read once, as they are; they become 16-bit numbers in registers,
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 import triton
 import triton.language as tl
 
 from .dot_ending import counters, gate, is_last, most_rows, sum_of, write
 from .launch import launch
+from .tuning.candidates import Blocks, dot_candidates
+from .tuning.choices import blocks_for
 
 # Four e4m3 numbers to bf16: sign and the seven other bits are moved to their places, which makes
 # each 2 ** 120 times too small, subnormal ones too; the product with 2 ** 120 is exact.
@@ -96,10 +100,6 @@ def _byte_dot(
             write(out, sum_of(parts, turns, at, SPLIT), output, row, outputs, rows)
 
 
-# (outputs a program, weights a turn, pieces along the width, warps, stages)
-Blocks = tuple[int, int, int, int, int]
-
-
 def byte_dot(
     inputs: torch.Tensor,
     weight: torch.Tensor,
@@ -117,13 +117,20 @@ def byte_dot(
         scales: fp32 [ceil(N / height), ceil(K / width)].
         block: height and width of a block; a width of K or more is one scale for a row.
         gated: the upper half of `weight` is gate, the lower up: silu(gate) * up is returned.
-        blocks: how the work is cut.
+        blocks: outputs a program, weights a turn, pieces along the width, warps, stages.
     """
     rows, width = inputs.shape
     outputs = weight.shape[0] // (2 if gated else 1)
     out = inputs.new_empty(rows, outputs)
     most = most_rows(rows)
-    block_n, block_k, split, warps, stages = blocks or _blocks(outputs, width, most, gated)
+    if blocks is None:
+        own = _blocks(outputs, width, most, gated)
+        blocks = blocks_for(
+            _byte_dot, (most, outputs, width, *block, gated, str(weight.dtype)), inputs, own,
+            partial(dot_candidates, own, outputs, gated=gated, turn=64),
+            lambda cut: byte_dot(inputs, weight, scales, block, gated=gated, blocks=cut),
+        )  # fmt: skip
+    block_n, block_k, split, warps, stages = blocks
     whole = block[1] >= width
     if gated:
         split = 1  # the gate is not a sum
@@ -143,7 +150,7 @@ def byte_dot(
         rows, outputs, width, scales.stride(0),
         block[0], 1 << 30 if whole else block[1],
         gated, asm, width % block_k == 0, most, block_n, block_k, split,
-        num_warps=warps, num_stages=stages,
+        blocks=(most, *blocks), num_warps=warps, num_stages=stages,
     )  # fmt: skip
     return out
 

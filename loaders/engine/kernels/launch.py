@@ -32,15 +32,29 @@ class Address(int):
         return int(self)
 
 
-# How many stages a kernel has on this machine's cards where its own number did not fit.
-_FEWER: dict[tuple[Any, int], int] = {}
+# How many stages a kernel with such blocks has on this machine's cards where its own number did
+# not fit.
+_FEWER: dict[tuple[Any, tuple[int, ...], int], int] = {}
 
 
-def launch(kernel: Any, grid: tuple[Any, ...], *arguments: Any, **settings: Any) -> None:
+def launch(
+    kernel: Any,
+    grid: tuple[Any, ...],
+    *arguments: Any,
+    blocks: tuple[int, ...] = (),
+    **settings: Any,
+) -> None:
     """Launch a Triton kernel; tensors, numbers and compile-time values in the kernel's order.
 
     Where its stages do not fit into a card's shared memory (blocks were measured on one that has
     more than twice that of a gaming card), it gets fewer.
+
+    Args:
+        kernel: what is launched.
+        grid: how many programs.
+        arguments: the kernel's own.
+        blocks: what of them decides how much shared memory it takes, where that varies.
+        settings: Triton's, as num_warps.
 
     Raises:
         triton.runtime.errors.OutOfResources: a single one does not fit.
@@ -48,7 +62,7 @@ def launch(kernel: Any, grid: tuple[Any, ...], *arguments: Any, **settings: Any)
     if _memory_is_promised():
         arguments = tuple(Address(a) if isinstance(a, torch.Tensor) else a for a in arguments)
     wanted = int(settings.get("num_stages", DEFAULT_STAGES))
-    stages = _FEWER.get((kernel, wanted), wanted)
+    stages = _FEWER.get((kernel, blocks, wanted), wanted)
     if stages != wanted:
         settings["num_stages"] = stages
     try:
@@ -56,8 +70,8 @@ def launch(kernel: Any, grid: tuple[Any, ...], *arguments: Any, **settings: Any)
     except OutOfResources:
         if stages <= 1:
             raise
-        _FEWER[kernel, wanted] = stages - 1
-        launch(kernel, grid, *arguments, **(settings | {"num_stages": wanted}))
+        _FEWER[kernel, blocks, wanted] = stages - 1
+        launch(kernel, grid, *arguments, blocks=blocks, **(settings | {"num_stages": wanted}))
 
 
 def _memory_is_promised() -> bool:

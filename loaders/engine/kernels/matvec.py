@@ -3,11 +3,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 import triton
 import triton.language as tl
 
 from .launch import launch
+from .tuning.candidates import matvec_candidates
+from .tuning.choices import blocks_for
 
 
 @triton.jit
@@ -93,7 +97,7 @@ def matvec(
     norm: torch.Tensor | None = None,
     eps: float = 0.0,
     add_to: torch.Tensor | None = None,
-    blocks: tuple[int, int, int] | None = None,
+    blocks: tuple[int, ...] | None = None,
 ) -> torch.Tensor:
     """`inputs` [M, K] (their RMS norm, if `norm` [K] is given) times `weight` [N, K].
 
@@ -102,7 +106,15 @@ def matvec(
     rows, width = inputs.shape
     outputs = weight.shape[0]
     out = inputs.new_empty(rows, outputs) if add_to is None else add_to
-    block_n, block_k, warps = blocks or _blocks(outputs)
+
+    def again(blocks: tuple[int, ...]) -> torch.Tensor:
+        spare = None if add_to is None else add_to.clone()
+        return matvec(inputs, weight, norm=norm, eps=eps, add_to=spare, blocks=blocks)
+
+    block_n, block_k, warps = blocks or blocks_for(
+        _matvec, (rows, outputs, width, norm is not None, add_to is not None), inputs,
+        _blocks(outputs), partial(matvec_candidates, rows, 1), again,
+    )  # fmt: skip
     launch(
         _matvec, (triton.cdiv(outputs, block_n),),
         inputs, weight, out, norm, eps, outputs, width,
@@ -117,13 +129,17 @@ def gated_matvec(
     weight: torch.Tensor,
     norm: torch.Tensor,
     eps: float,
-    blocks: tuple[int, int, int] | None = None,
+    blocks: tuple[int, ...] | None = None,
 ) -> torch.Tensor:
     """silu(gate) * up of the RMS norm of `inputs` [M, K]; `weight` [2 * N, K], gate first."""
     rows, width = inputs.shape
     outputs = weight.shape[0] // 2
     out = inputs.new_empty(rows, outputs)
-    block_n, block_k, warps = blocks or ((4, 1024, 4) if rows < 4 else (2, 1024, 4))
+    block_n, block_k, warps = blocks or blocks_for(
+        _gated_matvec, (rows, outputs, width), inputs,
+        (4, 1024, 4) if rows < 4 else (2, 1024, 4), partial(matvec_candidates, rows, 2),
+        partial(gated_matvec, inputs, weight, norm, eps),
+    )  # fmt: skip
     launch(
         _gated_matvec, (triton.cdiv(outputs, block_n),),
         inputs, weight, out, norm, eps, outputs, width,

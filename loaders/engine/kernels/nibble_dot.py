@@ -7,14 +7,17 @@ turn parts of two 32-bit words into two 16-bit numbers that lie where the tensor
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 import triton
 import triton.language as tl
 
 from ...weights.packed.matrices import NF4
-from .byte_dot import Blocks
 from .dot_ending import counters, gate, is_last, most_rows, sum_of, write
 from .launch import launch
+from .tuning.candidates import Blocks, dot_candidates
+from .tuning.choices import blocks_for
 
 _OUT = tl.constexpr(",".join(["=r"] * 8) + ",r,r")
 
@@ -207,13 +210,23 @@ def nibble_dot(
         group: weights with one scale.
         span: words in a turn.
         gated: the upper half of the rows is gate, the lower up: silu(gate) * up is returned.
-        blocks: how the work is cut; its second number is not used.
+        blocks: as `byte_dot.byte_dot` has them; the second number is not used.
     """
     rows, width = inputs.shape
     outputs = packed.shape[0] // (2 if gated else 1)
     out = inputs.new_empty(rows, outputs)
     most = most_rows(rows)
-    block_n, _, split, warps, stages = blocks or _blocks(outputs, width, most, gated)
+    if blocks is None:
+        own = _blocks(outputs, width, most, gated)
+        facts = (most, outputs, width, group, span, gated, zeros is not None, code is not None)
+        blocks = blocks_for(
+            _nibble_dot, facts, inputs, own,
+            partial(dot_candidates, own, outputs, gated=gated),
+            lambda cut: nibble_dot(
+                inputs, packed, scales, zeros, code, group, span, gated=gated, blocks=cut
+            ),
+        )  # fmt: skip
+    block_n, _, split, warps, stages = blocks
     if gated:
         split = 1  # the gate is not a sum
     # The table in PTX is as exact as 16 bits are.
@@ -231,7 +244,7 @@ def nibble_dot(
         rows, outputs, width, scales.stride(0),
         group, gated,
         zeros is not None, code is not None, asm, most, block_n, span,
-        split, num_warps=warps, num_stages=stages,
+        split, blocks=(most, *blocks), num_warps=warps, num_stages=stages,
     )  # fmt: skip
     return out
 

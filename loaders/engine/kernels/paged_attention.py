@@ -3,14 +3,18 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 import triton
 import triton.language as tl
 
 from ..model.torch_ops import DecodeView
 from .launch import launch
+from .tuning.choices import is_measured
 
-# Programs that keep a large GPU busy; the keys of a row are split until there are about so many.
+# Programs that keep the 132 multiprocessors of a large GPU busy; the keys of a row are split until
+# there are about so many.
 PROGRAMS = 512
 MAX_SPLITS = 32
 
@@ -92,7 +96,7 @@ def paged_attention(
     batch, heads, size = queries.shape
     kv_heads = keys.shape[0]
     out = queries.new_empty(batch, heads * size)
-    splits = splits_for(batch * kv_heads)
+    splits = splits_for(batch * kv_heads, _busy(out.device))
     sums = peaks = out
     if splits > 1:
         sums = torch.empty(batch, heads, splits, size, device=out.device)
@@ -109,7 +113,17 @@ def paged_attention(
     return out
 
 
-def splits_for(programs: int) -> int:
-    """Into how many pieces the keys of each (row, KV head) are cut; a power of two."""
-    wanted = max(1, PROGRAMS // programs)
+@lru_cache(maxsize=8)
+def _busy(device: torch.device) -> int:
+    """Programs that keep this device busy: four for each multiprocessor."""
+    if is_measured(device):
+        return PROGRAMS
+    return 4 * torch.cuda.get_device_properties(device).multi_processor_count
+
+
+def splits_for(programs: int, busy: int = PROGRAMS) -> int:
+    """Into how many pieces the keys of each (row, KV head) are cut, so that there are about `busy`
+    programs; a power of two.
+    """
+    wanted = max(1, busy // programs)
     return min(MAX_SPLITS, 1 << (wanted.bit_length() - 1))

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -21,6 +23,7 @@ from .matvec import gated_matvec, matvec
 from .moe.mixing import mixed_experts
 from .packed_products import gated_product, mlp_in_fp8, product
 from .paged_attention import paged_attention
+from .tuning.choices import trials
 from .vision_norms import add_layer_norm, rotate_pictures
 
 if TYPE_CHECKING:
@@ -106,6 +109,12 @@ class TritonOps(TorchOps):
     narrow_rows = (1, 2, 4)
     needs_page_count = False
     experts_on_device = True
+
+    def trials(
+        self, device: torch.device, tick: Callable[[], None]
+    ) -> AbstractContextManager[bool]:
+        """See `TorchOps.trials`."""
+        return trials(device, tick)
 
     def begin(self, text: TextModel, rows: Rows, batch: int, page_tokens: int) -> Begun:
         """See `TorchOps.begin`."""

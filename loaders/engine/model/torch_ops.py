@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -44,6 +46,14 @@ class TorchOps:
     needs_page_count = True
     # Whether experts are chosen without the host, so that a step can be captured as a graph.
     experts_on_device = False
+
+    def trials(
+        self, device: torch.device, tick: Callable[[], None]
+    ) -> AbstractContextManager[bool]:
+        """A step on `device` in whose course products may try what is quickest on its card, which
+        takes seconds, `tick` being called in between; says whether any would (none).
+        """
+        return nullcontext(False)
 
     def begin(self, text: TextModel, rows: Rows, batch: int, page_tokens: int) -> Begun:
         """What a decode step of the first `batch` rows starts from."""

@@ -143,7 +143,7 @@ class Run:
         if passages:
             first, tokens = self._stepper.read(passages, self._tick, beside)
         elif beside is not None:
-            tokens = self._stepper.decode(beside)
+            tokens = self._stepper.decode(beside, self._tick)
         step = [(tokens, entries)] if tokens is not None else []
         for one in wanting:
             one.cached += 1

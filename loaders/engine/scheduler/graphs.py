@@ -28,6 +28,10 @@ class StepGraphs:
     def __len__(self) -> int:
         return len(self._graphs)
 
+    def wants(self, key: Hashable) -> bool:
+        """Whether `replay` would capture the graph for `key` first."""
+        return key not in self._graphs and self._works
+
     def clear(self) -> None:
         """Forget all graphs and give their memory back."""
         self._graphs.clear()
@@ -44,7 +48,7 @@ class StepGraphs:
             rehearse: the same step on spare buffers, so that kernels are compiled and libraries
                 set up before the capture, in which neither may happen.
         """
-        if key not in self._graphs and self._works:
+        if self.wants(key):
             self._works = self._captured(key, step, rehearse)
         if key in self._graphs:
             self._graphs[key].replay()

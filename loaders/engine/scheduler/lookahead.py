@@ -78,7 +78,7 @@ class Lookahead:
         self._board.close_ranks()
         drawing = drawing_for([sequence.sampling])
         longest = sequence.cached + 1 + len(guesses)
-        drawn = self._stepper.check(guesses, longest, drawing).read(tick)
+        drawn = self._stepper.check(guesses, longest, drawing, tick).read(tick)
         right = 0
         while right < len(guesses) and guesses[right] == drawn[right]:
             right += 1

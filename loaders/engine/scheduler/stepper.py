@@ -129,6 +129,12 @@ class Stepper:
             the first tokens of sequences that are read to their end, in order, or None without any;
             and the tokens of the running rows, or None without `beside`.
         """
+        with self._ops.trials(self.rows.device, tick):
+            return self._read(passages, tick, beside)
+
+    def _read(
+        self, passages: list[Passage], tick: Callable[[], None], beside: Beside | None
+    ) -> tuple[Readback | None, Readback | None]:
         device = self.rows.device
         look(passages, self.vision, tick)
         step = prompt_step(passages, self.text, self.pool, device)
@@ -175,15 +181,20 @@ class Stepper:
         return Readback(self.rows.start(rows, lengths, logits, drawing))
 
     @torch.inference_mode()
-    def decode(self, rows: Beside) -> Readback:
-        """One token for each of the first rows."""
+    def decode(self, rows: Beside, tick: Callable[[], None]) -> Readback:
+        """One token for each of the first rows; `tick` as in `read`."""
         if not self._with_graphs:
-            self._decode(self.rows, rows)
+            with self._ops.trials(self.rows.device, tick):
+                self._decode(self.rows, rows)
             return Readback(self.rows.ints[: rows.batch, Field.TOKEN])
         pages = rows.pages
         if pages is not None:  # few shapes, so few graphs
             pages = min(1 << (pages - 1).bit_length(), self.rows.table.shape[1])
         rows = replace(rows, pages=pages)
+        with self._ops.trials(self.rows.device, tick) as tries:
+            # Before the capture, and not in its rehearsal, where nobody could interrupt.
+            if tries and self._graphs.wants(rows):
+                self._decode(self._spare_rows(rows.batch), rows)
         self._graphs.replay(
             rows,
             lambda: self._decode(self.rows, rows),
@@ -192,13 +203,15 @@ class Stepper:
         return Readback(self.rows.ints[: rows.batch, Field.TOKEN])
 
     @torch.inference_mode()
-    def check(self, guesses: list[int], longest: int, drawing: Drawing) -> Readback:
+    def check(
+        self, guesses: list[int], longest: int, drawing: Drawing, tick: Callable[[], None]
+    ) -> Readback:
         """A token for row 0, which runs alone, and one more after each guess, as if all before it
-        were right; `longest` as in `beside`. Then `settle`.
+        were right; `longest` as in `beside`, `tick` as in `read`. Then `settle`.
         """
         self.rows.branch(guesses)
         beside = self.beside(GUESSED_ROWS, longest, drawing)
-        return self.decode(replace(beside, shared=beside.pages is not None))
+        return self.decode(replace(beside, shared=beside.pages is not None), tick)
 
     @torch.inference_mode()
     def settle(self, right: int) -> None:

@@ -89,12 +89,12 @@ def test_rows_without_a_request_are_idle(monkeypatch):
 
     original, idle = Stepper.decode, []
 
-    def decode(self, beside):
+    def decode(self, beside, tick):
         for row in set(range(beside.batch)) - boards[-1].running.keys():
             idle.append(row)
             assert not self.rows.ints[row, 1:].any()  # the token drawn there is nobody's
             assert not self.rows.table[row].any()
-        return original(self, beside)
+        return original(self, beside, tick)
 
     monkeypatch.setattr(run_module, "Board", Watched)
     monkeypatch.setattr(Stepper, "decode", decode)

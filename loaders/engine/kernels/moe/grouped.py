@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -12,6 +14,8 @@ import triton.language as tl
 from ....weights.packed.matrices import ByteMatrix, NibbleMatrix
 from ..launch import launch
 from ..nibble_dot import as_numbers, scaled_sum, words_as_numbers
+from ..tuning.candidates import Blocks, expert_candidates
+from ..tuning.choices import blocks_for
 
 if TYPE_CHECKING:
     from .mixing import Groups
@@ -173,17 +177,44 @@ def _products(
     blocks: Groups,
     numbers: tuple[int, ...],
     top: int,
-    cut: tuple[int, int, int, int],
+    cut: Blocks,
 ) -> torch.Tensor:
     """Launch a kernel of this module over all blocks; `cut` is outputs a program, weights a turn,
-    warps and stages.
+    warps and stages, as measured on an H100.
     """
+
+    def again(cut: Blocks) -> torch.Tensor:
+        # In a rehearsal all rows choose alike; elsewhere hardly two blocks read one expert.
+        count = stack[0].shape[0] // (1 if stack[0].ndim == 3 else outputs)
+        spread = torch.arange(len(blocks.expert), dtype=torch.int32, device=inputs.device) % count
+        return _launched(
+            kernel, inputs, stack, outputs, replace(blocks, expert=spread), numbers, top, cut
+        )
+
+    size = min(len(blocks.order), 512).bit_length()
+    facts = (blocks.rows, size, outputs, inputs.shape[1], *numbers, top)
+    # A turn of 4-bit weights is as they are packed.
+    others = partial(expert_candidates, cut, turn=0 if kernel is _nibbles else cut[1] // 2)
+    cut = blocks_for(kernel, facts, inputs, cut, others, again)
+    return _launched(kernel, inputs, stack, outputs, blocks, numbers, top, cut)
+
+
+def _launched(
+    kernel: Any,
+    inputs: torch.Tensor,
+    stack: tuple[torch.Tensor, ...],
+    outputs: int,
+    blocks: Groups,
+    numbers: tuple[int, ...],
+    top: int,
+    cut: Blocks,
+) -> torch.Tensor:
     block_n, block_k, warps, stages = cut
     out = inputs.new_empty(len(blocks.order), outputs)
     launch(
         kernel, (triton.cdiv(outputs, block_n), len(blocks.expert)),
         inputs, *stack, out, blocks.order, blocks.expert, blocks.start, blocks.end,
         outputs, inputs.shape[1], *numbers, top, blocks.rows, block_n, block_k,
-        num_warps=warps, num_stages=stages,
+        blocks=(blocks.rows, *cut), num_warps=warps, num_stages=stages,
     )  # fmt: skip
     return out
