@@ -39,13 +39,31 @@ _E4M3_TO_BF16 = tl.constexpr("""
 
 
 @triton.jit
-def _numbers(stored, like, ASM: tl.constexpr):
-    """The stored bytes as numbers of the type of `like`."""
+def byte_numbers(stored, like, ASM: tl.constexpr):
+    """Bytes of `raw_bytes` as numbers of the type of `like`, exactly."""
     if ASM:
         return tl.inline_asm_elementwise(
             _E4M3_TO_BF16, "=r,=r,r", [stored], dtype=tl.bfloat16, is_pure=True, pack=4
         )
+    if stored.dtype == tl.uint8:
+        # As fp16 with the same bits each is 256 times too small, subnormal ones too.
+        wide = stored.to(tl.uint16)
+        half = (((wide & 0x80) << 8) | ((wide & 0x7F) << 7)).to(tl.float16, bitcast=True)
+        return (half.to(tl.float32) * 256.0).to(like.dtype)
     return stored.to(like.dtype)
+
+
+def raw_bytes(weight: torch.Tensor) -> torch.Tensor:
+    """8-bit weights as kernels get them, FP8 as uint8: before compute 8.9 Triton refuses a kernel
+    that only hears of e4m3.
+    """
+    return weight.view(torch.uint8) if weight.dtype == torch.float8_e4m3fn else weight
+
+
+def in_assembler(weight: torch.Tensor, inputs: torch.Tensor) -> bool:
+    """Whether these weights become numbers four at a time."""
+    fp8 = weight.dtype == torch.float8_e4m3fn
+    return fp8 and inputs.dtype == torch.bfloat16 and inputs.device.type == "cuda"
 
 
 @triton.jit
@@ -81,14 +99,16 @@ def _byte_dot(
             stored = tl.load(line + start, mask=inside[None, :], other=0.0)
             value = tl.load(value_at + start, mask=live & inside[:, None], other=0.0)
         at = start // WIDTH
-        product = tl.dot(_numbers(stored, value, ASM), value, nothing, input_precision="ieee")
+        product = tl.dot(byte_numbers(stored, value, ASM), value, nothing, input_precision="ieee")
         total += product * tl.load(scale + at).to(tl.float32)[:, None]
         if GATED:
             if EVEN:
                 stored = tl.load(up_line + start)
             else:
                 stored = tl.load(up_line + start, mask=inside[None, :], other=0.0)
-            product = tl.dot(_numbers(stored, value, ASM), value, nothing, input_precision="ieee")
+            product = tl.dot(
+                byte_numbers(stored, value, ASM), value, nothing, input_precision="ieee"
+            )
             ups += product * tl.load(up_scale + at).to(tl.float32)[:, None]
     if GATED:
         total = gate(total, ups)
@@ -139,17 +159,12 @@ def byte_dot(
     if split > 1:
         parts = torch.empty(programs * split * block_n * most, device=inputs.device)
         turns = counters(inputs.device)
-    asm = (
-        weight.dtype == torch.float8_e4m3fn
-        and inputs.dtype == torch.bfloat16
-        and inputs.device.type == "cuda"
-    )
     launch(
         _byte_dot, (programs, split),
-        inputs, weight, scales, out, parts, turns,
+        inputs, raw_bytes(weight), scales, out, parts, turns,
         rows, outputs, width, scales.stride(0),
         block[0], 1 << 30 if whole else block[1],
-        gated, asm, width % block_k == 0, most, block_n, block_k, split,
+        gated, in_assembler(weight, inputs), width % block_k == 0, most, block_n, block_k, split,
         blocks=(most, *blocks), num_warps=warps, num_stages=stages,
     )  # fmt: skip
     return out

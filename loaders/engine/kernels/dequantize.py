@@ -8,6 +8,7 @@ import triton
 import triton.language as tl
 
 from ...weights.packed.matrices import ByteMatrix, Packed
+from .byte_dot import byte_numbers, raw_bytes
 from .launch import launch
 
 
@@ -21,8 +22,8 @@ def _bytes(
     inside = (row < rows)[:, None] & (at < width)[None, :]
     place = row.to(tl.int64)[:, None] * width + at[None, :]
     scale_at = scales + (row // HEIGHT)[:, None] * scale_stride + (at // WIDTH)[None, :]
-    value = tl.load(weight + place, mask=inside, other=0.0).to(tl.float32)
-    value *= tl.load(scale_at, mask=inside, other=0.0)
+    scale = tl.load(scale_at, mask=inside, other=0.0)
+    value = byte_numbers(tl.load(weight + place, mask=inside, other=0), scale, False) * scale
     tl.store(out + place, value.to(out.dtype.element_ty), mask=inside)
 
 
@@ -62,7 +63,7 @@ def dequantize(matrix: Packed, dtype: torch.dtype) -> torch.Tensor:
         height, wide = matrix.block
         launch(
             _bytes, (triton.cdiv(rows, 8), triton.cdiv(width, 512)),
-            matrix.weight, matrix.scales, out, rows, width, matrix.scales.stride(0),
+            raw_bytes(matrix.weight), matrix.scales, out, rows, width, matrix.scales.stride(0),
             height, min(wide, 1 << 30), 8, 512,
         )  # fmt: skip
     else:

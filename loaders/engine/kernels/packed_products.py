@@ -56,8 +56,11 @@ def takes(inputs: torch.Tensor, matrix: Packed) -> bool:
     """
     if len(inputs) > FEW_ROWS or inputs.dtype == torch.float32:
         return False
-    if isinstance(matrix, NibbleMatrix):
-        return True
+    return isinstance(matrix, NibbleMatrix) or wide_blocks(matrix)
+
+
+def wide_blocks(matrix: ByteMatrix) -> bool:
+    """Whether what a kernel reads of a row in one turn has one scale."""
     width = matrix.block[1]
     return width >= matrix.shape[1] or width % BLOCK == 0
 

@@ -26,6 +26,7 @@ from qwen3vl_nodes.loaders.engine.state.pool import PagePool
 from qwen3vl_nodes.loaders.engine.state.prefix import PrefixCache, common
 from qwen3vl_nodes.loaders.engine.state.rows import Rows
 from qwen3vl_nodes.loaders.engine.state.transfer import as_tensor
+from qwen3vl_nodes.loaders.weights.packed.matrices import ByteMatrix
 from qwen3vl_nodes.loaders.weights.packed.packing import pack_int4, pack_int8
 from qwen3vl_nodes.utils.chat.sampling import Sampling
 from qwen3vl_pack import ROOT
@@ -289,6 +290,16 @@ def test_fused_under_the_allocator_that_comfyui_sets():
     assert done.returncode == 0, done.stdout[-3000:]
 
 
+def pack_fp8(weight: torch.Tensor, width: int = 128) -> ByteMatrix:
+    """FP8 with a scale of its own for every 128 rows of `width`."""
+    rows, columns = weight.shape
+    scales = weight.abs().float().mean() * (0.5 + torch.rand(rows // 128, columns // width))
+    scales = scales.to(weight.device)
+    full = scales.repeat_interleave(128, 0).repeat_interleave(width, 1)
+    small = (weight.float() / full).to(torch.float8_e4m3fn)
+    return ByteMatrix(small, scales, (128, width))
+
+
 def check_experts(fused, random, same, large) -> None:
     """Few pairs, which are no product of many; many; weights of either transformers, packed ones;
     experts that nobody takes.
@@ -307,17 +318,21 @@ def check_experts(fused, random, same, large) -> None:
     down = random(count, wide, middle, grow=middle**-0.5)
     turned = (gate_up.mT.contiguous().mT, down.mT.contiguous().mT)
     stacks = [(gate_up, down), turned]
-    for pack in (pack_int4, pack_int8):
+    for pack in (pack_int4, pack_int8, pack_fp8):
         stacks.append(tuple(pack(weight.flatten(0, 1)) for weight in (gate_up, down)))
     for tokens in (1, 3, 40, 700) if large else (3, 40):
         inputs = random(tokens, wide)
-        for stack in stacks[: 4 if large or tokens == 3 else 1]:
+        for stack in stacks[: 5 if large or tokens == 3 else 1]:
             experts = Experts(router, *stack, top)
             same(fused.mixed_experts(inputs, experts), mixed(inputs, experts))
     blocks = blocks_of(choose(random(40, wide), Experts(router, gate_up, down, top))[0], count)
     rows = random(80 if not large else 320, wide)
     plain = plain_products(rows, gate_up, blocks, 0)
-    for stack, products in ((stacks[2], nibble_products), (stacks[3], byte_products)):
+    one_scale = tuple(pack_fp8(w.flatten(0, 1), w.shape[2]) for w in (gate_up, down))
+    for stack, products in (
+        (stacks[2], nibble_products),
+        *((own, byte_products) for own in (*stacks[3:], one_scale)),
+    ):
         meant = stack[0].dequantized(rows.dtype).view(gate_up.shape)
         found = products(rows, stack[0], count, blocks, 0)
         same(found, plain_products(rows, meant, blocks, 0))

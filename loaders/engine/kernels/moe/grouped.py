@@ -12,6 +12,7 @@ import triton
 import triton.language as tl
 
 from ....weights.packed.matrices import ByteMatrix, NibbleMatrix
+from ..byte_dot import byte_numbers, in_assembler, raw_bytes
 from ..launch import launch
 from ..nibble_dot import as_numbers, scaled_sum, words_as_numbers
 from ..tuning.candidates import Blocks, expert_candidates
@@ -63,7 +64,7 @@ def _plain(
 @triton.jit
 def _bytes(
     inputs, weight, scales, out, order, experts, starts, ends,
-    outputs, width, scale_stride, HEIGHT: tl.constexpr, WIDTH: tl.constexpr,
+    outputs, width, scale_stride, HEIGHT: tl.constexpr, WIDTH: tl.constexpr, ASM: tl.constexpr,
     TOP: tl.constexpr, ROWS: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr,
 ):  # fmt: skip
     block = tl.program_id(1)
@@ -81,7 +82,8 @@ def _bytes(
         inside = at < width
         stored = tl.load(line + at[None, :], mask=inside[None, :], other=0)
         value = tl.load(value_at + at[:, None], mask=live[None, :] & inside[:, None], other=0.0)
-        product = tl.dot(stored.to(value.dtype), value, input_precision="ieee")
+        w = byte_numbers(stored, value, ASM)
+        product = tl.dot(w, value, input_precision="ieee")
         total += product * tl.load(scale + start // WIDTH).to(tl.float32)[:, None]
     _write(out, total, place, live, output, outputs)
 
@@ -148,10 +150,14 @@ def plain_products(
 def byte_products(
     inputs: torch.Tensor, stack: ByteMatrix, count: int, blocks: Groups, top: int
 ) -> torch.Tensor:
-    """As `plain_products`, for `count` matrices of 8 bits, one above the other."""
+    """As `plain_products`, for `count` matrices of 8 bits, one above the other, whose blocks are
+    as wide as a whole number of 128 or as a row.
+    """
+    asm = in_assembler(stack.weight, inputs)
     return _products(
-        _bytes, inputs, (stack.weight, stack.scales), stack.shape[0] // count, blocks,
-        (stack.scales.stride(0), *stack.block), top, (32, 128, 4, 3),
+        _bytes, inputs, (raw_bytes(stack.weight), stack.scales), stack.shape[0] // count, blocks,
+        (stack.scales.stride(0), *stack.block, asm), top,
+        (32, 128, 4, 3) if blocks.rows == 16 else (128, 64, 8, 3),
     )  # fmt: skip
 
 

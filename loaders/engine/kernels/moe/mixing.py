@@ -15,39 +15,39 @@ import triton
 import triton.language as tl
 from torch.nn import functional
 
-from ....weights.packed.matrices import ByteMatrix, Matrix, NibbleMatrix
+from ....weights.packed.matrices import Matrix, NibbleMatrix, Packed
 from ...model.experts import Experts
 from ..dequantize import dequantize
 from ..launch import launch
+from ..packed_products import wide_blocks
 from .grouped import byte_products, nibble_products, plain_products
 
 # Up to so many pairs each is a block of its own: hardly two share an expert, and nothing has to be
 # put in order.
 FEW_PAIRS = 64
-# Up to so many pairs packed weights are read as they are; above they are made plain once for all.
+# Up to so many pairs int4 and int8 are read as they are; above they are made plain once for all.
 PACKED_PAIRS = 512
 
 
 @triton.jit
-def _choose(logits, chosen, weights, count, TOP: tl.constexpr, BLOCK: tl.constexpr):
+def _choose(
+    logits, chosen, weights, count, TOP: tl.constexpr, RANKS: tl.constexpr, BLOCK: tl.constexpr
+):
     token = tl.program_id(0).to(tl.int64)
-    at = tl.arange(0, BLOCK)
+    at, rank_at = tl.arange(0, BLOCK), tl.arange(0, RANKS)
     value = tl.load(logits + token * count + at, mask=at < count, other=-float("inf"))
     value = value.to(tl.float32)
     chance = tl.exp(value - tl.max(value, axis=0))
     chance = tl.where(at < count, chance / tl.sum(chance, axis=0), -1.0)
-    left, total = chance, 0.0
-    for _ in tl.static_range(TOP):
-        best = tl.argmax(left, axis=0)
-        total += tl.max(left, axis=0)
-        left = tl.where(at == best, -2.0, left)
-    left = chance
+    total, taken = 0.0, tl.zeros([RANKS], tl.float32)
     for rank in tl.static_range(TOP):
-        best = tl.argmax(left, axis=0)
-        weight = (tl.max(left, axis=0) / total).to(logits.dtype.element_ty)
+        best, most = tl.argmax(chance, axis=0), tl.max(chance, axis=0)
         tl.store(chosen + token * TOP + rank, best)
-        tl.store(weights + token * TOP + rank, weight)
-        left = tl.where(at == best, -2.0, left)
+        total += most
+        taken = tl.where(rank_at == rank, most, taken)
+        chance = tl.where(at == best, -2.0, chance)
+    weight = (taken / total).to(logits.dtype.element_ty)
+    tl.store(weights + token * TOP + rank_at, weight, mask=rank_at < TOP)
 
 
 @triton.jit
@@ -86,8 +86,10 @@ def choose(inputs: torch.Tensor, experts: Experts) -> tuple[torch.Tensor, torch.
     tokens, count = logits.shape
     chosen = torch.empty(tokens, experts.top, dtype=torch.int32, device=logits.device)
     weights = logits.new_empty(tokens, experts.top)
-    block = triton.next_power_of_2(count)
-    launch(_choose, (tokens,), logits, chosen, weights, count, experts.top, block, num_warps=1)
+    ranks, block = triton.next_power_of_2(experts.top), triton.next_power_of_2(count)
+    launch(
+        _choose, (tokens,), logits, chosen, weights, count, experts.top, ranks, block, num_warps=1
+    )
     return chosen, weights
 
 
@@ -141,12 +143,24 @@ def _products(
 
     With `top` the rows of `inputs` are tokens, without it they lie in that order already.
     """
-    few = len(blocks.order) <= PACKED_PAIRS and inputs.dtype != torch.float32
-    if isinstance(matrix, NibbleMatrix) and few:
-        return nibble_products(inputs, matrix, experts.count, blocks, top)
-    if isinstance(matrix, ByteMatrix) and few:
+    if not isinstance(matrix, torch.Tensor) and _read_packed(inputs, matrix, len(blocks.order)):
+        if isinstance(matrix, NibbleMatrix):
+            return nibble_products(inputs, matrix, experts.count, blocks, top)
         return byte_products(inputs, matrix, experts.count, blocks, top)
     if not isinstance(matrix, torch.Tensor):
         plain = dequantize(matrix, inputs.dtype)
         matrix = plain.view(experts.count, -1, plain.shape[1])
     return plain_products(inputs, matrix, blocks, top)
+
+
+def _read_packed(inputs: torch.Tensor, matrix: Packed, pairs: int) -> bool:
+    """Whether packed weights are read as they are. FP8 is so for any number of pairs: it becomes
+    bf16 in five instructions for two weights, while a plain copy of all experts would be written
+    and read again in every step, and lie beside them. In fp32 nothing is gained.
+    """
+    if inputs.dtype == torch.float32:
+        return False
+    if isinstance(matrix, NibbleMatrix):
+        return pairs <= PACKED_PAIRS
+    fp8 = matrix.weight.dtype == torch.float8_e4m3fn
+    return wide_blocks(matrix) and (fp8 or pairs <= PACKED_PAIRS)
