@@ -111,7 +111,7 @@ def why_not_fp8(machine: Machine, device: torch.device, moe: bool = False) -> st
     return None if machine.has("triton") else _lacks("triton")
 
 
-def why_not_kept(machine: Machine, device: torch.device, moe: bool = False) -> str | None:
+def why_not_kept(machine: Machine, device: torch.device) -> str | None:
     """Why the fast engine cannot read packed weights as they are; None when it can.
 
     Its kernels are Triton's, and become 16-bit numbers in registers: no FP8 unit is needed.
@@ -122,8 +122,6 @@ def why_not_kept(machine: Machine, device: torch.device, moe: bool = False) -> s
     if gpu.capability < KERNELS_CAPABILITY:
         needed = _dotted(KERNELS_CAPABILITY)
         return f"{gpu.name} has compute {_dotted(gpu.capability)}; its kernels need {needed}"
-    if moe:
-        return "experts have no such kernels"
     return None if machine.has("triton") else _lacks("triton")
 
 
@@ -168,7 +166,7 @@ def table(machine: Machine, device: torch.device) -> str:
     rows.append(("quantization 8-bit, 4-bit", _answer(why_not_quantization(machine, device))))
     kept = why_not_kept(machine, device)
     turned = f"become bf16, or what dtype says: {kept}"
-    rows.append(("FP8 checkpoints", turned if kept else "stay FP8; those of experts become bf16"))
+    rows.append(("FP8 checkpoints", turned if kept else "stay FP8"))
     rows.append(("quantization int4, int8", f"yes, but slow: {kept}" if kept else "yes"))
     for method in PACKERS:
         answer = _answer(why_not_packed(machine, method))

@@ -6,6 +6,7 @@ import torch
 
 from ...utils.errors import LoadError
 from ..checkpoint.four_bits import BITSANDBYTES, NF4_BLOCK
+from ..checkpoint.fp8_blocks import has_uneven_experts
 from ..checkpoint.inspection import Checkpoint
 from ..checkpoint.quantization import COMFYUI
 from ..settings import ALL_GPUS, GPU_AND_RAM, LoadSettings
@@ -98,7 +99,19 @@ def _why_not_kept(
         return "the reference engine computes with plain ones"
     if not all(adapter.merged for adapter in settings.adapters):
         return "a LoRA is attached to them"
-    return why_not_kept(machine, device, _has_experts(checkpoint))
+    return why_not_kept(machine, device) or _why_not_experts(checkpoint)
+
+
+def _why_not_experts(checkpoint: Checkpoint) -> str | None:
+    """Why experts cannot stay as they are stored; None when they can, or are none."""
+    packed = checkpoint.quantization
+    if packed is None or not _has_experts(checkpoint):
+        return None
+    if not packed.is_fp8:
+        return "4-bit experts are not read as they are stored"
+    if has_uneven_experts(checkpoint.architecture.text, checkpoint.tensors, packed.block):
+        return "its experts are not FP8 in whole blocks"
+    return None
 
 
 def _quantized(

@@ -24,7 +24,8 @@ from ..plan.weight_ways import (
     QUANTIZED,
 )
 from .meta_module import empty_module, fill, model_class, model_config
-from .packed_fill import fill_four_bit, fill_from_comfyui, fill_packing, keep_fp8
+from .packed.kept_fp8 import keep_fp8
+from .packed_fill import fill_four_bit, fill_from_comfyui, fill_packing
 from .processor import read_processor
 from .reader import OnBytes
 

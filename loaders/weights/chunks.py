@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 import torch
 
+from ..checkpoint.fp8_blocks import WHOLE, Fp8Stack, fp8_experts
+from ..checkpoint.inspection import Checkpoint
 from ..checkpoint.safetensors_header import ITEM_BYTES, StoredTensor
 from ..checkpoint.tensor_names import FP8_DTYPE, scale_name
 
@@ -80,17 +82,31 @@ def chunks_of(
             yield from _rows(stored, view, scales, stored.start + number * matrix_bytes)
 
 
-def raw_chunks(
-    name: str, target: torch.Tensor, tensors: Mapping[str, StoredTensor]
-) -> Iterator[Chunk]:
+def raw_chunks(name: str, target: torch.Tensor, checkpoint: Checkpoint) -> Iterator[Chunk]:
     """The chunks that fill the parameter `name` of a layer that keeps its FP8 weight: `weight` as
     it is stored, and `scales`, which have another name in files.
     """
     module, _, leaf = name.rpartition(".")
+    if experts := _EXPERTS.search(module):
+        layer, packed = module[: experts.start(1) - 1], checkpoint.quantization
+        block = packed.block if packed else WHOLE
+        both = fp8_experts(layer, checkpoint.architecture.text, checkpoint.tensors, block)
+        if both is not None:
+            stack = both[0] if experts[1] == "gate_up_proj" else both[1]
+            yield from _raw_experts(stack, leaf == "scales", target)
+        return
     weight = f"{module}.weight"
-    stored = tensors.get(weight if leaf == "weight" else scale_name(weight))
+    stored = checkpoint.tensors.get(weight if leaf == "weight" else scale_name(weight))
     if stored is not None and math.prod(stored.shape) == target.numel():
         yield from _rows(stored, target, None, stored.start)
+
+
+def _raw_experts(stack: Fp8Stack, scales: bool, target: torch.Tensor) -> Iterator[Chunk]:
+    """The chunks of a stack's weights or `scales`, several matrices at once."""
+    parts = target.view(len(stack.pieces), stack.each, -1, target.shape[1])
+    for part, piece in zip(parts, stack.pieces, strict=True):
+        stored = piece[1] if scales else piece[0]
+        yield from _rows(stored, part.mT if stack.turned else part, None, stored.start)
 
 
 def _single_experts(

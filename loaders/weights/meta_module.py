@@ -137,7 +137,7 @@ def empty_targets(
         kind = parameter.dtype if packed else dtype
         target = torch.empty(parameter.shape, dtype=kind, device=device_of(name))
         own = list(
-            raw_chunks(name, target, checkpoint.tensors)
+            raw_chunks(name, target, checkpoint)
             if packed
             else chunks_of(name, target, checkpoint.tensors, block)
         )

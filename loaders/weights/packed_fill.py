@@ -1,4 +1,4 @@
-"""Reads weights that stay packed: FP8 as it is stored, and plain ones packed on their way in."""
+"""Reads weights that are packed on their way in, or that others packed."""
 
 from __future__ import annotations
 
@@ -12,15 +12,12 @@ import torch
 
 from ...utils.errors import LoadError
 from ..checkpoint.inspection import Checkpoint
-from ..checkpoint.tensor_names import FP8_DTYPE, scale_name
 from ..plan.decision import Plan
 from ..plan.weight_ways import KEPT_4BIT
 from .by_comfyui import fill_packed, packed_names
 from .by_tools import fill_four_bits
 from .meta_module import empty_targets, fill
-from .packed.matrices import ByteMatrix
 from .packed.packed_experts import experts_in, pack_experts
-from .packed.packed_linear import PackedLinear
 from .packed.packing import (
     PackingError,
     inner_linears,
@@ -36,21 +33,6 @@ log = logging.getLogger(__name__)
 Parameters = Sequence[tuple[str, torch.nn.Parameter]]
 # The table of tokens and the output layer.
 VOCABULARY = ("model.language_model.embed_tokens", "lm_head")
-
-
-def keep_fp8(module: Any, checkpoint: Checkpoint) -> None:
-    """Put layers that keep FP8 weights in place of those that are stored so, still empty."""
-    block = checkpoint.quantization.block if checkpoint.quantization else (1, 1)
-    for name, _ in list(inner_linears(module)):
-        stored = checkpoint.tensors.get(f"{name}.weight")
-        scales = checkpoint.tensors.get(scale_name(f"{name}.weight"))
-        if stored is None or scales is None or stored.dtype != FP8_DTYPE:
-            continue
-        rows, columns = stored.shape
-        height, width = min(block[0], rows), min(block[1], columns)
-        weight = torch.empty(rows, columns, dtype=torch.float8_e4m3fn, device="meta")
-        empty = torch.empty(-(-rows // height), -(-columns // width), device="meta")
-        replace_part(module, name, PackedLinear(ByteMatrix(weight, empty, (height, width))))
 
 
 def fill_packing(module: Any, checkpoint: Checkpoint, plan: Plan, on_bytes: OnBytes) -> None:
@@ -90,17 +72,8 @@ def fill_packing(module: Any, checkpoint: Checkpoint, plan: Plan, on_bytes: OnBy
         size = read(
             layer, [(f"{n}.{k}", p) for n, x in own.items() for k, p in x.named_parameters()]
         )
-        for name in layer:
-            packed = pack_linear(module.get_submodule(name), plan.quantization)
-            if packed is not None:
-                replace_part(module, name, packed[0])
-                errors[name] = packed[1]
-        for name, part in own.items():
-            width = checkpoint.architecture.text.hidden
-            both = pack_experts(part, plan.quantization, width)
-            if both is not None:
-                replace_part(module, name, both[0])
-                errors |= zip((f"{name}.gate_up_proj", f"{name}.down_proj"), both[1], strict=True)
+        width = checkpoint.architecture.text.hidden
+        errors |= _pack_layer(module, layer, own, plan.quantization, width)
         done += size
     others = sorted(by_comfyui - {*inner, *vocabulary})
     fill_packed(module, others, checkpoint, plan.dtype, here, look)
@@ -117,6 +90,26 @@ def fill_packing(module: Any, checkpoint: Checkpoint, plan: Plan, on_bytes: OnBy
         "Packed as %s: %s%s. The output layer, with 8 bits, is %.1f %% off.",
         plan.quantization, PackingError.of(errors), more, 100 * output_error,
     )  # fmt: skip
+
+
+def _pack_layer(
+    module: Any, linears: list[str], experts: dict[str, Any], kind: str, width: int
+) -> dict[str, float]:
+    """Pack what was read of one decoder layer, whose inputs have `width` numbers; how far each
+    matrix is from it, by name, without those that stay plain.
+    """
+    errors: dict[str, float] = {}
+    for name in linears:
+        packed = pack_linear(module.get_submodule(name), kind)
+        if packed is not None:
+            replace_part(module, name, packed[0])
+            errors[name] = packed[1]
+    for name, part in experts.items():
+        both = pack_experts(part, kind, width)
+        if both is not None:
+            replace_part(module, name, both[0])
+            errors |= zip((f"{name}.gate_up_proj", f"{name}.down_proj"), both[1], strict=True)
+    return errors
 
 
 class _Counted:

@@ -18,6 +18,7 @@ TINY_MOE = {
 }
 
 
+WHOLE = (1 << 20, 1 << 20)
 LORA_LAYERS = ("self_attn.q_proj", "self_attn.v_proj", "mlp.down_proj")
 LORA_PREFIX = "base_model.model.model.language_model.layers"
 
@@ -91,8 +92,10 @@ def shard(folder: Path, files: int = 3) -> Path:
     return folder
 
 
-def quantize_fp8(folder: Path, block: int = 128) -> Path:
-    """Turn the language model's matrices into FP8 with block scales, as the official ones are."""
+def quantize_fp8(folder: Path, block: tuple[int, int] | None = (128, 128)) -> Path:
+    """Turn the language model's matrices into FP8 with block scales, as the official ones are;
+    with one scale for a matrix where `block` (height, width) is None.
+    """
     from safetensors.torch import load_file, save_file
 
     weights = load_file(folder / "model.safetensors")
@@ -102,33 +105,61 @@ def quantize_fp8(folder: Path, block: int = 128) -> Path:
         if not inner:
             stored[name] = weight.bfloat16()
             continue
-        stored[name], stored[f"{name}_scale_inv"] = to_blocks(weight, block)
+        stored[name], stored[f"{name}_scale_inv"] = to_blocks(weight, block or WHOLE)
     save_file(stored, folder / "model.safetensors", metadata={"format": "pt"})
     config = json.loads((folder / "config.json").read_text())
     config["quantization_config"] = {
         "quant_method": "fp8",
         "activation_scheme": "dynamic",
-        "weight_block_size": [block, block],
+        "weight_block_size": block and list(block),
         "modules_to_not_convert": ["lm_head", "model.visual"],
     }
     (folder / "config.json").write_text(json.dumps(config))
     return folder
 
 
-def to_blocks(weight: torch.Tensor, block: int) -> tuple[torch.Tensor, torch.Tensor]:
+def to_blocks(weight: torch.Tensor, block: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
     """(FP8 weight, scales) of the last two dimensions, a loop a reader can check by eye."""
-    rows, columns = -(-weight.shape[-2] // block), -(-weight.shape[-1] // block)
+    height, width = block
+    rows, columns = -(-weight.shape[-2] // height), -(-weight.shape[-1] // width)
     scales = torch.empty(*weight.shape[:-2], rows, columns)
     quantized = torch.empty(weight.shape, dtype=torch.float8_e4m3fn)
     for row in range(rows):
         for column in range(columns):
-            down = slice(row * block, (row + 1) * block)
-            across = slice(column * block, (column + 1) * block)
+            down = slice(row * height, (row + 1) * height)
+            across = slice(column * width, (column + 1) * width)
             part = weight[..., down, across]
             scale = part.abs().amax((-2, -1)).clamp(min=1e-6) / 448
             scales[..., row, column] = scale
             quantized[..., down, across] = (part / scale[..., None, None]).to(torch.float8_e4m3fn)
     return quantized, scales
+
+
+def lay_experts(folder: Path, layout: str) -> Path:
+    """Store the experts, plain or FP8, in another layout than the official [experts, in, out]:
+    `out first`, or `one by one`.
+    """
+
+    def change(weights: dict[str, torch.Tensor]) -> None:
+        for name in [n for n in weights if ".mlp.experts." in n]:
+            stack = weights.pop(name).mT
+            if layout == "out first":
+                weights[name] = stack.contiguous()
+                continue
+            experts, part = name.rsplit(".", 1)
+            part = part.removesuffix("_scale_inv")
+            leaf = "weight_scale_inv" if name.endswith("_scale_inv") else "weight"
+            for number, matrix in enumerate(stack):
+                halves = [matrix]
+                if part == "gate_up_proj":
+                    # A scale for all of it is that of either half.
+                    halves = matrix.chunk(2) if len(matrix) > 1 else [matrix, matrix]
+                owns = ("gate_proj", "up_proj") if part == "gate_up_proj" else ("down_proj",)
+                for own, half in zip(owns, halves, strict=True):
+                    weights[f"{experts}.{number}.{own}.{leaf}"] = half.contiguous().clone()
+
+    edit_weights(folder / "model.safetensors", change)
+    return folder
 
 
 def edit_json(path: Path, **changes) -> None:

@@ -89,8 +89,15 @@ AUTO = {
     "int4": (box(TURING), "dense", {"quantization": "int4"},
              ("cuda:0", torch.float16, PACKED_HERE)),
     "int8 on a CPU": (CPU, "dense", {"quantization": "int8"}, ("cpu", torch.float32, PACKED_HERE)),
-    "FP8 of experts, transformers 4": (
-        box(H100, packages=OLD), "moe-fp8", {}, ("cuda:0", torch.bfloat16, FROM_FP8)),
+    "FP8 of experts": (box(H100), "moe-fp8", {}, ("cuda:0", torch.bfloat16, KEPT_FP8)),
+    "FP8 of experts, transformers 4, on Ampere": (
+        box(AMPERE, packages=OLD), "moe-fp8", {}, ("cuda:0", torch.bfloat16, KEPT_FP8)),
+    "FP8 of experts asked for": (
+        box(ADA), "moe-fp8", {"dtype": "fp8"}, ("cuda:0", torch.bfloat16, KEPT_FP8)),
+    "FP8 of experts on Turing": (
+        box(TURING), "moe-fp8", {}, ("cuda:0", torch.float16, FROM_FP8)),
+    "FP8 of experts for the reference engine": (
+        box(H100), "moe-fp8", {"engine": "reference"}, ("cuda:0", torch.bfloat16, FROM_FP8)),
     "FP8, transformers 5": (box(H100), "fp8", {}, ("cuda:0", torch.bfloat16, KEPT_FP8)),
     "FP8 asked for": (
         box(H100, packages=NEW | EXTRAS), "fp8", {"dtype": "fp8"},
@@ -127,7 +134,8 @@ def test_where_weights_could_stay_fp8(kind):
     assert not planned(kind("fp8"), eight).could_stay_fp8  # they do
     assert not planned(kind("fp8"), eight, dtype="fp8").could_stay_fp8  # they do
     assert not planned(kind("dense"), eight).could_stay_fp8
-    assert not planned(kind("moe-fp8"), box(ADA), dtype="bf16").could_stay_fp8
+    assert planned(kind("moe-fp8"), box(ADA), dtype="bf16").could_stay_fp8
+    assert not planned(kind("moe-fp8"), box(ADA), dtype="bf16", engine="reference").could_stay_fp8
     assert not planned(kind("fp8"), eight, device="GPU and RAM").could_stay_fp8
     assert not planned(kind("fp8"), box(TURING, packages=NEW | EXTRAS)).could_stay_fp8
 
@@ -142,9 +150,10 @@ REFUSED = {
     "fp8 of plain weights": (box(H100), "dense", {"dtype": "fp8"}, "holds no FP8", "-FP8"),
     "fp8 on Turing": (box(TURING, packages=OLD), "fp8", {"dtype": "fp8"}, "7.5", "bf16"),
     "fp8 of experts without kernels": (
-        box(H100), "moe-fp8", {"dtype": "fp8"}, "package kernels", "bf16"),
+        box(H100), "moe-fp8", {"dtype": "fp8", "engine": "reference"}, "package kernels", "bf16"),
     "fp8 of experts, transformers 4": (
-        box(H100, packages=OLD), "moe-fp8", {"dtype": "fp8"}, "for experts", "bf16"),
+        box(H100, packages=OLD), "moe-fp8", {"dtype": "fp8", "engine": "reference"},
+        "for experts", "bf16"),
     "fp8 of a single file": (
         box(TURING, packages=OLD), "fp8", {"dtype": "fp8", "stored": "fp8"}, "block scales",
         "bf16"),
@@ -228,14 +237,15 @@ def test_the_table_and_auto_say_the_same_of_fp8(kind, machine, packages):
     """Whatever is installed: both say whether FP8 weights stay, and why not."""
     machine = dataclasses.replace(machine, packages=packages)
     device = torch.device("cuda:0" if machine.gpus else "cpu")
-    chosen = planned(kind("fp8"), machine)
-    note = next(note for note in chosen.notes if "FP8" in note)
     row = next(line for line in table(machine, device).splitlines() if "FP8 checkpoints" in line)
     kept = why_not_kept(machine, device) is None
-    assert chosen.weights == (KEPT_FP8 if kept else FROM_FP8)
-    assert ("stay FP8" in row) == ("stay FP8" in note) == kept
-    if not kept:
-        assert note.partition(": ")[2] == row.partition(": ")[2] + "."
+    for name in ("fp8", "moe-fp8"):
+        chosen = planned(kind(name), machine)
+        note = next(note for note in chosen.notes if "FP8" in note)
+        assert chosen.weights == (KEPT_FP8 if kept else FROM_FP8)
+        assert ("stay FP8" in row) == ("stay FP8" in note) == kept
+        if not kept:
+            assert note.partition(": ")[2] == row.partition(": ")[2] + "."
 
 
 def test_this_machine_is_looked_at_once():
