@@ -3,7 +3,8 @@
     python tests/bench/loading.py --folder /tmp/bench [--models 2B 8B 8B-FP8 30B-A3B] [--layers 16]
 
 Checkpoints of the real shapes with random weights are written into the folder and removed again.
-`--layers` limits the layers of 30B-A3B; `--models tiny` tries the script itself on any machine.
+`--layers` limits the layers of 30B-A3B and of its FP8; `--models tiny` tries the script itself on
+any machine.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import argparse
 import gc
 import json
+import math
 import os
 import shutil
 import struct
@@ -52,6 +54,7 @@ SHAPES = {
     "8B": (36, 4096, 32, 8, 12288, False, 27, 1152, 4304, 0),
     "8B-FP8": (36, 4096, 32, 8, 12288, False, 27, 1152, 4304, 0),
     "30B-A3B": (48, 2048, 32, 4, 6144, False, 27, 1152, 4304, 128),
+    "30B-A3B-FP8": (48, 2048, 32, 4, 6144, False, 27, 1152, 4304, 128),
 }
 
 
@@ -104,13 +107,14 @@ def write_checkpoint(folder: Path, name: str, layers: int | None) -> int:
     entries = []
     for key, shape in read_architecture(config, "config.json").tensors().items():
         size = 2
-        fp8 = name.endswith("FP8") and ".layers." in key and len(shape) == 2
+        fp8 = name.endswith("FP8") and ".layers." in key and len(shape) > 1
+        fp8 = fp8 and not key.endswith(".mlp.gate.weight")
         for number in shape:
             size *= number
         entries.append((key, "F8_E4M3" if fp8 else "BF16", shape, size // 2 if fp8 else size))
         if fp8:
-            blocks = tuple(-(-number // 128) for number in shape)
-            entries.append((key + "_scale_inv", "BF16", blocks, 2 * blocks[0] * blocks[1]))
+            blocks = (*shape[:-2], *(-(-number // 128) for number in shape[-2:]))
+            entries.append((key + "_scale_inv", "BF16", blocks, 2 * math.prod(blocks)))
     noise = noises()
     shards, room = [[]], SHARD_BYTES
     for entry in entries:
@@ -339,7 +343,7 @@ def main() -> None:
     reader = argparse.ArgumentParser()
     reader.add_argument("--folder", type=Path, default=Path("/tmp/qwen3vl-bench"))  # noqa: S108
     reader.add_argument("--models", nargs="+", default=["2B", "8B", "8B-FP8", "30B-A3B"])
-    reader.add_argument("--layers", type=int, default=16, help="layers of 30B-A3B")
+    reader.add_argument("--layers", type=int, default=16, help="layers of 30B-A3B and its FP8")
     reader.add_argument("--speed", nargs="*", help="models whose loading is timed; all of them")
     reader.add_argument("--cycles", type=int, default=50)
     chosen = reader.parse_args()
@@ -367,7 +371,7 @@ def write_and_measure(chosen: argparse.Namespace, name: str) -> tuple[Path, int]
     folder = chosen.folder / name
     shutil.rmtree(folder, ignore_errors=True)
     started = time.perf_counter()
-    size = write_checkpoint(folder, name, chosen.layers if name == "30B-A3B" else None)
+    size = write_checkpoint(folder, name, chosen.layers if name.startswith("30B") else None)
     print(f"\n{name}: {size / GB:.2f} GB, written in {time.perf_counter() - started:.1f} s")
     if chosen.speed is None or name in chosen.speed:
         measure_speed(folder, size)

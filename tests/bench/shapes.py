@@ -11,8 +11,19 @@ from typing import Any
 
 import numpy as np
 import torch
-from qwen3vl_nodes.loaders.weights.packed.matrices import NF4, ByteMatrix, NibbleMatrix, pack_codes
-from qwen3vl_nodes.loaders.weights.packed.packed_experts import experts_in, pack_experts
+from qwen3vl_nodes.loaders.weights.packed.matrices import (
+    NF4,
+    ByteMatrix,
+    NibbleMatrix,
+    joined,
+    pack_codes,
+)
+from qwen3vl_nodes.loaders.weights.packed.packed_experts import (
+    PackedExperts,
+    experts_in,
+    pack_experts,
+    plain_stacks,
+)
 from qwen3vl_nodes.loaders.weights.packed.packed_linear import PackedLinear
 from qwen3vl_nodes.loaders.weights.packed.packing import (
     distance,
@@ -151,19 +162,22 @@ def _random(config: Any, device: torch.device) -> Any:
 
 
 def pack(module: Any, kind: str) -> float:
-    """Pack the decoder's linear layers in place, one by one; the mean error over them."""
+    """Pack the decoder's linear layers in place, one by one, and experts but for NF4; the mean
+    error over them.
+    """
     errors = []
     for name, part in list(inner_linears(module)):
         weight = part.weight.detach()
         matrix = KINDS[kind](weight)
         errors.append(distance(matrix, weight))
         replace_part(module, name, PackedLinear(matrix))
+    width = module.config.text_config.hidden_size
+    for name, part in list(experts_in(module)) if kind != "nf4" else ():
+        packed = _fp8_experts(part, width) if kind == "fp8" else pack_experts(part, kind, width)
+        if packed is not None:
+            replace_part(module, name, packed[0])
+            errors += packed[1]
     if kind in ("int4", "int8"):  # as the loader does it
-        for name, part in list(experts_in(module)):
-            packed = pack_experts(part, kind, module.config.text_config.hidden_size)
-            if packed is not None:
-                replace_part(module, name, packed[0])
-                errors += packed[1]
         pack_vocabulary(module, module.config.text_config.tie_word_embeddings)
     gc.collect()
     if torch.cuda.is_available():
@@ -178,6 +192,20 @@ def _to_fp8(weight: torch.Tensor) -> ByteMatrix:
     scales = blocks.abs().amax((1, 3)) / 448
     small = (blocks / scales[:, None, :, None]).to(torch.float8_e4m3fn)
     return ByteMatrix(small.view(rows, columns), scales, (128, 128))
+
+
+def _fp8_experts(experts: Any, width: int) -> tuple[PackedExperts, list[float]]:
+    """As the loader reads them from official checkpoints; a few experts at once, which takes
+    little memory.
+    """
+    matrices, errors = [], []
+    stacks = plain_stacks(experts, width)
+    for stack in stacks:
+        parts = [few.flatten(0, 1) for few in stack.split(8)]
+        made = [_to_fp8(part) for part in parts]
+        errors += [distance(matrix, part) for matrix, part in zip(made, parts, strict=True)]
+        matrices.append(joined(made))
+    return PackedExperts(*matrices, len(stacks[0])), errors
 
 
 def _to_nf4(weight: torch.Tensor) -> NibbleMatrix:
