@@ -38,17 +38,16 @@ def dot_candidates(own: Blocks, outputs: int, *, gated: bool, turn: int = 0) -> 
         turn: weights a turn to try instead of `own`'s; 0 where they are not to be chosen.
     """
     block, weights, pieces, warps, stages = own
-    half = (block // 2, weights, pieces, max(1, warps // 2), stages)
-    found = [half, (block, weights, pieces, warps, stages + 1)]
+    found = [(block // 2, weights, pieces, max(1, warps // 2), stages)]
+    if not gated:
+        found += [(block, weights, number, warps, stages) for number in (pieces // 2, 2 * pieces)]
     if block < 64:
         found.append((2 * block, weights, pieces, 2 * warps, stages))
-    else:
+        found.append((block, weights, pieces, warps, stages + 1))
+    else:  # more of either does not fit into 99 KiB
         found.append((block, weights, pieces, warps, stages - 1))
     if turn:
         found.append((block, turn, pieces, warps, stages + 1))
-    if not gated:
-        more = [(block, weights, number, warps, stages) for number in (pieces // 2, 2 * pieces)]
-        found += [*more, (*half[:2], max(1, pieces // 2), *half[3:])]
     return [one for one in found if _can_be_cut(one, outputs)]
 
 

@@ -29,8 +29,9 @@ log = logging.getLogger(__name__)
 
 # H100 and H200, on which the blocks in the kernels' own modules were measured.
 MEASURED = (9, 0)
-# For all products of a step that is the first of its kind.
-SECONDS = 10.0
+# For all products of a step that is the first of its kind; and for one of them, so that a slow
+# compiler does not leave nothing for the matrices that are largest.
+SECONDS, OF_ONE = 15.0, 5.0
 
 
 @dataclass(slots=True)
@@ -39,15 +40,20 @@ class _Trial:
 
     tick: Callable[[], None]
     began: float = 0.0
+    end: float = 0.0
     found: dict[tuple[str, str], Blocks] = field(default_factory=dict)
 
     def begin(self, card: str) -> None:
+        """The next product."""
+        now = time.monotonic()
         if not self.began:
-            self.began = time.monotonic()
+            self.began = now
             log.info("Trying blocks of kernels on %s, for %.0f s at most.", card, SECONDS)
+        self.end = min(now + OF_ONE, self.began + SECONDS)
 
     def is_late(self) -> bool:
-        return time.monotonic() - self.began >= SECONDS
+        """Whether no more is to be tried for this product."""
+        return time.monotonic() >= self.end
 
 
 _trial: ContextVar[_Trial | None] = ContextVar("trial", default=None)
