@@ -292,6 +292,16 @@ def test_where_nothing_can_be_written_the_process_still_keeps_it(bench, tmp_path
     assert warm_up(bench) == OTHER and len(bench.made) == made
 
 
+def test_where_there_is_no_place_for_it_the_default_is_used(bench, monkeypatch, caplog):
+    def lost():
+        raise RuntimeError("no such folder")
+
+    monkeypatch.setattr(choices, "host", lambda: SimpleNamespace(user_folder=lost))
+    with caplog.at_level(logging.WARNING):
+        assert warm_up(bench) == ask(bench) == DEFAULT
+    assert not bench.made and len(caplog.messages) == 1
+
+
 def test_it_is_said_once(bench, tmp_path, caplog):
     with caplog.at_level(logging.INFO):
         warm_up(bench)
