@@ -33,6 +33,7 @@ from qwen3vl_nodes.loaders.weights.packed.packing import (
     pack_vocabulary,
     replace_part,
 )
+from qwen3vl_nodes.loaders.weights.packed.rotation import rotated
 from tiny_checkpoint import PLAIN, SPECIAL, TEMPLATE, build_config, build_model, build_processor
 
 VOCABULARY = 151_936
@@ -172,7 +173,7 @@ def pack(module: Any, kind: str) -> float:
         errors.append(distance(matrix, weight))
         replace_part(module, name, PackedLinear(matrix))
     width = module.config.text_config.hidden_size
-    for name, part in list(experts_in(module)) if kind != "nf4" else ():
+    for name, part in list(experts_in(module)) if kind not in ("nf4", "convrot") else ():
         packed = _fp8_experts(part, width) if kind == "fp8" else pack_experts(part, kind, width)
         if packed is not None:
             replace_part(module, name, packed[0])
@@ -220,7 +221,17 @@ def _to_nf4(weight: torch.Tensor) -> NibbleMatrix:
     return NibbleMatrix(packed, largest.T.contiguous(), None, code, 64, span)
 
 
-KINDS = {"fp8": _to_fp8, "int4": pack_int4, "int8": pack_int8, "nf4": _to_nf4}
+def _to_rotated(weight: torch.Tensor) -> ByteMatrix:
+    """As ComfyUI's `int8_convrot`: a scale for each row, groups of 256 inputs rotated."""
+    groups = rotated(weight.float(), 256)
+    scales = groups.abs().amax(1, keepdim=True) / 127
+    codes = (groups / scales).round().to(torch.int8)
+    return ByteMatrix(codes, scales, (1, weight.shape[1]), 256)
+
+
+KINDS = {
+    "fp8": _to_fp8, "int4": pack_int4, "int8": pack_int8, "nf4": _to_nf4, "convrot": _to_rotated,
+}  # fmt: skip
 
 
 def limit_seconds(module: Any, batch: int, tokens: float) -> float:

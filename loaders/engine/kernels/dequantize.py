@@ -57,6 +57,8 @@ def _nibbles(
 
 def dequantize(matrix: Packed, dtype: torch.dtype) -> torch.Tensor:
     """As `matrix.dequantized(dtype)`: [N, K], rounded once, from fp32."""
+    if isinstance(matrix, ByteMatrix) and matrix.rotated:
+        return matrix.dequantized(dtype)  # products rotate their inputs instead
     rows, width = matrix.shape
     out = torch.empty(rows, width, dtype=dtype, device=matrix.device)
     if isinstance(matrix, ByteMatrix):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch.nn import functional
 
-from ...weights.packed.matrices import ByteMatrix, NibbleMatrix, Packed
+from ...weights.packed.matrices import ByteMatrix, NibbleMatrix, Packed, facing
 from .byte_dot import byte_dot
 from .dequantize import dequantize
 from .fp8_product import BLOCK, fp8_product, fp8_product_works, quantize, scaled
@@ -18,6 +18,7 @@ FEW_ROWS = 64
 
 def product(inputs: torch.Tensor, matrix: Packed) -> torch.Tensor:
     """`inputs` [M, K] times `matrix` [N, K]."""
+    inputs, matrix = facing(inputs, matrix)
     as_fp8 = _as_fp8(inputs, matrix)
     if takes(inputs, matrix) and not (as_fp8 and _quicker_in_fp8(inputs, matrix)):
         return _few(inputs, matrix)
@@ -35,7 +36,7 @@ def gated_product(inputs: torch.Tensor, matrix: Packed) -> torch.Tensor | None:
     # Two matrices at once, and so many rows of both, do not fit beside one another.
     if isinstance(matrix, NibbleMatrix) and len(inputs) > 32:
         return None
-    return _few(inputs, matrix, gated=True) if takes(inputs, matrix) else None
+    return _few(*facing(inputs, matrix), gated=True) if takes(inputs, matrix) else None
 
 
 def mlp_in_fp8(inputs: torch.Tensor, gate_up: Packed, down: Packed) -> torch.Tensor | None:
@@ -91,6 +92,7 @@ def _as_fp8(inputs: torch.Tensor, matrix: Packed) -> bool:
         matrix.weight.dtype == torch.float8_e4m3fn
         and matrix.block == (BLOCK, BLOCK)
         and whole
+        and not matrix.rotated
         and matrix.scales.is_contiguous()
         and fp8_product_works(inputs.device, inputs.dtype)
     )

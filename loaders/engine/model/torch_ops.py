@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from ...weights.packed.matrices import Matrix, Packed
+from ...weights.packed.matrices import Matrix, Packed, facing
 from ..state.rows import Field, sampling_rows
 from ..state.sampler import Drawing, choose_tokens
 from .experts import Experts, mixed
@@ -106,6 +106,7 @@ class TorchOps:
 
     def packed_linear(self, inputs: torch.Tensor, matrix: Packed) -> torch.Tensor:
         """`inputs` [T, C] times a packed matrix."""
+        inputs, matrix = facing(inputs, matrix)
         return functional.linear(inputs, matrix.dequantized(inputs.dtype))
 
     def gated_linear(self, inputs: torch.Tensor, gate_up: tuple[Matrix, ...]) -> torch.Tensor:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from .rotation import rotated
+
 # Weights that one turn of the 4-bit kernel takes of a row, the largest that divides it.
 TURNS = (512, 256, 128)
 
@@ -26,11 +28,15 @@ class ByteMatrix:
 
     `weight` is float8_e4m3fn or int8, `scales` fp32 [ceil(N / height), ceil(K / width)] with
     `block` (height, width). The last blocks may be smaller.
+
+    With `rotated`, they stand for weights whose groups of so many inputs were multiplied with a
+    Hadamard matrix before they were stored; see `facing`.
     """
 
     weight: torch.Tensor
     scales: torch.Tensor
     block: tuple[int, int]
+    rotated: int = 0
 
     def __post_init__(self) -> None:
         wanted = tuple(
@@ -38,6 +44,8 @@ class ByteMatrix:
         )
         if tuple(self.scales.shape) != wanted:
             raise ValueError(f"scales {list(self.scales.shape)}, wanted {list(wanted)}")
+        if self.rotated and self.weight.shape[1] % self.rotated:
+            raise ValueError(f"{self.weight.shape[1]} inputs in groups of {self.rotated}")
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -54,12 +62,13 @@ class ByteMatrix:
         rows, columns = self.shape
         full = self.scales.repeat_interleave(self.block[0], 0)[:rows]
         full = full.repeat_interleave(min(self.block[1], columns), 1)[:, :columns]
-        return (self.weight.float() * full).to(dtype)
+        plain = self.weight.float() * full
+        return (rotated(plain, self.rotated) if self.rotated else plain).to(dtype)
 
     def rows(self, at: torch.Tensor) -> ByteMatrix:
         """The rows `at` [n] alone."""
         scales = self.scales[at // self.block[0]]
-        return ByteMatrix(self.weight[at], scales, (1, self.block[1]))
+        return ByteMatrix(self.weight[at], scales, (1, self.block[1]), self.rotated)
 
     def by_rows(self) -> ByteMatrix:
         """The same with blocks of one row."""
@@ -130,6 +139,15 @@ Packed = ByteMatrix | NibbleMatrix
 Matrix = torch.Tensor | ByteMatrix | NibbleMatrix
 
 
+def facing(inputs: torch.Tensor, matrix: Packed) -> tuple[torch.Tensor, Packed]:
+    """`inputs` [.., K] and the matrix as they are multiplied: where its weights are rotated, they
+    stay so and the inputs are rotated too, which are fewer.
+    """
+    if isinstance(matrix, ByteMatrix) and matrix.rotated:
+        return rotated(inputs, matrix.rotated), replace(matrix, rotated=0)
+    return inputs, matrix
+
+
 def pack_codes(codes: torch.Tensor, group: int) -> tuple[torch.Tensor, int]:
     """Codes uint8 [N, K] as `NibbleMatrix` keeps them: (packed, span).
 
@@ -160,15 +178,16 @@ def joined(parts: Sequence[Packed]) -> Packed | None:
 
 def _joined_bytes(parts: list[ByteMatrix]) -> ByteMatrix | None:
     first = parts[0]
-    same = all(p.weight.dtype == first.weight.dtype and p.block[1] == first.block[1] for p in parts)
-    if not same:
+    kinds = {(part.weight.dtype, part.block[1], part.rotated) for part in parts}
+    if len(kinds) > 1:
         return None
     # Where a part ends within a block, the next one's first row would get its scale.
     if any(p.block != first.block or p.shape[0] % p.block[0] for p in parts):
         parts = [part.by_rows() for part in parts]
     weight = torch.cat([part.weight.view(torch.uint8) for part in parts])
     scales = torch.cat([part.scales for part in parts])
-    return ByteMatrix(weight.view(first.weight.dtype), scales, parts[0].block)
+    weight = weight.view(first.weight.dtype)
+    return ByteMatrix(weight, scales, parts[0].block, first.rotated)
 
 
 def _joined_nibbles(parts: list[NibbleMatrix]) -> NibbleMatrix | None:

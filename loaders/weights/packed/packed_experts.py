@@ -23,6 +23,8 @@ class PackedExperts(nn.Module):
 
     def __init__(self, gate_up: Packed, down: Packed, count: int):
         super().__init__()
+        if any(isinstance(stack, ByteMatrix) and stack.rotated for stack in (gate_up, down)):
+            raise ValueError("experts are never rotated: their inputs would have to be, too")
         self.gate_up_proj, self.down_proj = PackedLinear(gate_up), PackedLinear(down)
         self.count = count
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import nn
 from torch.nn import functional
 
-from .matrices import ByteMatrix, NibbleMatrix, Packed, joined
+from .matrices import ByteMatrix, NibbleMatrix, Packed, facing, joined
 
 
 class PackedLinear(nn.Module):
@@ -25,10 +27,10 @@ class PackedLinear(nn.Module):
         # Outside of inference mode, or the module could never be moved again.
         with torch.inference_mode(False), torch.no_grad():
             if isinstance(matrix, ByteMatrix):
-                self._block = matrix.block
+                self._block, self._rotated = matrix.block, matrix.rotated
                 tensors = {"weight": matrix.weight, "scales": matrix.scales}
             else:
-                self._block = (matrix.group, matrix.span)
+                self._block, self._rotated = (matrix.group, matrix.span), 0
                 tensors = {"weight": matrix.packed, "scales": matrix.scales}
                 tensors |= {"zeros": matrix.zeros, "code": matrix.code}
             for name in ("weight", "scales", "zeros", "code"):
@@ -41,19 +43,21 @@ class PackedLinear(nn.Module):
         """What is held now, wherever it lies."""
         weight, scales = self.weight.detach(), self.scales.detach()
         if weight.dtype != torch.int32:
-            return ByteMatrix(weight, scales, self._block)
+            return ByteMatrix(weight, scales, self._block, self._rotated)
         zeros = None if self.zeros is None else self.zeros.detach()
         code = None if self.code is None else self.code.detach()
         return NibbleMatrix(weight, scales, zeros, code, *self._block)
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """`inputs` [.., K] to [.., N]."""
-        return functional.linear(inputs, self.matrix.dequantized(inputs.dtype))
+        inputs, matrix = facing(inputs, self.matrix)
+        return functional.linear(inputs, matrix.dequantized(inputs.dtype))
 
     def extra_repr(self) -> str:
         """For people who print the module."""
         kind = type(self.matrix).__name__
-        return f"{self.in_features}, {self.out_features}, {kind}, {self.weight.dtype}"
+        turned = f", rotated by {self._rotated}" if self._rotated else ""
+        return f"{self.in_features}, {self.out_features}, {kind}, {self.weight.dtype}{turned}"
 
 
 class PackedEmbedding(PackedLinear):
@@ -65,7 +69,8 @@ class PackedEmbedding(PackedLinear):
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """Ids [..] to [.., K]."""
-        table = ByteMatrix(self.weight.detach(), self.scales.detach(), self._block)
+        weight, scales = self.weight.detach(), self.scales.detach()
+        table = ByteMatrix(weight, scales, self._block, self._rotated)
         rows = table.rows(inputs.flatten()).dequantized(self.dtype)
         return rows.view(*inputs.shape, -1)
 
@@ -93,7 +98,7 @@ def rows_of(matrix: Packed, first: int, count: int) -> Packed:
     if isinstance(matrix, ByteMatrix):
         height = matrix.block[0]
         blocks = slice(first // height, -(-(first + count) // height))
-        return ByteMatrix(matrix.weight[rows], matrix.scales[blocks], matrix.block)
+        return replace(matrix, weight=matrix.weight[rows], scales=matrix.scales[blocks])
     zeros = None if matrix.zeros is None else matrix.zeros[:, rows]
     own = (matrix.packed[rows], matrix.scales[:, rows], zeros, matrix.code)
     return NibbleMatrix(*own, matrix.group, matrix.span)
@@ -105,7 +110,8 @@ def _adjacent(parts: list[PackedLinear]) -> Packed | None:
     for part in parts:
         weight = part.weight
         same = weight.untyped_storage().data_ptr() == first.untyped_storage().data_ptr()
-        if not same or weight.storage_offset() != offset or part._block != parts[0]._block:
+        alike = (part._block, part._rotated) == (parts[0]._block, parts[0]._rotated)
+        if not same or weight.storage_offset() != offset or not alike:
             return None
         offset += weight.numel()
     rows = sum(part.out_features for part in parts)
@@ -117,7 +123,7 @@ def _adjacent(parts: list[PackedLinear]) -> Packed | None:
     if isinstance(whole, ByteMatrix):
         weight = wide(whole.weight, (rows, whole.shape[1]))
         scales = wide(whole.scales, (-(-rows // whole.block[0]), whole.scales.shape[1]))
-        return ByteMatrix(weight, scales, whole.block)
+        return replace(whole, weight=weight, scales=scales)
     packed = wide(whole.packed, (rows, whole.packed.shape[1]))
     size = (whole.scales.shape[0], rows)
     zeros = None if whole.zeros is None else wide(whole.zeros, size)

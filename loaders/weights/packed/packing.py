@@ -145,9 +145,15 @@ def pack_vocabulary(module: Any, tied: bool) -> float:
     dtype = text.embed_tokens.weight.dtype
     matrix, error = pack(text.embed_tokens.weight.detach(), "int8")
     text.embed_tokens = table = PackedEmbedding(matrix, dtype)
-    if not tied:
-        matrix, error = pack(head.weight.detach(), "int8")
-    module.lm_head = output = PackedLinear(matrix)
     if tied:
-        output.weight, output.scales = table.weight, table.scales
+        tie_output(module, table)
+    else:
+        matrix, error = pack(head.weight.detach(), "int8")
+        module.lm_head = PackedLinear(matrix)
     return error
+
+
+def tie_output(module: Any, table: PackedEmbedding) -> None:
+    """Let the output layer be the packed table of tokens."""
+    module.lm_head = output = PackedLinear(table.matrix)
+    output.weight, output.scales = table.weight, table.scales

@@ -69,11 +69,39 @@ def check_bytes(device, dtype):
             assert (found - wanted).norm() < loose * wanted.norm()
 
 
+@torch.inference_mode()
+def check_rotated(device, dtype):
+    """Products of int8 rows whose inputs are rotated, of few rows and of many."""
+    from qwen3vl_nodes.loaders.engine.kernels.dequantize import dequantize
+    from qwen3vl_nodes.loaders.engine.kernels.packed_products import gated_product, product
+
+    torch.manual_seed(0)
+    loose = {torch.float32: 1e-5, torch.float16: 3e-3, torch.bfloat16: 2e-2}[dtype]
+    codes = torch.randint(-127, 128, (256, 256), dtype=torch.int8, device=device)
+    for rows, height in ((256, 1), (1, 256)):
+        scales = (1 + torch.rand(rows, 1, device=device)) / 1000
+        matrix = ByteMatrix(codes, scales, (height, 256), 64)
+        plain = matrix.dequantized(torch.float32)
+        assert torch.equal(dequantize(matrix, dtype), plain.to(dtype))
+        for count in (7, 70):
+            inputs = torch.randn(count, 256, device=device).to(dtype)
+            wanted = inputs.float() @ plain.T
+            found = product(inputs, matrix).float()
+            assert (found - wanted).norm() < loose * wanted.norm()
+            gate, up = wanted.chunk(2, dim=1)
+            mixed = torch.nn.functional.silu(gate) * up
+            both = gated_product(inputs, matrix)
+            assert (both is None) == (count > 64 or dtype == torch.float32)
+            if both is not None:
+                assert (both.float() - mixed).norm() < 2 * loose * mixed.norm()
+
+
 @pytest.mark.skipif(DEVICE.type != "cuda", reason="needs a GPU")
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 def test_bytes_on_the_gpu(dtype):
     pytest.importorskip("triton")
     check_bytes(DEVICE, dtype)
+    check_rotated(DEVICE, dtype)
 
 
 @pytest.mark.skipif(DEVICE.type == "cuda", reason="they run for real")
@@ -88,6 +116,7 @@ def test_bytes_interpreted_on_the_cpu():
         "test_fast_parts.allow_loops()\n"
         "for dtype in (torch.float32, torch.float16):\n"
         "    test_byte_kernels.check_bytes(torch.device('cpu'), dtype)\n"
+        "    test_byte_kernels.check_rotated(torch.device('cpu'), dtype)\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],

@@ -14,7 +14,8 @@ from qwen3vl_nodes.loaders.weights.packed.matrices import (
     joined,
     pack_codes,
 )
-from qwen3vl_nodes.loaders.weights.packed.packed_linear import PackedLinear, join
+from qwen3vl_nodes.loaders.weights.packed.packed_experts import PackedExperts
+from qwen3vl_nodes.loaders.weights.packed.packed_linear import PackedEmbedding, PackedLinear, join
 from qwen3vl_nodes.loaders.weights.packed.packing import (
     distance,
     inner_linears,
@@ -23,6 +24,7 @@ from qwen3vl_nodes.loaders.weights.packed.packing import (
     pack_vocabulary,
     replace_part,
 )
+from qwen3vl_nodes.loaders.weights.packed.rotation import hadamard, rotated
 from tiny_checkpoint import build_model
 from torch import nn
 
@@ -60,16 +62,34 @@ def nibble(group, zeros=False, code=None):
     return made
 
 
+def turned(size):
+    """Rows of int8 whose groups of `size` inputs are rotated; scales as ComfyUI makes them."""
+
+    def made(weight):
+        groups = rotated(weight.float(), size)
+        scales = groups.abs().amax(1, keepdim=True) / 127
+        return ByteMatrix(
+            (groups / scales).round().to(torch.int8), scales, (1, weight.shape[1]), size
+        )
+
+    return made
+
+
 KINDS = {
     "fp8 blocks": fp8(128, 128),
     "fp8 uneven blocks": fp8(48, 96),
     "fp8 one scale": fp8(1 << 20, 1 << 20),
     "fp8 rows": fp8(1, 1 << 20),
     "int8": pack_int8,
+    "int8 rotated": turned(64),
     "int4": pack_int4,
     "int4 zeros": nibble(64, zeros=True),
     "nf4": nibble(64, code=torch.tensor(NF4, device=DEVICE)),
 }
+
+
+# Those of which the CPU answers all requests too.
+GATED = ("fp8 blocks", "int4", "int8 rotated")
 
 
 @lru_cache(maxsize=1)
@@ -99,7 +119,7 @@ def both(kind):
 def test_greedy_equals_generate_on_the_weights_that_are_meant(kind):
     packed, plain = both(kind)
     assert supports(packed) is None
-    requests = REQUESTS if DEVICE.type == "cuda" or kind in ("fp8 blocks", "int4") else REQUESTS[:2]
+    requests = REQUESTS if DEVICE.type == "cuda" or kind in GATED else REQUESTS[:2]
     check(engine(packed, most_rows=3), requests, plain)
 
 
@@ -155,6 +175,33 @@ def test_weights_of_two_kinds_are_not_joined():
     from qwen3vl_nodes.loaders.engine.model import layers
 
     assert len(layers._matrix(parts, join=True)) == 2
+    # Inputs are rotated once for all that is joined.
+    assert joined([turned(64)(weight), turned(16)(weight)]) is None
+    both = [PackedLinear(turned(size)(weight)) for size in (16, 16)]
+    assert join(both) is not None and join(both) is not None
+    both[1]._rotated = 64
+    assert join(both) is None
+
+
+@pytest.mark.parametrize("size", [4, 64, 256])
+def test_rotated_weights_are_near_the_weights(size):
+    matrix = hadamard(size, torch.float32, torch.device("cpu"))
+    assert torch.equal(matrix @ matrix, torch.eye(size)) and torch.equal(matrix, matrix.T)
+    assert torch.equal(matrix.sum(0).abs(), torch.ones(size))  # a regular one
+    weight = torch.randn(24, 512)
+    packed = turned(size)(weight)
+    assert distance(packed, weight) < 0.01
+    assert torch.equal(
+        packed.rows(torch.tensor([3, 5])).dequantized(torch.float32),
+        packed.dequantized(torch.float32)[[3, 5]],
+    )
+    table = PackedEmbedding(packed, torch.float32)
+    ids = torch.tensor([[7, 0]])
+    assert torch.equal(table(ids), packed.dequantized(torch.float32)[ids])
+    linear, inputs = PackedLinear(packed), torch.randn(3, 512)
+    wanted = inputs @ packed.dequantized(torch.float32).T
+    torch.testing.assert_close(linear(inputs), wanted, rtol=1e-4, atol=1e-4)
+    assert f"rotated by {size}" in repr(linear)
 
 
 @pytest.mark.parametrize(("columns", "group"), [(128, 128), (512, 64), (1280, 128), (256, 32)])
@@ -174,6 +221,17 @@ def test_what_does_not_fit_is_refused():
         ByteMatrix(torch.zeros(4, 8, dtype=torch.int8), torch.ones(2, 2), (4, 8))
     with pytest.raises(ValueError, match="scales"):
         NibbleMatrix(torch.zeros(4, 16, dtype=torch.int32), torch.ones(1, 3), None, None, 128, 16)
+
+
+def test_rotations_that_cannot_be_are_refused():
+    codes, scales = torch.zeros(4, 96, dtype=torch.int8), torch.ones(4, 1)
+    with pytest.raises(ValueError, match="groups of 64"):
+        ByteMatrix(codes, scales, (1, 96), 64)
+    with pytest.raises(ValueError, match="groups of 32"):
+        hadamard(32, torch.float32, torch.device("cpu"))
+    stack = ByteMatrix(codes, scales, (1, 96), 16)
+    with pytest.raises(ValueError, match="never rotated"):
+        PackedExperts(stack, stack, 2)
 
 
 def test_packing_keeps_most_of_a_weight():
@@ -210,3 +268,6 @@ def test_what_is_multiplied_as_fp8(monkeypatch, rows, columns, block, dtype, mul
     scales = torch.ones(-(-rows // block[0]), -(-columns // block[1]))
     matrix = ByteMatrix(torch.zeros(rows, columns).to(dtype), scales, block)
     assert packed_products._as_fp8(torch.zeros(100, columns), matrix) is multiplied
+    if multiplied:  # a kernel that knows of no rotation would read it as another matrix
+        turned_one = ByteMatrix(matrix.weight, scales, block, 64)
+        assert not packed_products._as_fp8(torch.zeros(100, columns), turned_one)
