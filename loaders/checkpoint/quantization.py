@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +24,12 @@ COMFYUI = "comfyui"
 MARK = ".comfy_quant"
 METADATA = "_quantization_metadata"
 MAX_MARK_BYTES = 4096
+
+# The one whose layers are codes times scales as the fast engine has them, and how large groups are
+# where inputs are rotated: powers of 4, as the matrix is made of pieces of 4 x 4.
+INT8_FORMAT = "int8_tensorwise"
+ROTATED_GROUPS = (4, 16, 64, 256, 1024)
+_LANGUAGE = re.compile(r"(^model\.language_model\.(layers\.|embed_tokens\.)|^lm_head\.)")
 
 COMPUTED_IN = ("float32", "float16", "bfloat16")
 
@@ -140,3 +148,34 @@ def _json(text: Any) -> Any:
         return json.loads(text)
     except (ValueError, TypeError, RecursionError):
         return None
+
+
+def int8_layers(packed: Quantization | None, tensors: Mapping[str, StoredTensor]) -> dict[str, int]:
+    """The language model's matrices that a file of ComfyUI's holds as int8 with one scale, or one
+    for each row, and nothing else: by module, how many inputs were rotated together, or 0.
+    """
+    found = {}
+    for name, said in packed.layers.items() if packed else ():
+        part = _LANGUAGE.search(f"{name}.")
+        group = _rotated_group(said) if said["format"] == INT8_FORMAT else None
+        weight = tensors.get(f"{name}.weight")
+        scale = tensors.get(f"{name}.weight_scale")
+        if part is None or group is None or weight is None or scale is None:
+            continue
+        leaves = {key for key in tensors if key.startswith(f"{name}.")}
+        whole = len(weight.shape) == 2 and weight.dtype == "I8"
+        by_rows = whole and tuple(scale.shape) == (weight.shape[0], 1)
+        fits = whole and (math.prod(scale.shape) == 1 or by_rows) and scale.dtype in PLAIN_DTYPES
+        if fits and len(leaves) == 2 and not (group and weight.shape[1] % group):
+            found[name] = group
+    return found
+
+
+def _rotated_group(said: Mapping[str, Any]) -> int | None:
+    """How many inputs ComfyUI rotates together; None where that is no number it could be."""
+    more = said.get("params")
+    more = more if isinstance(more, dict) else {}
+    if not said.get("convrot", more.get("convrot", False)):
+        return 0
+    size = said.get("convrot_groupsize", more.get("convrot_groupsize", 256))
+    return size if size in ROTATED_GROUPS and not isinstance(size, float) else None

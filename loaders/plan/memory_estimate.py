@@ -11,11 +11,21 @@ from ...utils.errors import LoadError
 from ...utils.text.amounts import GB, amount
 from ..checkpoint.architecture import Architecture
 from ..checkpoint.inspection import Checkpoint
+from ..checkpoint.quantization import int8_layers
 from ..hub.official import MODELS, ModelSpec
 from .capability import why_not_dtype
 from .decision import OFFLOAD, ONE_DEVICE, SPREAD, Plan
 from .hardware import Machine
-from .weight_ways import FP8, KEPT_4BIT, KEPT_FP8, PACKED, PACKED_HERE, PLAIN, QUANTIZED
+from .weight_ways import (
+    FP8,
+    KEPT_4BIT,
+    KEPT_FP8,
+    KEPT_INT8,
+    PACKED,
+    PACKED_HERE,
+    PLAIN,
+    QUANTIZED,
+)
 
 # What one run is expected to hold at once; a longer one asks for more when it comes.
 TYPICAL_TOKENS = 16_384
@@ -79,6 +89,8 @@ def _weight_bytes(checkpoint: Checkpoint, plan: Plan, item: int) -> int:
     if plan.weights in (FP8, KEPT_FP8, KEPT_4BIT, PACKED):
         return sum(tensor.size_bytes for tensor in checkpoint.tensors.values())
     shapes = checkpoint.architecture.tensors()
+    if plan.weights == KEPT_INT8:
+        return item * sum(map(math.prod, shapes.values())) - _int8_saved(checkpoint, shapes, item)
     if plan.weights not in (QUANTIZED, PACKED_HERE):
         return item * sum(map(math.prod, shapes.values()))
     vocabulary = QUANTIZED_BYTES["int8"] if plan.weights == PACKED_HERE else item
@@ -86,6 +98,15 @@ def _weight_bytes(checkpoint: Checkpoint, plan: Plan, item: int) -> int:
     experts = layers if plan.weights == PACKED_HERE else item
     each = {VOCABULARY: vocabulary, LAYERS: layers, EXPERTS: experts, OTHER: item}
     return int(sum(math.prod(shape) * each[_part(n, shape)] for n, shape in shapes.items()))
+
+
+def _int8_saved(checkpoint: Checkpoint, shapes: dict[str, tuple[int, ...]], item: int) -> int:
+    """How many bytes less ComfyUI's int8 layers take as they are stored, their scales as fp32."""
+    saved = 0
+    for name in int8_layers(checkpoint.quantization, checkpoint.tensors):
+        scales = math.prod(checkpoint.tensors[f"{name}.weight_scale"].shape)
+        saved += (item - 1) * math.prod(shapes[f"{name}.weight"]) - 4 * scales
+    return saved
 
 
 def quantized_gb() -> dict[str, dict[str, float]]:

@@ -8,7 +8,7 @@ from ..settings import Adapter
 from .decision import ONE_DEVICE, Plan
 from .memory_estimate import Estimate
 from .weight_ways import FP8 as STAYS_FP8
-from .weight_ways import FROM_4BIT, FROM_FP8, KEPT_4BIT, KEPT_FP8
+from .weight_ways import FROM_4BIT, FROM_FP8, KEPT_4BIT, KEPT_FP8, KEPT_INT8
 
 
 def plan_text(
@@ -47,6 +47,8 @@ def precision(plan: Plan) -> str:
         return f"FP8 (computing in {dtype})"
     if plan.weights == KEPT_4BIT:
         return f"4-bit (computing in {dtype})"
+    if plan.weights == KEPT_INT8:
+        return f"int8 (computing in {dtype})"
     made_from = {FROM_FP8: " made from FP8", FROM_4BIT: " made from 4-bit"}
     return dtype + made_from.get(plan.weights, "")
 

@@ -8,7 +8,7 @@ from ...utils.errors import LoadError
 from ..checkpoint.four_bits import BITSANDBYTES, NF4_BLOCK
 from ..checkpoint.fp8_blocks import has_uneven_experts
 from ..checkpoint.inspection import Checkpoint
-from ..checkpoint.quantization import COMFYUI
+from ..checkpoint.quantization import COMFYUI, int8_layers
 from ..settings import ALL_GPUS, GPU_AND_RAM, LoadSettings
 from .capability import (
     why_not_comfyui,
@@ -21,10 +21,11 @@ from .hardware import Machine
 
 # How the weights get from the files into memory.
 PLAIN, FP8, FROM_FP8, QUANTIZED, PACKED = "plain", "fp8", "from fp8", "quantized", "packed"
-# Those that this pack puts into a module itself; the last three stay packed in memory.
+# Those that this pack puts into a module itself; the last four stay packed in memory.
 KEPT_FP8, KEPT_4BIT, PACKED_HERE = "fp8 as stored", "4-bit as stored", "packed here"
+KEPT_INT8 = "int8 as stored"
 FROM_COMFYUI, FROM_4BIT = "from comfyui", "from 4-bit"
-OWN = (PLAIN, FROM_FP8, FROM_COMFYUI, FROM_4BIT, KEPT_FP8, KEPT_4BIT, PACKED_HERE)
+OWN = (PLAIN, FROM_FP8, FROM_COMFYUI, FROM_4BIT, KEPT_FP8, KEPT_4BIT, KEPT_INT8, PACKED_HERE)
 
 
 def choose_weights(
@@ -56,10 +57,7 @@ def choose_weights(
         return PLAIN, []
     method = checkpoint.quantization.method
     if method == COMFYUI:
-        return FROM_COMFYUI, [
-            f"Its weights ({', '.join(checkpoint.quantization.formats)}) become plain ones while "
-            "loading; quantization int8 or int4 keeps them small."
-        ]
+        return _from_comfyui(settings, checkpoint, machine, device)
     kept = _why_not_kept(settings, checkpoint, machine, device)
     if checkpoint.quantization.four_bits and kept is None:
         return KEPT_4BIT, [f"The weights stay 4-bit, as {method} stored them."]
@@ -72,6 +70,29 @@ def choose_weights(
             "Install it into ComfyUI's Python, or choose the plain or the FP8 checkpoint.",
         )
     return PACKED, [f"The weights stay quantized, as {method} made them."]
+
+
+def _from_comfyui(
+    settings: LoadSettings, checkpoint: Checkpoint, machine: Machine, device: torch.device
+) -> tuple[str, list[str]]:
+    """ComfyUI's own packed layers: its int8 stays where the kernels read it, the rest does not."""
+    packed = checkpoint.quantization
+    kept = int8_layers(packed, checkpoint.tensors)
+    formats = ", ".join(packed.formats) if packed else ""
+    small = "quantization int8 or int4 keeps them small."
+    why_not = _why_not_kept(settings, checkpoint, machine, device) if kept else None
+    if kept and why_not is None:
+        others = len(packed.layers) - len(kept) if packed else 0
+        notes = ["The int8 weights stay 8-bit, as ComfyUI stored them."]
+        if any(kept.values()):
+            notes.append("Their inputs are rotated as the weights were.")
+        if others:
+            notes.append(f"{others} other packed layers of it become plain ones while loading.")
+        return KEPT_INT8, notes
+    reason = f" ({why_not})" if why_not else ""
+    return FROM_COMFYUI, [
+        f"Its weights ({formats}) become plain ones while loading{reason}; {small}"
+    ]
 
 
 def _has_experts(checkpoint: Checkpoint) -> bool:

@@ -19,6 +19,7 @@ from ..plan.weight_ways import (
     FROM_COMFYUI,
     KEPT_4BIT,
     KEPT_FP8,
+    KEPT_INT8,
     OWN,
     PACKED_HERE,
     QUANTIZED,
@@ -83,7 +84,7 @@ def _build_module(checkpoint: Checkpoint, plan: Plan, config: Any, on_bytes: OnB
     if plan.weights == KEPT_FP8:
         keep_fp8(module, checkpoint)
     device_of, device_map = _placement(module, plan)
-    if plan.weights == FROM_COMFYUI:
+    if plan.weights in (FROM_COMFYUI, KEPT_INT8):
         fill_from_comfyui(module, checkpoint, plan, device_of, on_bytes)
     elif plan.weights in (KEPT_4BIT, FROM_4BIT):
         fill_four_bit(module, checkpoint, plan, device_of, on_bytes)

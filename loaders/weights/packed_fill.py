@@ -13,8 +13,8 @@ import torch
 from ...utils.errors import LoadError
 from ..checkpoint.inspection import Checkpoint
 from ..plan.decision import Plan
-from ..plan.weight_ways import KEPT_4BIT
-from .by_comfyui import fill_packed, packed_names
+from ..plan.weight_ways import KEPT_4BIT, KEPT_INT8
+from .by_comfyui import fill_int8, fill_packed, packed_names
 from .by_tools import fill_four_bits
 from .meta_module import empty_targets, fill
 from .packed.packed_experts import experts_in, pack_experts
@@ -136,14 +136,17 @@ def fill_from_comfyui(
     device_of: Callable[[str], torch.device],
     on_bytes: OnBytes,
 ) -> None:
-    """Read an empty module whose file is ComfyUI's own, every packed layer made plain.
+    """Read an empty module whose file is ComfyUI's own: int8 as it is stored where the plan says
+    so, every other packed layer made plain.
 
     Raises:
         LoadError: as `meta_module.fill` and `by_comfyui.fill_packed`.
     """
     counted = _Counted(checkpoint, on_bytes)
-    names = sorted(packed_names(checkpoint))
-    fill_packed(module, names, checkpoint, plan.dtype, device_of, counted.add)
+    names = packed_names(checkpoint)
+    if plan.weights == KEPT_INT8:
+        names -= fill_int8(module, checkpoint, plan.dtype, device_of, counted.add)
+    fill_packed(module, sorted(names), checkpoint, plan.dtype, device_of, counted.add)
     fill(module, checkpoint, plan.dtype, device_of, counted.rest())
 
 
