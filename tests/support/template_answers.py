@@ -40,3 +40,10 @@ def has_in_order(said: str, parts: list[str]) -> bool:
     """Whether a text has all parts, in their order."""
     places = [said.find(part) for part in parts]
     return min(places) >= 0 and places == sorted(places)
+
+
+def check_answers(name: str, outputs: dict) -> None:
+    """Assert that a template's run left in the history what its nodes should say."""
+    for node, parts in ANSWERS[name].items():
+        said = "\n".join(outputs[node]["text"])
+        assert has_in_order(said, parts), (name, node, said)

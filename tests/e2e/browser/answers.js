@@ -1,20 +1,11 @@
 // Opens the examples in a real browser, runs one, and reports what the nodes show, as JSON.
 // Usage: node answers.js <server's address> <path of chromium> <folder for screenshots> <names…>
 
-const { chromium } = require("playwright-core");
 const path = require("node:path");
+const opening = require("./page.js");
 
 const [url, executablePath, folder, ...examples] = process.argv.slice(2);
 const HOSTILE = ['<img src=x onerror="window.hacked = 1">', "", "one\ntwo"];
-const ARGS = [
-  "--no-sandbox",
-  "--disable-gpu",
-  "--disable-quic",
-  "--no-first-run",
-  "--disable-background-networking",
-  "--disable-component-update",
-  "--disable-sync",
-];
 
 /** What the page knows: run inside it. */
 function look() {
@@ -32,11 +23,7 @@ function look() {
 }
 
 async function ready(page) {
-  await page.waitForFunction(() => {
-    const ours = window.LiteGraph?.registered_node_types.Qwen3VLCaptionFolder;
-    // The front end opens a workflow by itself, the last or its default.
-    return ours && window.app?.vueAppReady && app.extensionManager && app.graph.nodes.length;
-  });
+  await opening.ready(page);
   await page.evaluate(settled);
 }
 
@@ -56,16 +43,15 @@ async function settled() {
   }
 }
 
+const SETTINGS = {
+  "Comfy.VueNodes.AutoScaleLayout": false, // older front ends move nodes apart for Nodes 2.0
+  "Comfy.Minimap.Visible": false, // it may lie over a node
+  "Comfy.TutorialCompleted": true, // as may what a new user is shown
+};
+
 async function open(page, vueNodes) {
-  const settings = {
-    "Comfy.VueNodes.Enabled": vueNodes,
-    "Comfy.VueNodes.AutoScaleLayout": false, // older front ends move nodes apart for Nodes 2.0
-    "Comfy.Minimap.Visible": false, // it may lie over a node
-    "Comfy.TutorialCompleted": true, // as may what a new user is shown
-  };
-  await fetch(`${url}/settings`, { method: "POST", body: JSON.stringify(settings) });
-  await page.goto(url);
-  await ready(page);
+  await opening.open(page, url, vueNodes, SETTINGS);
+  await page.evaluate(settled);
 }
 
 async function load(page, name) {
@@ -428,9 +414,7 @@ async function visit(page, vueNodes) {
 }
 
 (async () => {
-  const options = { executablePath, args: ARGS, viewport: { width: 1400, height: 1000 } };
-  const profile = path.join(folder, "profile");
-  const context = await chromium.launchPersistentContext(profile, options);
+  const context = await opening.launchKept(executablePath, path.join(folder, "profile"));
   const page = await context.newPage();
   page.setDefaultTimeout(120_000);
   const seen = { canvas: await visit(page, false), vue: await visit(page, true) };

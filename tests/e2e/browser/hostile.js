@@ -2,8 +2,8 @@
 // counts what they did. Then measures frames while a text streams.
 // Usage: node hostile.js <server's address> <path of chromium> <file of texts as JSON> <seconds to stream>
 
-const { chromium } = require("playwright-core");
 const fs = require("node:fs");
+const { fresh, launch, open } = require("./page.js");
 
 const [url, executablePath, file, seconds] = process.argv.slice(2);
 const TEXTS = JSON.parse(fs.readFileSync(file, "utf8"));
@@ -12,24 +12,9 @@ const REOPENED = 6;
 const DRAWN = 8; // of so many texts one is waited for until it is drawn
 // What the front end asks for by itself, early or late: news, and the models of its own workflow.
 const ITS_OWN = /^https:\/\/(api\.comfy\.org|huggingface\.co)\//;
-const ARGS = [
-  "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-  "--disable-background-networking", "--disable-component-update", "--disable-sync",
-];
 
-async function ready(page) {
-  await page.waitForFunction(() => {
-    const ours = window.LiteGraph?.registered_node_types.Qwen3VLCaptionFolder;
-    // The front end opens a workflow by itself.
-    return ours && window.app?.vueAppReady && app.extensionManager && app.graph.nodes.length;
-  });
-}
-
-async function open(page, vueNodes) {
-  const settings = { "Comfy.VueNodes.Enabled": vueNodes, "Comfy.TutorialCompleted": true };
-  await fetch(`${url}/settings`, { method: "POST", body: JSON.stringify(settings) });
-  await page.goto(url);
-  await ready(page);
+async function openNodes(page, vueNodes) {
+  await open(page, url, vueNodes, { "Comfy.TutorialCompleted": true });
   await page.evaluate(() => {
     app.graph.clear();
     ["Qwen3VLCaption", "Qwen3VLDetect", "Qwen3VLCaptionFolder", "Qwen3VLChat", "Qwen3VLLoader"].forEach(
@@ -133,10 +118,10 @@ async function frames([seconds, streams]) {
 }
 
 (async () => {
-  const browser = await chromium.launch({ executablePath, args: ARGS });
+  const browser = await launch(executablePath);
   const result = {};
   for (const vueNodes of [false, true]) {
-    const page = await (await browser.newContext({ viewport: { width: 1400, height: 1000 } })).newPage();
+    const page = await fresh(browser);
     page.setDefaultTimeout(180_000);
     const seen = { dialogs: 0, foreign: [], errors: [], wrong: 0 };
     page.on("dialog", (dialog) => {
@@ -148,7 +133,7 @@ async function frames([seconds, streams]) {
       if (!there.startsWith(url) && !ITS_OWN.test(there) && !/^(data|blob):/.test(there)) seen.foreign.push(there);
     });
     await page.route(ITS_OWN, (route) => route.fulfill({ json: [] }));
-    await open(page, vueNodes);
+    await openNodes(page, vueNodes);
     seen.foreign = []; // what the front end itself asks for at its start is not about texts
     page.on("console", (line) => line.type() === "error" && seen.errors.push(line.text().slice(0, 300)));
     page.on("pageerror", (error) => seen.errors.push(String(error).slice(0, 300)));

@@ -4,32 +4,21 @@
 // Usage: node search.js <server's address> <path of chromium> <folder for screenshots>
 //        <canvas,vue> <words…>
 
-const { chromium } = require("playwright-core");
 const path = require("node:path");
+const { fresh, launch, open } = require("./page.js");
 
 const [url, executablePath, folder, renderers, ...words] = process.argv.slice(2);
 const STEP = 260; // pixels from one node to the next, each narrower
 const LISTED = "[data-testid=result-item], .p-autocomplete-option"; // of newer front ends, and older
 const OURS = "Qwen3-VL"; // in the names of all that the pack has
 const SETTLED_MS = 500; // and two clicks are no double-click any more
-const ARGS = [
-  "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-  "--disable-background-networking", "--disable-component-update", "--disable-sync",
-];
 const SETTINGS = {
   "Comfy.Minimap.Visible": false, // it lies over the canvas
   "Comfy.TutorialCompleted": true, // else the templates open by themselves
 };
 
-async function open(page, vueNodes) {
-  const settings = { ...SETTINGS, "Comfy.VueNodes.Enabled": vueNodes };
-  await fetch(`${url}/settings`, { method: "POST", body: JSON.stringify(settings) });
-  await page.goto(url);
-  await page.waitForFunction(() => {
-    const ours = window.LiteGraph?.registered_node_types.Qwen3VLCaptionFolder;
-    // The front end opens a workflow by itself.
-    return ours && window.app?.vueAppReady && app.extensionManager && app.graph.nodes.length;
-  });
+async function openEmpty(page, vueNodes) {
+  await open(page, url, vueNodes, SETTINGS);
   await page.waitForTimeout(SETTLED_MS);
   await page.evaluate(() => {
     app.graph.clear();
@@ -100,7 +89,7 @@ function shown(id) {
 }
 
 async function visit(page, renderer) {
-  await open(page, renderer === "vue");
+  await openEmpty(page, renderer === "vue");
   const found = [];
   for (const [index, word] of words.entries()) found.push(await find(page, word, index));
   await page.waitForTimeout(SETTLED_MS);
@@ -116,10 +105,10 @@ async function visit(page, renderer) {
 }
 
 (async () => {
-  const browser = await chromium.launch({ executablePath, args: ARGS });
+  const browser = await launch(executablePath);
   const seen = {};
   for (const renderer of renderers.split(",")) {
-    const page = await (await browser.newContext({ viewport: { width: 1400, height: 1000 } })).newPage();
+    const page = await fresh(browser);
     page.setDefaultTimeout(30_000);
     seen[renderer] = await visit(page, renderer);
     await page.close();

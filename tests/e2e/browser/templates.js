@@ -4,30 +4,12 @@
 // Nodes 2.0.
 // Usage: node templates.js <server's address> <path of chromium> <its folder> <titles…>
 
-const { chromium } = require("playwright-core");
 const fs = require("node:fs");
 const path = require("node:path");
+const { fresh, launch, open } = require("./page.js");
 
 const [url, executablePath, folder, ...titles] = process.argv.slice(2);
 const CLICKED = 8;
-const ARGS = [
-  "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-  "--disable-background-networking", "--disable-component-update", "--disable-sync",
-];
-
-async function ready(page) {
-  await page.waitForFunction(() => {
-    const ours = window.LiteGraph?.registered_node_types.Qwen3VLCaptionFolder;
-    return ours && window.app?.vueAppReady && app.extensionManager;
-  });
-}
-
-async function open(page, vueNodes) {
-  const settings = { "Comfy.VueNodes.Enabled": vueNodes };
-  await fetch(`${url}/settings`, { method: "POST", body: JSON.stringify(settings) });
-  await page.goto(url);
-  await ready(page);
-}
 
 /** Find a template in the browser of templates and click its card. */
 async function click(page, title) {
@@ -98,12 +80,12 @@ async function visit(page, title, index) {
 }
 
 (async () => {
-  const browser = await chromium.launch({ executablePath, args: ARGS });
+  const browser = await launch(executablePath);
   const seen = {};
   for (const vueNodes of [false, true]) {
-    const page = await (await browser.newContext({ viewport: { width: 1400, height: 1000 } })).newPage();
+    const page = await fresh(browser);
     page.setDefaultTimeout(60_000);
-    await open(page, vueNodes);
+    await open(page, url, vueNodes, {}, false); // a new user's page may have no workflow
     const these = titles.filter((_, index) => (index % 2 === 1) === vueNodes);
     for (const [index, title] of these.entries()) seen[title] = await visit(page, title, index);
     await page.close();
