@@ -18,6 +18,7 @@ from .reference import end_token_ids
 from .request.draft import Draft
 from .request.encoding import Prepared, Preparer
 from .request.intake import Intake
+from .request.odds import ON_CPU, Odds, Prices
 from .request.phrasebook import Phrasebook
 from .request.prompt import PromptEncoder
 from .request.sequence import Sequence
@@ -37,6 +38,8 @@ LARGE_DEVICE_BYTES = 30 << 30
 SLOW_BYTES = 1 << 30
 # When several requests come, the first pool expects answers of this length.
 EXPECTED_ANSWER = 256
+# What an H100 reads of weights while the host waits for a check and starts the next step.
+WAIT_BYTES = 1.2e9
 
 
 class FastEngine:
@@ -86,6 +89,7 @@ class FastEngine:
         looks_ahead = looks_ahead and not has_experts(module)
         exact = module.model.language_model.norm.weight.dtype == torch.float32
         self._phrasebook = Phrasebook(keeps=exact) if looks_ahead else None
+        self._prices = _prices(module)
         self._free_memory = free_memory
         self._free_bytes = free_bytes
         self._most_rows, self._page_tokens, self._fused = most_rows, page_tokens, fused
@@ -211,7 +215,7 @@ class FastEngine:
             prompt_tokens=prepared.length,
             started=time.perf_counter() - seconds,
         )
-        return Sequence(index, request.seed, prepared, sampling, draft)
+        return Sequence(index, request.seed, prepared, sampling, draft, odds=Odds(self._prices))
 
     def _rest(self) -> None:
         """Between runs: no weight is held, and no more KV memory than worth keeping."""
@@ -226,3 +230,12 @@ def _is_slow(module: Any) -> bool:
     """Whether a step takes longer than the host needs to look at its tokens before the next."""
     on_cuda = module.lm_head.weight.device.type == "cuda"
     return not on_cuda or sum(p.nbytes for p in module.parameters()) >= SLOW_BYTES
+
+
+def _prices(module: Any) -> Prices:
+    """What checks cost. A GPU reads all weights for eight rows as for two, and the host waits for
+    each check, some 0.4 ms: little beside the weights of a large model.
+    """
+    if module.lm_head.weight.device.type != "cuda":
+        return ON_CPU
+    return ((GUESSED_ROWS, 1.03 + WAIT_BYTES / sum(p.nbytes for p in module.parameters())),)

@@ -1,13 +1,15 @@
 """What it brings to look tokens up before they are drawn, for one request after another.
 
     python tests/bench/lookahead.py [--size demo] [--each 8] [--sampled] [--half] [--weights fp8]
+                                     [--documents FILE]
 
 `demo` answers questions about its own world: pages as Markdown and HTML, lines and boxes as JSON,
 forms, descriptions. The other sizes are random weights of the published shapes, which have nothing
 to say: their choice is made as always, and then replaced by the next token of a script, so that
 every step costs what it costs. Scripts: `fresh` tokens that were never heard; a `copy` of the
 prompt's text with every 25th token changed, as when a caption is refined; `rows` of JSON whose
-numbers and labels alone are new.
+numbers and labels alone are new. Or `--documents`, JSON of
+kind → lists of token ids: they are said as they stand, about a picture, asked for as Markdown.
 
 One JSON line for each kind: decoded tokens a second (all but the first token of each answer)
 without looking ahead, with a phrasebook that is emptied before each request (as the engine has it
@@ -25,6 +27,7 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import demo_questions
@@ -52,6 +55,7 @@ LINES = (
 SHAPES = "circle, square, triangle, star, heart, diamond, cross"
 # A script is so long, and every so many of its tokens are one that nobody could know.
 SCRIPT_TOKENS, NEWS_EVERY = 256, 25
+LONGEST_SCRIPT = 4_096  # of a document
 WAYS = ("off", "emptied", "kept")
 # What is asked, and what is to be done before.
 Job = tuple[Request, Callable[[], None]]
@@ -93,7 +97,7 @@ class Script:
     """Puts the next token of a script in the place of each that was chosen."""
 
     def __init__(self, ops: Any, device: torch.device):
-        self.ids = torch.zeros(SCRIPT_TOKENS + 64, dtype=torch.int64, device=device)
+        self.ids = torch.zeros(LONGEST_SCRIPT + 64, dtype=torch.int64, device=device)
         choose = ops.choose
 
         def scripted(rows: Rows, logits: torch.Tensor, drawing: Any) -> torch.Tensor:
@@ -135,6 +139,19 @@ def scripted_jobs(
         noise = np.random.default_rng(number).integers(0, 256, (1024, 1024, 3), dtype=np.uint8)
         request = asked(noise, words, sampled, max_new_tokens=SCRIPT_TOKENS)
         for kind, ids in scripts(number, text).items():
+            jobs.setdefault(kind, []).append((request, lambda ids=ids: script.write(ids)))
+    return jobs
+
+
+def document_jobs(engine: FastEngine, file: Path, each: int, sampled: bool) -> dict[str, list[Job]]:
+    """As `scripted_jobs`, for documents that are there as token ids."""
+    engine._end_ids = frozenset()
+    script = Script(engine._attached()._ops, engine._module.lm_head.weight.device)
+    jobs: dict[str, list] = {}
+    for kind, documents in json.loads(file.read_text("utf-8")).items():
+        for number, ids in enumerate(document[:LONGEST_SCRIPT] for document in documents[:each]):
+            noise = np.random.default_rng(number).integers(0, 256, (1024, 1024, 3), dtype=np.uint8)
+            request = asked(noise, "qwenvl markdown", sampled, max_new_tokens=len(ids))
             jobs.setdefault(kind, []).append((request, lambda ids=ids: script.write(ids)))
     return jobs
 
@@ -212,6 +229,7 @@ def main() -> None:
     parser.add_argument("--weights", choices=("plain", *KINDS), default="plain")
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--kind", nargs="+", help="these kinds alone")
+    parser.add_argument("--documents", type=Path, help="what is said, not with the demo")
     args = parser.parse_args()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     module, processor = make(args.size, device)
@@ -223,6 +241,8 @@ def main() -> None:
     if args.size == "demo":
         asked_of = [demo_requests(number, args.sampled) for number in range(args.each)]
         kinds = {k: [(one[k], lambda: None) for one in asked_of] for k in asked_of[0]}
+    elif args.documents:
+        kinds = document_jobs(engine, args.documents, args.each, args.sampled)
     else:
         kinds = scripted_jobs(engine, processor, args.each, args.sampled)
     for kind, jobs in kinds.items():

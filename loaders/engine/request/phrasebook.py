@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,36 +11,14 @@ from .encoding import Prepared
 
 # Looking one of them up takes some 20 microseconds when they are so many.
 MOST_HEARD = 32_768
-# A step that checks guesses takes about so many plain steps more than one, on the device where it
-# is dearest (measured on a CPU); so many guesses must be right for it to pay.
-PRICE = 0.7
-# Trust after a guess that was only watched, and right; and the most that can be gathered.
-EARNED, MOST_TRUST = 1.5, 6.0
 
 
-@dataclass(slots=True)
-class Trust:
-    """Whether guesses pay for one reply, by those that were right so far.
+@dataclass(frozen=True, slots=True)
+class Guess:
+    """Tokens that followed before, and how many of the last tokens were the same then: 1 to 3."""
 
-    It has to be earned first, by a guess that costs nothing: the model is not asked about it, and
-    writes the token that was guessed all the same.
-    """
-
-    balance: float = 0.0
-    watched: tuple[int, int] | None = None  # a place in the reply, and the token guessed for it
-
-    def holds(self, token_ids: Sequence[int]) -> bool:
-        """Whether something should be guessed after these tokens of the reply."""
-        if self.watched is not None and len(token_ids) > self.watched[0]:
-            place, token = self.watched
-            self.watched = None
-            if token_ids[place] == token:
-                self.balance = EARNED
-        return self.balance > 0
-
-    def saw(self, right: int) -> None:
-        """So many guesses were right in one step."""
-        self.balance = min(MOST_TRUST, self.balance + right - PRICE)
+    known: int
+    token_ids: list[int]
 
 
 class Phrasebook:
@@ -75,24 +52,27 @@ class Phrasebook:
         self._add(np.asarray(draft.token_ids[self._heard :], dtype=np.int64))
         self._heard = len(draft.token_ids)
 
-    def guess(self, count: int) -> list[int]:
-        """At most so many tokens that followed when the last three were heard before, or the last
-        two; where that was more than once, the last time.
+    def guess(self, count: int) -> Guess | None:
+        """At most so many tokens that followed when the last three were heard before, else the
+        last two, else the last; where that was more than once, the last time.
         """
         heard = self._ids[: self._size]
         if self._size < 3 or count < 1:
-            return []
-        # An index before the first token wraps around, and guesses something; no harm is done.
+            return None
         ends = np.flatnonzero(heard[:-1] == heard[-1])
-        ends = ends[heard[ends - 1] == heard[-2]]
-        if len(same := ends[heard[ends - 2] == heard[-3]]):
-            ends = same
         if not len(ends):
-            return []
+            return None
+        known = 1
+        for back in (1, 2):
+            # An index before the first token wraps around, and guesses something; no harm is done.
+            same = ends[heard[ends - back] == heard[-1 - back]]
+            if not len(same):
+                break
+            ends, known = same, known + 1
         # In a text that repeats itself the last time has no end yet.
         whole = ends[ends + count < self._size]
         after = int(whole[-1] if len(whole) else ends[0]) + 1
-        return heard[after : after + count].tolist()
+        return Guess(known, heard[after : after + count].tolist())
 
     def _add(self, ids: np.ndarray) -> None:
         most = len(self._ids)

@@ -10,7 +10,7 @@ import torch
 from ....utils.chat.sampling import Sampling
 from .draft import Draft
 from .encoding import Prepared
-from .phrasebook import Trust
+from .odds import Odds
 
 
 @dataclass(slots=True, eq=False)
@@ -32,7 +32,7 @@ class Sequence:
     # Features of pictures (by number) from the first prompt step until the last.
     features: dict[int, torch.Tensor] = field(default_factory=dict)
     failures: int = 0
-    trust: Trust = field(default_factory=Trust)
+    odds: Odds = field(default_factory=Odds)
 
     @property
     def length(self) -> int:

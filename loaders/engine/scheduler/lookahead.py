@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..request.phrasebook import Phrasebook
+from ..request.phrasebook import Guess, Phrasebook
 from ..request.sequence import Sequence
 from ..state.sampler import drawing_for
 from .board import Board
@@ -47,7 +47,7 @@ class Lookahead:
         found = self._guess()
         return None if found is None else (found[0], self._check(*found, tick))
 
-    def _guess(self) -> tuple[Sequence, list[int]] | None:
+    def _guess(self) -> tuple[Sequence, Guess] | None:
         """The sequence that runs alone, and what may follow its last token that was drawn; None
         where there is none, where nothing is known, or where guesses do not pay.
         """
@@ -55,35 +55,45 @@ class Lookahead:
         if self._phrasebook is None or len(running) != 1 or self._board.reading:
             return None
         (sequence,) = running.values()
-        written, trust = sequence.draft.token_ids, sequence.trust
+        written, odds = sequence.draft.token_ids, sequence.odds
         if sequence.cached > MOST_CACHED:
             return None
         self._phrasebook.hear(sequence.prepared, sequence.draft)
-        if not trust.holds(written):
-            if guesses := self._phrasebook.guess(1):
-                trust.watched = (len(written), guesses[0])
+        odds.look(written)
+        unread = sequence.launched - len(written)  # drawn, but by a step that was not read yet
+        room = max(0, self._room(sequence))
+        guess = self._phrasebook.guess(max(1, room + unread))
+        if guess is None:
             return None
+        known, guesses = guess.known, guess.token_ids
+        count = odds.worth(known, max(0, min(room, len(guesses) - unread)), unread)
+        if not count:
+            odds.watch(len(written), known, guesses[0])
+            return None
+        return sequence, Guess(known + unread, guesses[unread : unread + count])
+
+    def _room(self, sequence: Sequence) -> int:
+        """How many guesses there is a place for."""
         pages = len(sequence.pages) * self._stepper.pool.page_tokens
-        room = min(
+        return min(
             GUESSED_ROWS - 1,
             sequence.draft.horizon - sequence.launched - 1,
             pages - sequence.cached - 1,  # a guess is not worth a page
         )
-        unread = sequence.launched - len(written)  # drawn, but by a step that was not read yet
-        guesses = self._phrasebook.guess(room + unread)[unread:] if room > 0 else []
-        return (sequence, guesses) if guesses else None
 
-    def _check(self, sequence: Sequence, guesses: list[int], tick: Callable[[], None]) -> list[int]:
+    def _check(self, sequence: Sequence, guess: Guess, tick: Callable[[], None]) -> list[int]:
         """The next tokens of the sequence, one at least; all it drew before have been read."""
         self._board.close_ranks()
-        drawing = drawing_for([sequence.sampling])
+        guesses = guess.token_ids
+        rows, _ = sequence.odds.rows(len(guesses))
         longest = sequence.cached + 1 + len(guesses)
-        drawn = self._stepper.check(guesses, longest, drawing, tick).read(tick)
+        beside = self._stepper.beside(rows, longest, drawing_for([sequence.sampling]))
+        drawn = self._stepper.check(guesses, beside, tick).read(tick)
         right = 0
         while right < len(guesses) and guesses[right] == drawn[right]:
             right += 1
         self._stepper.settle(right)
         sequence.cached += right + 1
         sequence.launched += right + 1
-        sequence.trust.saw(right)
+        sequence.odds.saw(guess.known, len(guesses), right)
         return drawn[: right + 1]

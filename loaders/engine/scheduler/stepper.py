@@ -24,7 +24,7 @@ from .passages import Passage, look, prompt_step
 from .readback import Readback
 
 BUCKETS = (1, 2, 4, 8, 16, 32, 64)
-# Rows that a sequence which runs alone takes to look ahead, its own with them; one of the buckets.
+# Rows that a sequence which runs alone takes to look ahead at most, its own with them; a bucket.
 GUESSED_ROWS = 8
 
 
@@ -203,14 +203,11 @@ class Stepper:
         return Readback(self.rows.ints[: rows.batch, Field.TOKEN])
 
     @torch.inference_mode()
-    def check(
-        self, guesses: list[int], longest: int, drawing: Drawing, tick: Callable[[], None]
-    ) -> Readback:
+    def check(self, guesses: list[int], beside: Beside, tick: Callable[[], None]) -> Readback:
         """A token for row 0, which runs alone, and one more after each guess, as if all before it
-        were right; `longest` as in `beside`, `tick` as in `read`. Then `settle`.
+        were right; `beside` has room for them, `tick` as in `read`. Then `settle`.
         """
         self.rows.branch(guesses)
-        beside = self.beside(GUESSED_ROWS, longest, drawing)
         return self.decode(replace(beside, shared=beside.pages is not None), tick)
 
     @torch.inference_mode()

@@ -11,7 +11,8 @@ from qwen3vl_nodes.loaders.engine import fast as fast_module
 from qwen3vl_nodes.loaders.engine.fast import FastEngine
 from qwen3vl_nodes.loaders.engine.model.torch_ops import DecodeView, TorchOps
 from qwen3vl_nodes.loaders.engine.reference import ReferenceEngine
-from qwen3vl_nodes.loaders.engine.request.phrasebook import Phrasebook, Trust
+from qwen3vl_nodes.loaders.engine.request.odds import FIRST_CHANCES, ON_CPU, Odds
+from qwen3vl_nodes.loaders.engine.request.phrasebook import Guess, Phrasebook
 from qwen3vl_nodes.loaders.engine.scheduler import engine_run as run_module
 from qwen3vl_nodes.loaders.engine.scheduler import lookahead as lookahead_module
 from qwen3vl_nodes.loaders.engine.scheduler.engine_run import Run
@@ -63,9 +64,9 @@ def rights(monkeypatch):
     """How many guesses were made and were right, step by step."""
     original, found = Lookahead._check, []
 
-    def watched(self, sequence, guesses, tick):
-        tokens = original(self, sequence, guesses, tick)
-        found.append((len(guesses), len(tokens) - 1))
+    def watched(self, sequence, guess, tick):
+        tokens = original(self, sequence, guess, tick)
+        found.append((len(guess.token_ids), len(tokens) - 1))
         rows = self._stepper.rows
         assert not rows.ints[1:].any() and not rows.table[1:].any()
         return tokens
@@ -83,14 +84,15 @@ class Prompter(Phrasebook):
 
     def guess(self, count):
         at = len(self._speaker.token_ids)
-        return [
+        said = [
             token ^ int(self.rng.random() < self.wrong) for token in self.answer[at : at + count]
         ]
+        return Guess(3, said) if said else None
 
 
 @pytest.fixture
 def trusting(monkeypatch):
-    monkeypatch.setattr(Trust, "holds", lambda self, token_ids: True)
+    monkeypatch.setattr(Odds, "worth", lambda self, known, count, unread=0: count)
 
 
 def prompted(made, request, answer, wrong):
@@ -276,10 +278,11 @@ def test_where_it_does_not_pay(rights, monkeypatch):
     made = engine()
     made._phrasebook = Prompter(stock(request), wrong=1.0)
     check(made, [request])
-    assert not rights
+    assert 0 < len(rights) < 12  # of 150
+    rights.clear()
     made._phrasebook = Prompter(stock(request), wrong=0.9)
     check(made, [request])
-    assert 1 < len(rights) < 60  # of 150
+    assert 1 < len(rights) < 60
     rights.clear()
     made = engine()
     made._phrasebook = Prompter(stock(request), wrong=0.0)
@@ -303,34 +306,69 @@ def test_a_model_too_quick_for_the_host_does_not_look_ahead(kind, size, looks):
     assert fast_module._is_slow(module) == looks
 
 
-def test_trust_is_earned_by_a_guess_that_was_only_watched():
-    trust, written = Trust(), [5]
-    assert not trust.holds(written)
-    trust.watched = (1, 7)
-    assert not trust.holds(written)  # it is not written yet
-    written.append(8)
-    assert not trust.holds(written) and trust.watched is None
-    trust.watched = (2, 9)
-    written.append(9)
-    assert trust.holds(written) and trust.holds(written)
+def test_a_guess_that_is_not_checked_is_watched():
+    odds, written = Odds(), [5]
+    before = odds.chance(1)
+    odds.watch(1, 1, 7)
+    odds.look(written)
+    assert odds.chance(1) == before  # it is not written yet
+    odds.look([5, 7, 7])
+    better = odds.chance(1)
+    odds.look([5, 7, 7])
+    assert odds.chance(1) == better > before
+    odds.watch(3, 1, 9)
+    odds.look([5, 7, 7, 8])
+    assert odds.chance(1) < better
+    assert (odds.chance(2), odds.chance(3)) == FIRST_CHANCES[1:3]
+
+
+def test_of_one_check_is_learned_what_was_seen():
+    first, second, third, most = FIRST_CHANCES
+    odds = Odds()
+    odds.saw(2, count=5, right=1)
+    assert odds.chance(1) == first and odds.chance(2) > second
+    assert odds.chance(3) < third and odds.chance(4) == odds.chance(9) == most
+    odds = Odds()
+    odds.saw(1, count=2, right=2)  # what would have come then was not seen
+    assert odds.chance(1) > first and odds.chance(2) > second and odds.chance(3) == third
+
+
+def test_as_many_are_checked_as_pay():
+    odds, dear = Odds(), Odds(((8, 1.6),))
+    assert odds.worth(3, 7) == dear.worth(3, 7) == 7
+    assert odds.worth(3, 0) == 0
+    assert dear.worth(1, 7) == 0 and Odds(((8, 1.02),)).worth(1, 7) == 7
+    for _ in range(30):
+        odds.saw(1, count=1, right=1)
+        odds.saw(2, count=1, right=0)
+    assert odds.worth(1, 7) == 1 and odds.rows(1) == ON_CPU[0]
+    assert odds.worth(2, 7) == 0
+    for _ in range(12):
+        odds.saw(2, count=1, right=1)
+    assert odds.worth(2, 1) == 1
+    # A guess behind one that is not known yet is right only with it.
+    assert dear.worth(3, 7, unread=1) == 7 and dear.worth(1, 7, unread=1) == 0
+
+
+def test_a_reply_is_not_judged_by_the_one_before_it():
+    """Else what is asked twice could be answered in other steps the second time."""
+    made, seen = engine(), []
+    original = made._begin
+    made._begin = lambda *of: seen.append(original(*of)) or seen[-1]
     for _ in range(2):
-        assert trust.holds(written)
-        trust.saw(0)
-    trust.saw(0)
-    assert not trust.holds(written)
+        check(made, [SHAPES["long"]])
+    assert seen[0].odds is not seen[1].odds
+    assert seen[0].odds.prices == ON_CPU
 
 
-def test_trust_grows_with_guesses_that_are_right_but_not_for_ever():
-    trust = Trust(balance=0.5)
-    for _ in range(20):
-        trust.saw(1)
-        assert trust.holds([])
-    trust.saw(100)
-    misses = 0
-    while trust.holds([]):
-        trust.saw(0)
-        misses += 1
-    assert misses == 9
+@pytest.mark.parametrize(("size", "price"), [(16_400_000_000, 1.1), (4_000_000_000, 1.33)])
+def test_a_check_on_a_gpu_costs_less_beside_large_weights(size, price):
+    part = SimpleNamespace(device=torch.device("cuda"))
+    module = SimpleNamespace(
+        lm_head=SimpleNamespace(weight=part), parameters=lambda: [SimpleNamespace(nbytes=size)]
+    )
+    ((rows, cost),) = fast_module._prices(module)
+    assert rows == GUESSED_ROWS and cost == pytest.approx(price, abs=0.01)
 
 
 def said(ids, prompt=(), visual=()):
@@ -345,12 +383,15 @@ def test_three_words_count_more_than_two_and_the_last_time_more_than_the_first()
     book = Phrasebook()
     book.hear(*said([1, 2, 3, 40, 41, 42, 9, 2, 3, 50, 51, 52, 8, 2, 3, 60, 61, 62]))
     book.hear(*said([1, 2, 3]))
-    assert book.guess(2) == [40, 41]
+    assert book.guess(2).token_ids == [40, 41]
     book.hear(*said([4, 1, 7, 2, 3]))
-    assert book.guess(3) == [4, 1, 7]
-    assert book.guess(0) == []
+    assert book.guess(3).token_ids == [4, 1, 7]
+    assert book.guess(0) is None
+    assert book.guess(3).known == 2
     book.hear(*said([4, 5]))
-    assert book.guess(4) == []
+    assert book.guess(4) is None
+    book.hear(*said([6, 51]))
+    assert book.guess(2) == Guess(1, [52, 8])
 
 
 def test_prompts_are_heard_without_their_pictures_and_replies_as_they_grow():
@@ -359,14 +400,14 @@ def test_prompts_are_heard_without_their_pictures_and_replies_as_they_grow():
     book.hear(prepared, draft)
     draft.token_ids += [2, 3]
     book.hear(prepared, draft)
-    assert book.guess(5) == [4, 2, 3]
+    assert book.guess(5).token_ids == [4, 2, 3]
     draft.token_ids += [4, 2]
     book.hear(prepared, draft)
     assert book._ids[: book._size].tolist() == [1, 2, 3, 4, 2, 3, 4, 2]
-    assert book.guess(2) == [3, 4]
+    assert book.guess(2).token_ids == [3, 4]
     book.hear(*said([5, 6]))
     book.hear(prepared, draft)  # another came between
-    assert book.guess(2) == [3, 4]
+    assert book.guess(2).token_ids == [3, 4]
     draft.token_ids.clear()
     book.hear(prepared, draft)
     assert book._ids[: book._size].tolist()[-4:] == [1, 2, 3, 4]
@@ -379,7 +420,7 @@ def test_in_16_bits_earlier_requests_are_not_known():
     book.hear(prepared, draft)
     draft.token_ids.append(3)
     book.hear(prepared, draft)
-    assert book._ids[: book._size].tolist() == [9, 1, 2, 7, 1, 2, 3] and book.guess(5) == []
+    assert book._ids[: book._size].tolist() == [9, 1, 2, 7, 1, 2, 3] and book.guess(5) is None
     half = copy.deepcopy(tiny().model).bfloat16()
     assert [engine(model)._phrasebook._keeps for model in (half, None)] == [False, True]
 
@@ -387,10 +428,10 @@ def test_in_16_bits_earlier_requests_are_not_known():
 def test_a_text_that_repeats_itself():
     book = Phrasebook()
     book.hear(*said([9, 1, 2, 1, 2, 1, 2, 1, 2]))
-    assert book.guess(4) == [1, 2, 1, 2]
-    assert book.guess(6) == [1, 2, 1, 2]  # as far as is known
+    assert book.guess(4).token_ids == [1, 2, 1, 2]
+    assert book.guess(6).token_ids == [1, 2, 1, 2]  # as far as is known
     book.hear(*said([5] * 20))
-    assert book.guess(7) == [5] * 7
+    assert book.guess(7).token_ids == [5] * 7
 
 
 def test_what_was_heard_long_ago_is_forgotten():
@@ -401,9 +442,9 @@ def test_what_was_heard_long_ago_is_forgotten():
         book.hear(*said(range(start, start + 7)))
         assert book._size <= 64
     book.hear(*said([391, 392]))
-    assert book.guess(3) == [393, 394, 395]
+    assert book.guess(3).token_ids == [393, 394, 395]
     book.hear(*said([8, 9]))
-    assert book.guess(3) == []
+    assert book.guess(3) is None
 
 
 @torch.inference_mode()
