@@ -20,6 +20,7 @@ from .stored import parts_of, read_stored, size_of
 
 log = logging.getLogger(__name__)
 
+# The table of tokens and the output layer.
 TABLE, OUTPUT = "model.language_model.embed_tokens", "lm_head"
 # Rows of each layer that ComfyUI unpacks too, and how far ours may be from them.
 CHECKED_ROWS, MOST_OFF = 16, 1e-3
@@ -99,10 +100,9 @@ def fill_int8(
         if name not in places:
             continue
         parts = parts_of(checkpoint, name)
-        read = {leaf: read_stored(tensor) for leaf, tensor in parts.items()}
         shape = tuple(module.get_submodule(name).weight.shape)
         device = device_of(f"{name}.weight")
-        read = {leaf: tensor.to(device) for leaf, tensor in read.items()}
+        read = {leaf: read_stored(tensor).to(device) for leaf, tensor in parts.items()}
         matrix = _int8(read, shape, group)
         if matrix is None or not _means_the_same(matrix, said[name], read):
             others.append(name)

@@ -14,7 +14,7 @@ from ...utils.errors import LoadError
 from ..checkpoint.inspection import Checkpoint
 from ..plan.decision import Plan
 from ..plan.weight_ways import KEPT_4BIT, KEPT_INT8
-from .by_comfyui import fill_int8, fill_packed, packed_names
+from .by_comfyui import OUTPUT, TABLE, fill_int8, fill_packed, packed_names
 from .by_tools import fill_four_bits
 from .meta_module import empty_targets, fill
 from .packed.packed_experts import experts_in, pack_experts
@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 # Names and what is there until they are read.
 Parameters = Sequence[tuple[str, torch.nn.Parameter]]
 # The table of tokens and the output layer.
-VOCABULARY = ("model.language_model.embed_tokens", "lm_head")
+VOCABULARY = (TABLE, OUTPUT)
 
 
 def fill_packing(module: Any, checkpoint: Checkpoint, plan: Plan, on_bytes: OnBytes) -> None:
@@ -63,7 +63,7 @@ def fill_packing(module: Any, checkpoint: Checkpoint, plan: Plan, on_bytes: OnBy
         return size + sum(_stored_bytes(checkpoint, name) for name in others)
 
     tied = checkpoint.architecture.text.tied
-    vocabulary = [VOCABULARY[0]] if tied else [*VOCABULARY]
+    vocabulary = [TABLE] if tied else [*VOCABULARY]
     done += read(vocabulary)
     output_error = pack_vocabulary(module, tied)
     experts = dict(experts_in(module))

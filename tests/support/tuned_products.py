@@ -27,8 +27,8 @@ class Everything:
         wanted = attempt(default)
         for blocks in every[1:]:
             made = attempt(blocks)
-            wrong = (made.float() - wanted.float()).norm() / wanted.float().norm()
-            assert wrong <= self.loose, (kernel, facts, blocks, float(wrong))
+            wrong = _error(made, wanted)
+            assert wrong <= self.loose, (kernel, facts, blocks, wrong)
         self.count += len(every)
         self.kernels.add(kernel.__name__)
         return default
@@ -53,8 +53,12 @@ def _random(device: torch.device, dtype: torch.dtype, *shape: int) -> torch.Tens
 
 
 def _same(made: torch.Tensor, wanted: torch.Tensor, every: Everything) -> None:
-    wrong = (made.float() - wanted.float()).norm() / wanted.float().norm()
-    assert wrong <= every.loose, float(wrong)
+    wrong = _error(made, wanted)
+    assert wrong <= every.loose, wrong
+
+
+def _error(made: torch.Tensor, wanted: torch.Tensor) -> float:
+    return float((made.float() - wanted.float()).norm() / wanted.float().norm())
 
 
 def _check_matvec(make: Any, every: Everything, large: bool) -> None:

@@ -1,13 +1,11 @@
 """8-bit weights in Triton: each byte is the number it means, and every card gets its kernel."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from fast_kit import DEVICE
+from interpreted import run_interpreted
 from qwen3vl_nodes.loaders.weights.packed.matrices import ByteMatrix
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -107,26 +105,12 @@ def test_bytes_on_the_gpu(dtype):
 @pytest.mark.skipif(DEVICE.type == "cuda", reason="they run for real")
 def test_bytes_interpreted_on_the_cpu():
     pytest.importorskip("triton")
-    tests = ROOT / "tests"
-    code = (
-        f"import sys; sys.path[:0] = [{str(tests)!r}, {str(tests / 'support')!r}, "
-        f"{str(tests / 'loaders' / 'engine')!r}]\n"
-        "from qwen3vl_pack import load_pack; load_pack()\n"
-        "import test_fast_parts, test_byte_kernels, torch\n"
-        "test_fast_parts.allow_loops()\n"
+    run_interpreted(
+        "import test_byte_kernels, torch\n"
         "for dtype in (torch.float32, torch.float16):\n"
         "    test_byte_kernels.check_bytes(torch.device('cpu'), dtype)\n"
         "    test_byte_kernels.check_rotated(torch.device('cpu'), dtype)\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env={**os.environ, "TRITON_INTERPRET": "1"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
 
 
 @pytest.fixture

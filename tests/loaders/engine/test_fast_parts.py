@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from fast_kit import DEVICE, ask, check, clip, engine, picture, tiny
+from interpreted import run_interpreted
 from qwen3vl_nodes.loaders.engine.model import layers
 from qwen3vl_nodes.loaders.engine.model.experts import Experts, mixed
 from qwen3vl_nodes.loaders.engine.model.text_tower import TextModel
@@ -29,7 +30,6 @@ from qwen3vl_nodes.loaders.engine.state.transfer import as_tensor
 from qwen3vl_nodes.loaders.weights.packed.matrices import ByteMatrix
 from qwen3vl_nodes.loaders.weights.packed.packing import pack_int4, pack_int8
 from qwen3vl_nodes.utils.chat.sampling import Sampling
-from qwen3vl_pack import ROOT
 from torch import nn
 
 REQUESTS = [
@@ -479,37 +479,10 @@ def test_kernels_on_the_gpu(dtype):
 @pytest.mark.skipif(DEVICE.type == "cuda", reason="they run for real")
 def test_kernels_interpreted_on_the_cpu():
     pytest.importorskip("triton")
-    tests = ROOT / "tests"
-    code = (
-        f"import sys; sys.path[:0] = [{str(tests)!r}, {str(tests / 'support')!r}, "
-        f"{str(tests / 'loaders' / 'engine')!r}]\n"
-        "from qwen3vl_pack import load_pack; load_pack()\n"
+    run_interpreted(
         "import test_fast_parts as parts, torch\n"
-        "parts.allow_loops()\n"
         "parts.check_kernels(torch.device('cpu'), torch.float32)\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env={**os.environ, "TRITON_INTERPRET": "1"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-
-
-def allow_loops() -> None:
-    """Newer numpy refuses the one-element arrays that Triton's interpreter loops over."""
-    import triton.runtime.interpreter as interpreter
-
-    patch = interpreter._patch_lang_tensor
-
-    def patched(tensor, scope):
-        patch(tensor, scope)
-        scope.set_attr(tensor, "__index__", lambda self: int(self.handle.data.item()))
-
-    interpreter._patch_lang_tensor = patched
 
 
 def test_pictures_are_placed_where_numpy_counts_in_32_bits(monkeypatch):

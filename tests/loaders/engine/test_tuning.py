@@ -2,17 +2,14 @@
 
 import json
 import logging
-import os
-import subprocess
-import sys
 from contextlib import contextmanager
-from pathlib import Path
 from types import SimpleNamespace
 
 import fast_kit
 import pytest
 import torch
 from fast_kit import engine
+from interpreted import run_interpreted
 from qwen3vl_nodes.loaders.engine import fast
 from qwen3vl_nodes.loaders.engine.kernels.tuning import choices, contest
 from qwen3vl_nodes.loaders.engine.kernels.tuning.candidates import (
@@ -481,22 +478,9 @@ def test_blocks_that_do_not_fit_take_no_stage_from_others(monkeypatch):
 def test_every_candidate_makes_the_product():
     """Interpreted, as no card of ours would ever take most of them."""
     pytest.importorskip("triton")
-    tests = Path(__file__).parents[2]
-    code = (
-        f"import sys; sys.path[:0] = [{str(tests)!r}, {str(tests / 'support')!r}, "
-        f"{str(tests / 'loaders' / 'engine')!r}]\n"
-        "from qwen3vl_pack import load_pack; load_pack()\n"
-        "import test_fast_parts, tuned_products, torch\n"
-        "test_fast_parts.allow_loops()\n"
-        "tuned_products.check_all(torch.device('cpu'), torch.float32)\n"
+    said = run_interpreted(
+        "import tuned_products, torch\n"
+        "tuned_products.check_all(torch.device('cpu'), torch.float32)\n",
+        seconds=240,
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env={**os.environ, "TRITON_INTERPRET": "1"},
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert "candidates" in done.stdout
+    assert "candidates" in said

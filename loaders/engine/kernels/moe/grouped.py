@@ -189,38 +189,25 @@ def _products(
     warps and stages, as measured on an H100.
     """
 
+    def launched(blocks: Groups, cut: Blocks) -> torch.Tensor:
+        block_n, block_k, warps, stages = cut
+        out = inputs.new_empty(len(blocks.order), outputs)
+        launch(
+            kernel, (triton.cdiv(outputs, block_n), len(blocks.expert)),
+            inputs, *stack, out, blocks.order, blocks.expert, blocks.start, blocks.end,
+            outputs, inputs.shape[1], *numbers, top, blocks.rows, block_n, block_k,
+            blocks=(blocks.rows, *cut), num_warps=warps, num_stages=stages,
+        )  # fmt: skip
+        return out
+
     def again(cut: Blocks) -> torch.Tensor:
         # In a rehearsal all rows choose alike; elsewhere hardly two blocks read one expert.
         count = stack[0].shape[0] // (1 if stack[0].ndim == 3 else outputs)
         spread = torch.arange(len(blocks.expert), dtype=torch.int32, device=inputs.device) % count
-        return _launched(
-            kernel, inputs, stack, outputs, replace(blocks, expert=spread), numbers, top, cut
-        )
+        return launched(replace(blocks, expert=spread), cut)
 
     size = min(len(blocks.order), 512).bit_length()
     facts = (blocks.rows, size, outputs, inputs.shape[1], *numbers, top)
     # A turn of 4-bit weights is as they are packed.
     others = partial(expert_candidates, cut, turn=0 if kernel is _nibbles else cut[1] // 2)
-    cut = blocks_for(kernel, facts, inputs, cut, others, again)
-    return _launched(kernel, inputs, stack, outputs, blocks, numbers, top, cut)
-
-
-def _launched(
-    kernel: Any,
-    inputs: torch.Tensor,
-    stack: tuple[torch.Tensor, ...],
-    outputs: int,
-    blocks: Groups,
-    numbers: tuple[int, ...],
-    top: int,
-    cut: Blocks,
-) -> torch.Tensor:
-    block_n, block_k, warps, stages = cut
-    out = inputs.new_empty(len(blocks.order), outputs)
-    launch(
-        kernel, (triton.cdiv(outputs, block_n), len(blocks.expert)),
-        inputs, *stack, out, blocks.order, blocks.expert, blocks.start, blocks.end,
-        outputs, inputs.shape[1], *numbers, top, blocks.rows, block_n, block_k,
-        blocks=(blocks.rows, *cut), num_warps=warps, num_stages=stages,
-    )  # fmt: skip
-    return out
+    return launched(blocks, blocks_for(kernel, facts, inputs, cut, others, again))
