@@ -70,7 +70,7 @@ class Rows:
         self.floats[row] = upload(floats, self.device)
         self.seen[row] = False
         if tokens:
-            self.seen[row, upload(np.asarray(tokens, dtype=np.int64), self.device)] = True
+            mark(self.seen[row], upload(np.asarray(tokens, dtype=np.int64), self.device))
 
     def start(
         self,
@@ -93,7 +93,7 @@ class Rows:
         ints[:, Field.STEP] += 1
         ints[:, Field.ACTIVE] = 1
         self.ints[index] = ints
-        self.seen[index, tokens] = True
+        mark(self.seen, index, tokens)
         return torch.where(logits.isnan().any(dim=-1), NO_TOKEN, tokens)
 
     def leave(self, rows: Sequence[int]) -> None:
@@ -115,7 +115,7 @@ class Rows:
         branches[:, Field.STEP] += further
         # A branch has seen its own guess and those before it.
         row, guess = upload(np.asarray(np.tril_indices(count), dtype=np.int64), self.device)
-        self.seen[row + 1, tokens[guess]] = True
+        mark(self.seen, row + 1, tokens[guess])
 
     def settle(self, branch: int, count: int) -> None:
         """Go on from one of the first `count` rows as row 0; the others become idle."""
@@ -130,6 +130,14 @@ class Rows:
         for tensor in (self.ints, self.floats, self.seen, self.table):
             tensor[target] = tensor[source]
         self.leave([source])
+
+
+def mark(seen: torch.Tensor, *places: torch.Tensor) -> None:
+    """Make these places of a bool tensor true.
+
+    The plain assignment of a number to places waits until the device is done with all before it.
+    """
+    seen.index_put_(places, torch.ones((), dtype=torch.bool, device=seen.device))
 
 
 def sampling_rows(ints: torch.Tensor, floats: torch.Tensor) -> SamplingRows:

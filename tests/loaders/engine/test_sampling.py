@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from qwen3vl_nodes.loaders.engine.state.rows import Rows, mark
 from qwen3vl_nodes.loaders.engine.state.sampler import (
     SamplingRows,
     choose_tokens,
@@ -87,3 +88,24 @@ def test_both_halves_of_a_long_seed_count():
     assert fold_seed(5) == 5
     assert fold_seed(5 + (9 << 32)) != fold_seed(5)
     assert 0 <= fold_seed(0xFFFF_FFFF_FFFF_FFFF) <= 0xFFFF_FFFF
+
+
+def test_marking_a_token_changes_its_place_alone():
+    seen = torch.zeros(2, 3, dtype=torch.bool)
+    mark(seen, torch.tensor([0, 1]), torch.tensor([2, 0]))
+    assert seen.tolist() == [[False, False, True], [True, False, False]]
+    mark(seen[0], torch.tensor([0]))
+    assert seen.tolist() == [[True, False, True], [True, False, False]]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="CUDA says what waits for it")
+def test_starting_a_row_does_not_wait_for_the_device():
+    rows = Rows(4, 32, 3, torch.device("cuda"))
+    rows.prepare(1, Sampling(1, 0.0, 1.0, 0, 1.0, 0.0), 0, [3], 0)
+    logits = torch.zeros(1, 32, device="cuda")
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        rows.start([1], [5], logits)
+        rows.branch([2, 3])
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
