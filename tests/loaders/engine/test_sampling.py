@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from fast_kit import DEVICE
 from qwen3vl_nodes.loaders.engine.state.rows import Rows, mark
 from qwen3vl_nodes.loaders.engine.state.sampler import (
     SamplingRows,
@@ -98,11 +99,11 @@ def test_marking_a_token_changes_its_place_alone():
     assert seen.tolist() == [[True, False, True], [True, False, False]]
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="CUDA says what waits for it")
+@pytest.mark.skipif(DEVICE.type != "cuda", reason="CUDA says what waits for it")
 def test_starting_a_row_does_not_wait_for_the_device():
-    rows = Rows(4, 32, 3, torch.device("cuda"))
+    rows = Rows(4, 32, 3, DEVICE)
     rows.prepare(1, Sampling(1, 0.0, 1.0, 0, 1.0, 0.0), 0, [3], 0)
-    logits = torch.zeros(1, 32, device="cuda")
+    logits = torch.zeros(1, 32, device=DEVICE)
     torch.cuda.set_sync_debug_mode("error")
     try:
         rows.start([1], [5], logits)
